@@ -1,0 +1,130 @@
+#pragma once
+
+// The replicated model: what the cluster knows, as plain values.
+//
+// Desired and observed are two fields of a VM. Users set what is desired; only the node that owns
+// the VM reports what is observed, fenced by the generation of its assignment. Everything is kept
+// in ordered containers, so that every node walks, encodes and hashes it in the same order.
+
+#include <array>
+#include <cstdint>
+#include <deque>
+#include <map>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/ids.h"
+#include "base/result.h"
+#include "base/units.h"
+
+namespace blixard::cluster {
+
+// Raised when a command or a field is added whose absence would make nodes disagree.
+inline constexpr std::uint32_t kModelVersion = 1;
+
+enum class VmDesired : std::uint8_t { kRunning = 1, kStopped, kDeleted };
+
+enum class VmState : std::uint8_t {
+  kPending = 1,  // wanted, on no node yet; `reason` says why
+  kPlaced,       // a node owns it and has not begun
+  kStarting,
+  kRunning,  // the guest's agent answered
+  kStopping,
+  kStopped,
+  kFailed,  // `reason` holds the last lines of its output
+  kLost,    // its node cannot be heard
+  kPaused,
+  kMigrating,
+};
+
+enum class RestartPolicy : std::uint8_t { kNever = 1, kOnFailure, kAlways };
+
+struct PublishedPort {
+  std::uint16_t host_port = 0;  // 0: chosen by the node
+  std::uint16_t guest_port = 0;
+  friend bool operator==(const PublishedPort&, const PublishedPort&) = default;
+};
+
+struct VmSpec {
+  std::string image;
+  std::uint32_t vcpus = 1;
+  std::uint32_t memory_mib = 128;
+  std::vector<PublishedPort> published_ports;
+  RestartPolicy restart = RestartPolicy::kOnFailure;
+  std::uint32_t stop_grace_seconds = 5;
+  friend bool operator==(const VmSpec&, const VmSpec&) = default;
+};
+
+struct Vm {
+  VmId id;
+  std::string name;
+  Uuid uuid;
+  VmSpec spec;
+  VmDesired desired = VmDesired::kRunning;
+
+  NodeId node;            // none: not placed
+  Generation generation;  // grows with each assignment
+
+  VmState state = VmState::kPending;
+  std::string reason;
+  std::vector<PublishedPort> published_ports;
+  std::int64_t pid = 0;
+  std::string accelerator;
+  std::uint32_t restarts = 0;
+  WallTime created;
+  WallTime changed;
+  friend bool operator==(const Vm&, const Vm&) = default;
+};
+
+struct Node {
+  NodeId id;
+  std::string name;
+  std::uint32_t vcpus = 0;
+  std::uint32_t memory_mib = 0;
+  std::string accelerator;
+  std::uint64_t tsc_khz = 0;
+  std::string version;
+  WallTime registered;
+  friend bool operator==(const Node&, const Node&) = default;
+};
+
+struct ImageFile {
+  std::string name;
+  Bytes size;
+  std::array<std::uint8_t, 32> digest{};  // BLAKE3
+  friend bool operator==(const ImageFile&, const ImageFile&) = default;
+};
+
+struct Image {
+  ImageId id;
+  std::string name;
+  std::string architecture;
+  std::string kernel_version;
+  std::string cmdline;
+  std::vector<ImageFile> files;
+  WallTime added;
+  friend bool operator==(const Image&, const Image&) = default;
+};
+
+// What a command did, as its proposer is told. Success names the object it made or changed.
+struct Outcome {
+  LogIndex index;
+  std::uint64_t object_id = 0;
+};
+
+std::string_view state_name(VmState state);        // "running"
+std::string_view desired_name(VmDesired desired);  // "running"
+std::string_view restart_name(RestartPolicy policy);
+std::optional<RestartPolicy> parse_restart(std::string_view name);
+
+// The table of allowed transitions of the observed state.
+bool may_follow(VmState from, VmState to);
+
+// [a-z0-9-]{1,63}. Errors: kInvalidArgument "name_invalid".
+Result<void> check_name(std::string_view name);
+// Bounds and combinations. Errors: kInvalidArgument "spec_invalid" with the field.
+Result<void> check_spec(const VmSpec& spec);
+
+}  // namespace blixard::cluster

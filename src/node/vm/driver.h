@@ -1,0 +1,161 @@
+#pragma once
+
+// What a hypervisor must do for us. One class per hypervisor, one conformance suite for all
+// (driver_suite.h): the real QEMU driver and the simulated one pass the same tests.
+//
+// Invariants, which the suite checks:
+//   * start() twice with one VmId gives one process;
+//   * release() after any failure leaves nothing: no process, socket, group or file of the VM;
+//   * every wait has a deadline; every ended VM has a reason;
+//   * no process is signalled whose uuid and start time were not checked.
+//
+// The Record is the caller's to keep: written before the process is started (without a process)
+// and again after (with it). It is all that adopt() needs after a restart of the daemon.
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/ids.h"
+#include "base/result.h"
+#include "base/units.h"
+#include "env/process.h"
+#include "env/task.h"
+
+namespace blixard::vm {
+
+enum class Accelerator : std::uint8_t { kTcg, kKvm };
+std::string_view accelerator_name(Accelerator accelerator);  // "tcg", "kvm"
+
+// Facts of this host and driver; shown by `blixard doctor`, used by placement.
+struct Capabilities {
+  Accelerator accelerator = Accelerator::kTcg;
+  std::string accelerator_reason;  // one line: which one and why
+  std::string version;             // of the hypervisor
+  std::uint64_t tsc_khz = 0;
+  bool pause = false;
+  bool snapshot = false;
+  bool move = false;
+  bool power_button = false;
+  bool end_reason_survives_daemon = false;
+};
+
+struct Publish {
+  std::uint16_t host_port = 0;   // 0: a free one is chosen by prepare()
+  std::uint16_t guest_port = 0;  // TCP
+  friend bool operator==(const Publish&, const Publish&) = default;
+};
+
+// Everything a guest is made of, with files that exist on this host.
+struct GuestSpec {
+  VmId id;
+  Generation generation;
+  Uuid uuid;
+  std::string name;
+  std::string kernel_path;
+  std::string initrd_path;
+  std::string cmdline;  // extra kernel arguments
+  std::uint32_t vcpus = 1;
+  Bytes memory = mib(128);
+  std::vector<Publish> published;
+};
+
+struct Record {
+  VmId id;
+  Generation generation;
+  Uuid uuid;
+  std::string name;
+  std::string directory;  // of this VM's sockets, console and output
+  std::string group;      // of its processes
+  std::vector<Publish> published;
+  Accelerator accelerator = Accelerator::kTcg;
+  env::ProcessId process;  // pid 0: not started yet
+
+  [[nodiscard]] std::string encode() const;              // JSON
+  static Result<Record> decode(std::string_view bytes);  // errors: kDataLoss "record_invalid"
+};
+
+enum class Phase : std::uint8_t {
+  kStarting,
+  kRunning,
+  kPaused,
+  kEnded,     // the guest shut down, or the hypervisor said goodbye
+  kPanicked,  // the guest's kernel
+  kGone,      // the process is not there any more
+};
+
+enum class EndReason : std::uint8_t {
+  kNone,
+  kGuestShutdown,
+  kGuestPanic,
+  kStoppedByAgent,  // rungs of the stop ladder, in order
+  kStoppedByButton,
+  kStoppedByQuit,
+  kStoppedByKill,
+  kProcessDied,  // killed from outside or crashed
+  kStartFailed,
+};
+std::string_view end_reason_name(EndReason reason);  // "guest_shutdown"
+
+struct Status {
+  Phase phase = Phase::kStarting;
+  EndReason end = EndReason::kNone;
+  std::string detail;  // for people: exit status and the last lines of output; bounded
+};
+
+// Bounded waits of the rungs: agent shutdown, power button, quit, then SIGKILL.
+struct StopLadder {
+  Duration agent = 5s;
+  Duration button = 10s;
+  Duration quit = 2s;
+};
+
+class Driver {
+ public:
+  virtual ~Driver() = default;
+
+  // At most 10 s the first time, then cached. Errors: kNotFound "hypervisor_missing",
+  // kFailedPrecondition "accelerator_unusable" when one was forced.
+  virtual env::Task<Result<Capabilities>> probe() = 0;
+
+  // Directory, group, ports; idempotent by VmId. Errors: kAlreadyExists "port_in_use",
+  // kNotFound "image_file_missing", kResourceExhausted.
+  virtual env::Task<Result<Record>> prepare(GuestSpec spec) = 0;
+
+  // Starts the process and returns its record when the monitor answers; the guest boots on. If
+  // the record's process still runs, that one is returned. Errors: kInternal "start_failed" with
+  // the last lines of output, kDeadlineExceeded.
+  virtual env::Task<Result<Record>> start(GuestSpec spec, Record prepared, Instant deadline) = 0;
+
+  // Returns when the guest's agent answered a nonce. Errors: kDeadlineExceeded with the console's
+  // tail, kFailedPrecondition "guest_ended" when it ended instead.
+  virtual env::Task<Result<void>> wait_ready(Record record, Instant deadline) = 0;
+
+  // Takes a running VM over after a restart of the daemon. Errors: kNotFound "process_gone",
+  // kFailedPrecondition "not_ours" when what runs there is somebody else's.
+  virtual env::Task<Result<Status>> adopt(Record record) = 0;
+
+  virtual env::Task<Result<Status>> inspect(Record record) = 0;
+
+  // Returns at the next end, panic, pause or resume. Errors: kCancelled.
+  virtual env::Task<Result<Status>> next_change(Record record) = 0;
+
+  virtual env::Task<Result<EndReason>> stop(Record record, StopLadder ladder) = 0;
+  virtual env::Task<Result<void>> pause(Record record) = 0;
+  virtual env::Task<Result<void>> resume(Record record) = 0;
+
+  // The newest `size_max` bytes of the guest's console, at most.
+  virtual env::Task<Result<std::string>> console(Record record, std::size_t size_max) = 0;
+
+  // Idempotent: ends the process if it still runs and removes all that prepare() and start() made.
+  virtual env::Task<Result<void>> release(Record record) = 0;
+
+  // VMs of which something is left on this host, whether or not anybody has their record.
+  virtual env::Task<Result<std::vector<VmId>>> leftovers() = 0;
+  // release() for one of them without a record.
+  virtual env::Task<Result<void>> release_leftover(VmId id) = 0;
+};
+
+}  // namespace blixard::vm

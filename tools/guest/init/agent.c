@@ -15,7 +15,7 @@
 
 static const char kPortName[] = "org.blixard.agent";
 
-void agent_start(struct Agent *agent, struct Network *network, enum TestMode test) {
+void agent_start(struct Agent* agent, struct Network* network, enum TestMode test) {
   *agent = (struct Agent){.network = network, .test = test, .port = -1, .signal_fd = -1};
   if (test == kTestNoAgent) return;
   // Blocked before the port is opened, so that no SIGIO is lost between opening and waiting.
@@ -28,7 +28,7 @@ void agent_start(struct Agent *agent, struct Network *network, enum TestMode tes
   if (agent->signal_fd < 0) console_say("agent: no signalfd: %s", strerror(errno));
 }
 
-static bool has_our_name(const char *port) {
+static bool has_our_name(const char* port) {
   char path[128];
   char name[sizeof kPortName + 1] = {0};
   (void)snprintf(path, sizeof path, "/sys/class/virtio-ports/%.64s/name", port);
@@ -42,10 +42,10 @@ static bool has_our_name(const char *port) {
 }
 
 static int open_port(void) {
-  DIR *folder = opendir("/sys/class/virtio-ports");
+  DIR* folder = opendir("/sys/class/virtio-ports");
   if (folder == NULL) return -1;
   int port = -1;
-  for (const struct dirent *entry = readdir(folder); entry != NULL && port < 0;
+  for (const struct dirent* entry = readdir(folder); entry != NULL && port < 0;
        entry = readdir(folder)) {
     char path[128];
     if (entry->d_name[0] == '.' || !has_our_name(entry->d_name)) continue;
@@ -61,7 +61,7 @@ static int open_port(void) {
   return port;
 }
 
-static void forget_host(struct Agent *agent) {
+static void forget_host(struct Agent* agent) {
   agent->host_connected = false;
   agent->line_too_long = false;
   agent->line_length = 0;
@@ -69,7 +69,7 @@ static void forget_host(struct Agent *agent) {
   agent->output_length = 0;
 }
 
-static void close_port(struct Agent *agent) {
+static void close_port(struct Agent* agent) {
   console_say("agent: the port is gone: %s", strerror(errno));
   close(agent->port);
   agent->port = -1;
@@ -77,15 +77,15 @@ static void close_port(struct Agent *agent) {
   forget_host(agent);
 }
 
-static size_t room(const struct Agent *agent) { return kAgentOutputMax - agent->output_length; }
+static size_t room(const struct Agent* agent) { return kAgentOutputMax - agent->output_length; }
 
-static void say(struct Agent *agent, const char *text, size_t length) {
+static void say(struct Agent* agent, const char* text, size_t length) {
   if (length > room(agent)) return;
   memcpy(agent->output + agent->output_length, text, length);
   agent->output_length += length;
 }
 
-static void flush(struct Agent *agent) {
+static void flush(struct Agent* agent) {
   if (agent->output_length == 0 || agent->port < 0) return;
   const ssize_t written = write(agent->port, agent->output, agent->output_length);
   if (written < 0) {
@@ -96,7 +96,7 @@ static void flush(struct Agent *agent) {
   memmove(agent->output, agent->output + written, agent->output_length);
 }
 
-static void end_line(struct Agent *agent) {
+static void end_line(struct Agent* agent) {
   static const char kTooLong[] = "error - line too long\n";
   if (agent->line_too_long) {
     say(agent, kTooLong, sizeof kTooLong - 1);
@@ -110,7 +110,7 @@ static void end_line(struct Agent *agent) {
   agent->line_too_long = false;
 }
 
-static void take_byte(struct Agent *agent, char byte) {
+static void take_byte(struct Agent* agent, char byte) {
   if (byte == '\n') {
     end_line(agent);
   } else if (agent->line_length == kAgentLineMax - 1) {
@@ -123,7 +123,7 @@ static void take_byte(struct Agent *agent, char byte) {
 enum Reading { kReadNoRoom, kReadLater, kReadEnd, kReadFailed };
 
 // Takes lines until there is nothing to read or no room for another answer.
-static enum Reading read_lines(struct Agent *agent) {
+static enum Reading read_lines(struct Agent* agent) {
   for (;;) {
     while (agent->input_at < agent->input_length) {
       if (room(agent) < kAgentLineMax) return kReadNoRoom;
@@ -137,20 +137,20 @@ static enum Reading read_lines(struct Agent *agent) {
   }
 }
 
-static void greet(struct Agent *agent) {
+static void greet(struct Agent* agent) {
   char line[kAgentLineMax];
   agent->host_connected = true;
   say(agent, line, verbs_ready(line, sizeof line));
 }
 
-static short port_state(const struct Agent *agent) {
+static short port_state(const struct Agent* agent) {
   struct pollfd state = {.fd = agent->port, .events = POLLIN | POLLOUT};
   return poll(&state, 1, 0) > 0 ? state.revents : 0;
 }
 
 // Serves what the port has. A host may ask for something and go away at once, so what it left is
 // read although it hung up; the answers then go nowhere.
-static void serve_port(struct Agent *agent) {
+static void serve_port(struct Agent* agent) {
   if (agent->test == kTestHangAgent) return;
   const bool hung_up = (port_state(agent) & POLLHUP) != 0;
   if (!hung_up && !agent->host_connected) greet(agent);
@@ -171,7 +171,7 @@ static void serve_port(struct Agent *agent) {
   flush(agent);
 }
 
-static void scan_if_due(struct Agent *agent) {
+static void scan_if_due(struct Agent* agent) {
   const int64_t now_ms = clock_ms();
   if (agent->test == kTestNoAgent || now_ms < agent->scan_ms) return;
   agent->port = open_port();
@@ -179,7 +179,7 @@ static void scan_if_due(struct Agent *agent) {
   if (agent->port >= 0) serve_port(agent);
 }
 
-void agent_watch(const struct Agent *agent, struct Watch *watch) {
+void agent_watch(const struct Agent* agent, struct Watch* watch) {
   if (agent->test == kTestNoAgent || agent->test == kTestHangAgent) {
     if (agent->test == kTestHangAgent && agent->port < 0) watch_wake_at(watch, agent->scan_ms);
     return;
@@ -194,11 +194,12 @@ void agent_watch(const struct Agent *agent, struct Watch *watch) {
   }
 }
 
-void agent_serve(struct Agent *agent, const struct Watch *watch) {
+void agent_serve(struct Agent* agent, const struct Watch* watch) {
   bool look = false;
   if (agent->signal_fd >= 0 && watch_events(watch, agent->signal_fd) != 0) {
     struct signalfd_siginfo signal;
-    while (read(agent->signal_fd, &signal, sizeof signal) > 0) look = true;
+    while (read(agent->signal_fd, &signal, sizeof signal) > 0)
+      look = true;
   }
   if (agent->port < 0) {
     scan_if_due(agent);

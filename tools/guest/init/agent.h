@@ -3,7 +3,8 @@
 // one, in a clone that does not know its address yet, and after a move.
 //
 // The port has its own ways, and each of them is a bug until it is handled:
-//  - its name appears some time after the driver was loaded: the ports are scanned until it is found;
+//  - its name appears some time after the driver was loaded: the ports are scanned until it is
+//  found;
 //  - poll reports POLLHUP all the time while no host is connected: the port is then left out of the
 //    poll, and the driver's SIGIO, taken by a signalfd, says when to look again;
 //  - a write without a host, or to one that does not read, must not block: the port is O_NONBLOCK,
@@ -26,7 +27,7 @@ enum {
 };
 
 struct Agent {
-  struct Network *network;
+  struct Network* network;
   enum TestMode test;
   int port;       // -1: not found yet
   int signal_fd;  // -1: not opened yet
@@ -43,8 +44,8 @@ struct Agent {
 };
 
 // network stays owned by the caller and must outlive the agent.
-void agent_start(struct Agent *agent, struct Network *network, enum TestMode test);
-void agent_watch(const struct Agent *agent, struct Watch *watch);
+void agent_start(struct Agent* agent, struct Network* network, enum TestMode test);
+void agent_watch(const struct Agent* agent, struct Watch* watch);
 
 // Afterwards agent->shutdown_wanted says whether the host asked for the end.
-void agent_serve(struct Agent *agent, const struct Watch *watch);
+void agent_serve(struct Agent* agent, const struct Watch* watch);

@@ -16,7 +16,7 @@
 
 enum { kModuleListMax = 4096 };
 
-static void mount_one(const char *kind, const char *where) {
+static void mount_one(const char* kind, const char* where) {
   (void)mkdir(where, 0755);
   if (mount(kind, where, kind, MS_NOSUID | MS_NOEXEC, NULL) != 0) {
     console_say("cannot mount %s: %s", where, strerror(errno));
@@ -29,7 +29,7 @@ void boot_mount(void) {
   mount_one("devtmpfs", "/dev");
 }
 
-static void load_module(const char *name) {
+static void load_module(const char* name) {
   char path[PATH_MAX];
   if (snprintf(path, sizeof path, "/lib/modules/%s", name) >= (int)sizeof path) return;
   const int fd = open(path, O_RDONLY | O_CLOEXEC);
@@ -53,13 +53,13 @@ void boot_load_modules(void) {
   const ssize_t length = read(fd, list, kModuleListMax);
   close(fd);
   if (length <= 0) return;
-  char *rest = NULL;
-  for (char *name = strtok_r(list, "\n", &rest); name != NULL; name = strtok_r(NULL, "\n", &rest)) {
+  char* rest = NULL;
+  for (char* name = strtok_r(list, "\n", &rest); name != NULL; name = strtok_r(NULL, "\n", &rest)) {
     load_module(name);
   }
 }
 
-_Noreturn void boot_power_off(const char *reason) {
+_Noreturn void boot_power_off(const char* reason) {
   console_say("power off: %s", reason);
   sync();
   (void)reboot(RB_POWER_OFF);

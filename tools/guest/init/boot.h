@@ -11,7 +11,7 @@ void boot_mount(void);
 void boot_load_modules(void);
 
 // Writes everything to disk and turns the machine off. Does not return.
-_Noreturn void boot_power_off(const char *reason);
+_Noreturn void boot_power_off(const char* reason);
 
 // A kernel panic on purpose. Does not return.
 _Noreturn void boot_panic(void);

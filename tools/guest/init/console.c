@@ -6,7 +6,7 @@
 
 enum { kConsoleLineMax = 256 };
 
-void console_say(const char *format, ...) {
+void console_say(const char* format, ...) {
   static const char kPrefix[] = "blixard: ";
   char line[kConsoleLineMax];
   size_t length = (size_t)snprintf(line, sizeof line, "%s", kPrefix);

@@ -3,4 +3,4 @@
 
 #pragma once
 
-void console_say(const char *format, ...) __attribute__((format(printf, 1, 2)));
+void console_say(const char* format, ...) __attribute__((format(printf, 1, 2)));

@@ -14,14 +14,14 @@
 
 enum { kBacklog = 64, kDrainMs = 1000, kBodyMax = 512 };
 
-void http_start(struct Http *http) {
+void http_start(struct Http* http) {
   memset(http, 0, sizeof *http);
   http->listener = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
   const struct sockaddr_in any = {.sin_family = AF_INET, .sin_port = htons(kHttpPort)};
   const int yes = 1;
   if (http->listener >= 0 &&
       setsockopt(http->listener, SOL_SOCKET, SO_REUSEADDR, &yes, sizeof yes) == 0 &&
-      bind(http->listener, (const struct sockaddr *)&any, sizeof any) == 0 &&
+      bind(http->listener, (const struct sockaddr*)&any, sizeof any) == 0 &&
       listen(http->listener, kBacklog) == 0) {
     return;
   }
@@ -30,14 +30,14 @@ void http_start(struct Http *http) {
   http->listener = -1;
 }
 
-static void end_connection(struct Http *http, struct HttpConnection *connection) {
+static void end_connection(struct Http* http, struct HttpConnection* connection) {
   close(connection->fd);
   connection->step = kHttpFree;
   http->open_count -= 1;
 }
 
-static void answer(struct HttpConnection *connection, const char *status, bool head,
-                   const char *body) {
+static void answer(struct HttpConnection* connection, const char* status, bool head,
+                   const char* body) {
   const size_t length = strlen(body);
   const int written =
       snprintf(connection->answer, sizeof connection->answer,
@@ -50,7 +50,7 @@ static void answer(struct HttpConnection *connection, const char *status, bool h
   connection->step = kHttpWriting;
 }
 
-static void answer_page(struct HttpConnection *connection, const char *path, bool head) {
+static void answer_page(struct HttpConnection* connection, const char* path, bool head) {
   char body[kBodyMax];
   if (strcmp(path, "/health") == 0) {
     answer(connection, "200 OK", head, "ok\n");
@@ -67,12 +67,12 @@ static void answer_page(struct HttpConnection *connection, const char *path, boo
 
 // The request ends with an empty line; only its first line matters here. A question mark ends the
 // path: probes may append what they like.
-static void answer_request(struct HttpConnection *connection) {
+static void answer_request(struct HttpConnection* connection) {
   connection->request[strcspn(connection->request, "\r\n")] = '\0';
-  char *rest = NULL;
-  const char *method = strtok_r(connection->request, " ", &rest);
-  char *path = strtok_r(NULL, " ", &rest);
-  const char *version = strtok_r(NULL, " ", &rest);
+  char* rest = NULL;
+  const char* method = strtok_r(connection->request, " ", &rest);
+  char* path = strtok_r(NULL, " ", &rest);
+  const char* version = strtok_r(NULL, " ", &rest);
   if (version == NULL || strtok_r(NULL, " ", &rest) != NULL || path[0] != '/' ||
       strncmp(version, "HTTP/1.", 7) != 0) {
     answer(connection, "400 Bad Request", false, "bad request\n");
@@ -87,7 +87,7 @@ static void answer_request(struct HttpConnection *connection) {
   answer_page(connection, path, head);
 }
 
-static void read_request(struct Http *http, struct HttpConnection *connection) {
+static void read_request(struct Http* http, struct HttpConnection* connection) {
   const ssize_t length = read(connection->fd, connection->request + connection->request_length,
                               kHttpRequestMax - connection->request_length);
   if (length < 0 && (errno == EAGAIN || errno == EINTR)) return;
@@ -107,7 +107,7 @@ static void read_request(struct Http *http, struct HttpConnection *connection) {
   }
 }
 
-static void write_answer(struct Http *http, struct HttpConnection *connection) {
+static void write_answer(struct Http* http, struct HttpConnection* connection) {
   const ssize_t sent = send(connection->fd, connection->answer + connection->answer_sent,
                             connection->answer_length - connection->answer_sent, MSG_NOSIGNAL);
   if (sent < 0) {
@@ -123,15 +123,15 @@ static void write_answer(struct Http *http, struct HttpConnection *connection) {
   connection->deadline_ms = clock_ms() + kDrainMs;
 }
 
-static void drain(struct Http *http, struct HttpConnection *connection) {
+static void drain(struct Http* http, struct HttpConnection* connection) {
   const ssize_t length = read(connection->fd, connection->request, kHttpRequestMax);
   if (length < 0 && (errno == EAGAIN || errno == EINTR)) return;
   if (length <= 0) end_connection(http, connection);
 }
 
-static void accept_some(struct Http *http) {
+static void accept_some(struct Http* http) {
   for (size_t i = 0; i < kHttpConnectionMax; ++i) {
-    struct HttpConnection *connection = &http->connections[i];
+    struct HttpConnection* connection = &http->connections[i];
     if (connection->step != kHttpFree) continue;
     const int fd = accept4(http->listener, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
     if (fd < 0) return;
@@ -143,22 +143,22 @@ static void accept_some(struct Http *http) {
   }
 }
 
-void http_watch(const struct Http *http, struct Watch *watch) {
+void http_watch(const struct Http* http, struct Watch* watch) {
   if (http->listener >= 0 && http->open_count < kHttpConnectionMax) {
     watch_add(watch, http->listener, POLLIN);
   }
   for (size_t i = 0; i < kHttpConnectionMax; ++i) {
-    const struct HttpConnection *connection = &http->connections[i];
+    const struct HttpConnection* connection = &http->connections[i];
     if (connection->step == kHttpFree) continue;
     watch_add(watch, connection->fd, connection->step == kHttpWriting ? POLLOUT : POLLIN);
     watch_wake_at(watch, connection->deadline_ms);
   }
 }
 
-void http_serve(struct Http *http, const struct Watch *watch) {
+void http_serve(struct Http* http, const struct Watch* watch) {
   const int64_t now_ms = clock_ms();
   for (size_t i = 0; i < kHttpConnectionMax; ++i) {
-    struct HttpConnection *connection = &http->connections[i];
+    struct HttpConnection* connection = &http->connections[i];
     if (connection->step == kHttpFree) continue;
     if (now_ms >= connection->deadline_ms) {
       end_connection(http, connection);

@@ -37,6 +37,6 @@ struct Http {
   struct HttpConnection connections[kHttpConnectionMax];
 };
 
-void http_start(struct Http *http);
-void http_watch(const struct Http *http, struct Watch *watch);
-void http_serve(struct Http *http, const struct Watch *watch);
+void http_start(struct Http* http);
+void http_watch(const struct Http* http, struct Watch* watch);
+void http_serve(struct Http* http, const struct Watch* watch);

@@ -2,9 +2,8 @@
 // serves a web page and the host's agent port from one poll loop, and turns the machine off when it
 // is told to. No threads, no children, no allocation after the C library has started.
 
-#include <errno.h>
+#include <stdbool.h>
 #include <stdint.h>
-#include <string.h>
 #include <unistd.h>
 
 #include "agent.h"
@@ -35,7 +34,7 @@ struct Guest {
 
 // Ready means: the network is settled, the page is served, and the host can reach the agent. A
 // machine without the port is ready too, only later and without anyone to tell.
-static void become_ready(struct Guest *guest) {
+static void become_ready(struct Guest* guest) {
   if (guest->ready || guest->network.waiting) return;
   const bool port_expected = guest->settings.test != kTestNoAgent;
   if (port_expected && guest->agent.port < 0 && clock_ms() < guest->start_ms + kPortWaitMs) return;
@@ -44,18 +43,18 @@ static void become_ready(struct Guest *guest) {
   console_say("ready");
 }
 
-static bool fault_ordered(const struct Guest *guest) {
+static bool fault_ordered(const struct Guest* guest) {
   return guest->settings.test == kTestPanic || guest->settings.test == kTestExitInit;
 }
 
-static void fault_if_due(const struct Guest *guest) {
+static void fault_if_due(const struct Guest* guest) {
   if (!guest->ready || !fault_ordered(guest) || clock_ms() < guest->fault_ms) return;
   console_say("fault as ordered by blx.test");
   if (guest->settings.test == kTestPanic) boot_panic();
   _exit(1);
 }
 
-static void prepare(struct Guest *guest) {
+static void prepare(struct Guest* guest) {
   boot_mount();
   settings_read(&guest->settings);
   boot_load_modules();
@@ -66,14 +65,16 @@ static void prepare(struct Guest *guest) {
   guest->start_ms = clock_ms();
 }
 
-static void wait_for_something(const struct Guest *guest, struct Watch *watch) {
+static void wait_for_something(const struct Guest* guest, struct Watch* watch) {
   watch_clear(watch);
   network_watch(&guest->network, watch);
   http_watch(&guest->http, watch);
   power_watch(&guest->power, watch);
-  agent_watch(&guest->agent, watch);
+  if (!guest->network.waiting) {
+    agent_watch(&guest->agent, watch);
+    if (!guest->ready) watch_wake_at(watch, guest->start_ms + kPortWaitMs);
+  }
   if (guest->ready && fault_ordered(guest)) watch_wake_at(watch, guest->fault_ms);
-  if (!guest->ready) watch_wake_at(watch, guest->start_ms + kPortWaitMs);
   watch_wait(watch);
 }
 

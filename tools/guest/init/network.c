@@ -16,19 +16,19 @@ enum { kCardWaitMs = 5000 };
 
 static const char kCard[] = "eth0";
 
-static void put_address(struct sockaddr *into, uint32_t address) {
+static void put_address(struct sockaddr* into, uint32_t address) {
   const struct sockaddr_in value = {.sin_family = AF_INET, .sin_addr = {.s_addr = address}};
   memcpy(into, &value, sizeof value);
 }
 
-static bool card_set(int fd, unsigned long what, const char *card, uint32_t address) {
+static bool card_set(int fd, unsigned long what, const char* card, uint32_t address) {
   struct ifreq request = {0};
   strncpy(request.ifr_name, card, IFNAMSIZ - 1);
   put_address(&request.ifr_addr, address);
   return ioctl(fd, what, &request) == 0;
 }
 
-static bool card_up(int fd, const char *card) {
+static bool card_up(int fd, const char* card) {
   struct ifreq request = {0};
   strncpy(request.ifr_name, card, IFNAMSIZ - 1);
   if (ioctl(fd, SIOCGIFFLAGS, &request) != 0) return false;
@@ -46,10 +46,10 @@ static bool route_default(int fd, unsigned long what, uint32_t gateway) {
 }
 
 // NULL, or what the kernel refused; errno says why.
-static const char *apply(const struct Network *network) {
+static const char* apply(const struct Network* network) {
   const int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
   if (fd < 0) return "no socket";
-  const char *wrong = NULL;
+  const char* wrong = NULL;
   if (!card_set(fd, SIOCSIFADDR, kCard, network->address.address)) {
     wrong = "cannot set the address";
   } else if (!card_set(fd, SIOCSIFNETMASK, kCard, network->address.mask)) {
@@ -57,9 +57,9 @@ static const char *apply(const struct Network *network) {
   } else if (!card_up(fd, kCard)) {
     wrong = "cannot bring eth0 up";
   } else {
-    while (route_default(fd, SIOCDELRT, 0)) continue;  // ends when no default route is left
-    if (network->gateway.present &&
-        !route_default(fd, SIOCADDRT, network->gateway.address)) {
+    while (route_default(fd, SIOCDELRT, 0))
+      continue;  // ends when no default route is left
+    if (network->gateway.present && !route_default(fd, SIOCADDRT, network->gateway.address)) {
       wrong = "cannot set the gateway";
     }
   }
@@ -69,7 +69,7 @@ static const char *apply(const struct Network *network) {
   return wrong;
 }
 
-static void report(const struct Network *network, const char *wrong) {
+static void report(const struct Network* network, const char* wrong) {
   if (wrong != NULL) {
     console_say("network: %s: %s", wrong, strerror(errno));
     return;
@@ -79,9 +79,9 @@ static void report(const struct Network *network, const char *wrong) {
   console_say("network: %s is %s", kCard, address);
 }
 
-bool network_set_name(const char *name) { return sethostname(name, strlen(name)) == 0; }
+bool network_set_name(const char* name) { return sethostname(name, strlen(name)) == 0; }
 
-void network_start(struct Network *network, const struct Settings *settings) {
+void network_start(struct Network* network, const struct Settings* settings) {
   *network = (struct Network){.address = settings->address, .gateway = settings->gateway};
   if (!network_set_name(settings->name)) console_say("cannot set the name %s", settings->name);
   const int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
@@ -96,11 +96,11 @@ void network_start(struct Network *network, const struct Settings *settings) {
   network_serve(network);
 }
 
-void network_watch(const struct Network *network, struct Watch *watch) {
+void network_watch(const struct Network* network, struct Watch* watch) {
   if (network->waiting) watch_wake_at(watch, clock_ms() + watch_rescan_delay_ms(clock_ms()));
 }
 
-void network_serve(struct Network *network) {
+void network_serve(struct Network* network) {
   if (!network->waiting) return;
   if (if_nametoindex(kCard) == 0) {
     if (clock_ms() < network->give_up_ms) return;
@@ -112,14 +112,14 @@ void network_serve(struct Network *network) {
   report(network, apply(network));
 }
 
-const char *network_readdress(struct Network *network, struct Address address,
+const char* network_readdress(struct Network* network, struct Address address,
                               struct Address gateway) {
   struct Network wanted = *network;
   wanted.waiting = false;
   if (address.present) wanted.address = address;
   if (gateway.present) wanted.gateway = gateway;
   if (!wanted.address.present) return "no address";
-  const char *wrong = apply(&wanted);
+  const char* wrong = apply(&wanted);
   report(&wanted, wrong);
   if (wrong == NULL) *network = wanted;
   return wrong;

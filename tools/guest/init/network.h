@@ -18,13 +18,13 @@ struct Network {
 };
 
 // Sets the host name and brings lo up; eth0 too if there is an address and the card is there.
-void network_start(struct Network *network, const struct Settings *settings);
-void network_watch(const struct Network *network, struct Watch *watch);
-void network_serve(struct Network *network);
+void network_start(struct Network* network, const struct Settings* settings);
+void network_watch(const struct Network* network, struct Watch* watch);
+void network_serve(struct Network* network);
 
 // false: the kernel refused; errno says why.
-bool network_set_name(const char *name);
+bool network_set_name(const char* name);
 
 // Changes what is present, keeps what is not. NULL, or what went wrong.
-const char *network_readdress(struct Network *network, struct Address address,
+const char* network_readdress(struct Network* network, struct Address address,
                               struct Address gateway);

@@ -12,7 +12,7 @@
 
 enum { kSettledMs = 10000 };  // after this uptime one device found is enough
 
-static bool known(const struct Power *power, unsigned number) {
+static bool known(const struct Power* power, unsigned number) {
   for (size_t i = 0; i < power->count; ++i) {
     if (power->numbers[i] == number) return true;
   }
@@ -25,7 +25,7 @@ static bool has_power_key(int fd) {
   return (keys[KEY_POWER / 8] >> (KEY_POWER % 8) & 1) != 0;
 }
 
-static void consider(struct Power *power, unsigned number) {
+static void consider(struct Power* power, unsigned number) {
   char path[32];
   (void)snprintf(path, sizeof path, "/dev/input/event%u", number);
   const int fd = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
@@ -38,10 +38,10 @@ static void consider(struct Power *power, unsigned number) {
   power->numbers[power->count++] = number;
 }
 
-static void scan(struct Power *power) {
-  DIR *folder = opendir("/dev/input");
+static void scan(struct Power* power) {
+  DIR* folder = opendir("/dev/input");
   if (folder == NULL) return;
-  for (const struct dirent *entry = readdir(folder); entry != NULL; entry = readdir(folder)) {
+  for (const struct dirent* entry = readdir(folder); entry != NULL; entry = readdir(folder)) {
     unsigned number = 0;
     if (power->count == kPowerDeviceMax) break;
     if (sscanf(entry->d_name, "event%3u", &number) != 1 || known(power, number)) continue;
@@ -50,7 +50,7 @@ static void scan(struct Power *power) {
   closedir(folder);
 }
 
-static void scan_if_due(struct Power *power) {
+static void scan_if_due(struct Power* power) {
   const int64_t now_ms = clock_ms();
   if (now_ms < power->scan_ms) return;
   scan(power);
@@ -59,17 +59,18 @@ static void scan_if_due(struct Power *power) {
   power->scan_ms = enough ? INT64_MAX : now_ms + delay_ms;
 }
 
-void power_start(struct Power *power) {
+void power_start(struct Power* power) {
   *power = (struct Power){0};
   scan_if_due(power);
 }
 
-void power_watch(const struct Power *power, struct Watch *watch) {
-  for (size_t i = 0; i < power->count; ++i) watch_add(watch, power->fds[i], POLLIN);
+void power_watch(const struct Power* power, struct Watch* watch) {
+  for (size_t i = 0; i < power->count; ++i)
+    watch_add(watch, power->fds[i], POLLIN);
   watch_wake_at(watch, power->scan_ms);
 }
 
-static void forget(struct Power *power, size_t index) {
+static void forget(struct Power* power, size_t index) {
   close(power->fds[index]);
   power->count -= 1;
   power->fds[index] = power->fds[power->count];
@@ -77,7 +78,7 @@ static void forget(struct Power *power, size_t index) {
   power->scan_ms = clock_ms();
 }
 
-bool power_serve(struct Power *power, const struct Watch *watch) {
+bool power_serve(struct Power* power, const struct Watch* watch) {
   bool pressed = false;
   for (size_t i = power->count; i-- > 0;) {
     if (watch_events(watch, power->fds[i]) == 0) continue;

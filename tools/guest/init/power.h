@@ -20,8 +20,8 @@ struct Power {
   int64_t scan_ms;  // when to look again; INT64_MAX: no more
 };
 
-void power_start(struct Power *power);
-void power_watch(const struct Power *power, struct Watch *watch);
+void power_start(struct Power* power);
+void power_watch(const struct Power* power, struct Watch* watch);
 
 // true: the button was pressed.
-bool power_serve(struct Power *power, const struct Watch *watch);
+bool power_serve(struct Power* power, const struct Watch* watch);

@@ -10,7 +10,7 @@
 
 enum { kCommandLineMax = 4096, kAddressTextMax = 31 };
 
-bool settings_name_valid(const char *name) {
+bool settings_name_valid(const char* name) {
   const size_t length = strlen(name);
   if (length < 1 || length > kHostNameMax) return false;
   for (size_t i = 0; i < length; ++i) {
@@ -21,15 +21,15 @@ bool settings_name_valid(const char *name) {
   return true;
 }
 
-bool settings_parse_gateway(const char *text, struct Address *gateway) {
+bool settings_parse_gateway(const char* text, struct Address* gateway) {
   struct in_addr parsed;
   if (inet_pton(AF_INET, text, &parsed) != 1 || parsed.s_addr == 0) return false;
   *gateway = (struct Address){.present = true, .address = parsed.s_addr};
   return true;
 }
 
-bool settings_parse_address(const char *text, struct Address *address) {
-  const char *slash = strchr(text, '/');
+bool settings_parse_address(const char* text, struct Address* address) {
+  const char* slash = strchr(text, '/');
   if (slash == NULL) return false;
   const size_t dotted = (size_t)(slash - text);
   const size_t digits = strlen(slash + 1);
@@ -49,12 +49,12 @@ bool settings_parse_address(const char *text, struct Address *address) {
   return true;
 }
 
-static bool parse_test(const char *text, enum TestMode *test) {
+static bool parse_test(const char* text, enum TestMode* test) {
   static const struct {
-    const char *name;
+    const char* name;
     enum TestMode test;
   } kModes[] = {
-      {"panic", kTestPanic},         {"ignore-shutdown", kTestIgnoreShutdown},
+      {"panic", kTestPanic},          {"ignore-shutdown", kTestIgnoreShutdown},
       {"hang-agent", kTestHangAgent}, {"exit-init", kTestExitInit},
       {"no-agent", kTestNoAgent},
   };
@@ -68,13 +68,13 @@ static bool parse_test(const char *text, enum TestMode *test) {
 }
 
 // The value of "key=value" if the word is that key, else NULL.
-static const char *value_of(const char *word, const char *key) {
+static const char* value_of(const char* word, const char* key) {
   const size_t length = strlen(key);
   return strncmp(word, key, length) == 0 && word[length] == '=' ? word + length + 1 : NULL;
 }
 
-static void take_word(struct Settings *settings, const char *word) {
-  const char *value = NULL;
+static void take_word(struct Settings* settings, const char* word) {
+  const char* value = NULL;
   bool good = true;
   if ((value = value_of(word, "blx.name")) != NULL) {
     good = settings_name_valid(value);
@@ -89,7 +89,7 @@ static void take_word(struct Settings *settings, const char *word) {
   if (!good) console_say("ignoring %s: not a valid value", word);
 }
 
-void settings_read(struct Settings *settings) {
+void settings_read(struct Settings* settings) {
   *settings = (struct Settings){.name = "guest", .test = kTestNone};
   char line[kCommandLineMax + 1] = {0};
   const int fd = open("/proc/cmdline", O_RDONLY | O_CLOEXEC);
@@ -100,8 +100,8 @@ void settings_read(struct Settings *settings) {
   const ssize_t length = read(fd, line, kCommandLineMax);
   close(fd);
   if (length <= 0) return;
-  char *rest = NULL;
-  for (char *word = strtok_r(line, " \t\n", &rest); word != NULL;
+  char* rest = NULL;
+  for (char* word = strtok_r(line, " \t\n", &rest); word != NULL;
        word = strtok_r(NULL, " \t\n", &rest)) {
     take_word(settings, word);
   }

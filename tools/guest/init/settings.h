@@ -36,13 +36,13 @@ struct Settings {
 };
 
 // Reads /proc/cmdline; /proc must be mounted.
-void settings_read(struct Settings *settings);
+void settings_read(struct Settings* settings);
 
 // Letters, digits, '-' and '.', beginning and ending with a letter or digit; 1 to 63 characters.
-bool settings_name_valid(const char *name);
+bool settings_name_valid(const char* name);
 
 // "10.0.2.15/24"; the length 1 to 32 is required.
-bool settings_parse_address(const char *text, struct Address *address);
+bool settings_parse_address(const char* text, struct Address* address);
 
 // "10.0.2.2"
-bool settings_parse_gateway(const char *text, struct Address *gateway);
+bool settings_parse_gateway(const char* text, struct Address* gateway);

@@ -14,12 +14,12 @@
 enum { kProtocol = 1, kNonceMax = 32, kWordMax = 8 };
 
 struct Answer {
-  char *text;
+  char* text;
   size_t room;
   size_t length;
 };
 
-static void __attribute__((format(printf, 2, 3))) put(struct Answer *answer, const char *format,
+static void __attribute__((format(printf, 2, 3))) put(struct Answer* answer, const char* format,
                                                       ...) {
   va_list arguments;
   va_start(arguments, format);
@@ -29,12 +29,12 @@ static void __attribute__((format(printf, 2, 3))) put(struct Answer *answer, con
   answer->length = (size_t)length < answer->room ? (size_t)length : answer->room - 1;
 }
 
-static bool nonce_valid(const char *nonce) {
+static bool nonce_valid(const char* nonce) {
   const size_t length = strlen(nonce);
   return length >= 1 && length <= kNonceMax && strspn(nonce, "0123456789abcdef") == length;
 }
 
-static void read_boot_id(char *boot_id, size_t room) {
+static void read_boot_id(char* boot_id, size_t room) {
   (void)snprintf(boot_id, room, "unknown");
   const int fd = open("/proc/sys/kernel/random/boot_id", O_RDONLY | O_CLOEXEC);
   if (fd < 0) return;
@@ -44,19 +44,19 @@ static void read_boot_id(char *boot_id, size_t room) {
   boot_id[strcspn(boot_id, "\n")] = '\0';
 }
 
-static void read_name(char *name) {
+static void read_name(char* name) {
   memset(name, 0, kHostNameMax + 1);
   if (gethostname(name, kHostNameMax) != 0) (void)snprintf(name, kHostNameMax, "unknown");
 }
 
 struct Wish {
-  const char *name;
+  const char* name;
   struct Address address;
   struct Address gateway;
 };
 
 // NULL, or what is wrong with the argument.
-static const char *take_wish(const char *word, struct Wish *wish) {
+static const char* take_wish(const char* word, struct Wish* wish) {
   if (strncmp(word, "name=", 5) == 0) {
     if (wish->name != NULL) return "name given twice";
     wish->name = word + 5;
@@ -74,11 +74,12 @@ static const char *take_wish(const char *word, struct Wish *wish) {
 }
 
 // All arguments are checked before the first one acts.
-static void identity(char **arguments, size_t count, const char *nonce, struct Network *network,
-                     struct Answer *answer) {
+static void identity(char** arguments, size_t count, const char* nonce, struct Network* network,
+                     struct Answer* answer) {
   struct Wish wish = {0};
-  const char *wrong = NULL;
-  for (size_t i = 0; i < count && wrong == NULL; ++i) wrong = take_wish(arguments[i], &wish);
+  const char* wrong = NULL;
+  for (size_t i = 0; i < count && wrong == NULL; ++i)
+    wrong = take_wish(arguments[i], &wish);
   if (wrong != NULL) {
     put(answer, "error %s %s\n", nonce, wrong);
     return;
@@ -101,17 +102,17 @@ static void identity(char **arguments, size_t count, const char *nonce, struct N
       (long long)clock_ms());
 }
 
-static bool printable(const char *line, size_t length) {
+static bool printable(const char* line, size_t length) {
   for (size_t i = 0; i < length; ++i) {
     if (line[i] < ' ' || line[i] > '~') return false;
   }
   return true;
 }
 
-static void act(char **words, size_t count, struct Network *network, bool *shutdown,
-                struct Answer *answer) {
-  const char *verb = words[0];
-  const char *nonce = words[1];
+static void act(char** words, size_t count, struct Network* network, bool* shutdown,
+                struct Answer* answer) {
+  const char* verb = words[0];
+  const char* nonce = words[1];
   if (strcmp(verb, "identity") == 0) {
     identity(words + 2, count - 2, nonce, network, answer);
   } else if (strcmp(verb, "ping") != 0 && strcmp(verb, "shutdown") != 0) {
@@ -124,8 +125,8 @@ static void act(char **words, size_t count, struct Network *network, bool *shutd
   }
 }
 
-size_t verbs_answer(char *line, size_t length, struct Network *network, bool *shutdown,
-                    char *answer, size_t room) {
+size_t verbs_answer(char* line, size_t length, struct Network* network, bool* shutdown,
+                    char* answer, size_t room) {
   struct Answer out = {.text = answer, .room = room};
   if (length == 0) return 0;
   if (!printable(line, length)) {
@@ -133,10 +134,10 @@ size_t verbs_answer(char *line, size_t length, struct Network *network, bool *sh
     return out.length;
   }
   line[length] = '\0';
-  char *words[kWordMax];
+  char* words[kWordMax];
   size_t count = 0;
-  char *rest = NULL;
-  for (char *word = strtok_r(line, " ", &rest); word != NULL; word = strtok_r(NULL, " ", &rest)) {
+  char* rest = NULL;
+  for (char* word = strtok_r(line, " ", &rest); word != NULL; word = strtok_r(NULL, " ", &rest)) {
     if (count == kWordMax) break;
     words[count++] = word;
   }
@@ -150,7 +151,7 @@ size_t verbs_answer(char *line, size_t length, struct Network *network, bool *sh
   return out.length;
 }
 
-size_t verbs_ready(char *answer, size_t room) {
+size_t verbs_ready(char* answer, size_t room) {
   struct Answer out = {.text = answer, .room = room};
   char name[kHostNameMax + 1];
   read_name(name);

@@ -17,15 +17,15 @@ struct Watch {
   int64_t wake_ms;  // clock_ms() at which to stop waiting; INT64_MAX: no limit
 };
 
-void watch_clear(struct Watch *watch);
-void watch_add(struct Watch *watch, int fd, short events);
-void watch_wake_at(struct Watch *watch, int64_t at_ms);
+void watch_clear(struct Watch* watch);
+void watch_add(struct Watch* watch, int fd, short events);
+void watch_wake_at(struct Watch* watch, int64_t at_ms);
 
 // Waits until a descriptor has an event or the time has come.
-void watch_wait(struct Watch *watch);
+void watch_wait(struct Watch* watch);
 
 // The events of this descriptor seen by the last wait; 0 if it was not watched.
-short watch_events(const struct Watch *watch, int fd);
+short watch_events(const struct Watch* watch, int fd);
 
 // How long to wait before looking again for something that appears asynchronously: often in the
 // first second after boot, when every millisecond counts for the readiness of the guest, then

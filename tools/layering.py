@@ -195,7 +195,7 @@ class Check:
         source = self.table.folder_of(name)
         if source is None:
             self._add(path, 1, f"{name.rpartition('/')[0] or 'src/'} has no entry in the table",
-                      "put the file into a folder of tools/layering.toml, or add one with its reason")
+                      "use a folder of tools/layering.toml, or add one with its reason")
             return
         test = self.table.is_test(name)
         for include in includes(text):

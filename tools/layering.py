@@ -87,7 +87,8 @@ class Table:
     def may_include(self, source: str, target: str, test: bool) -> bool:
         if source == target:
             return True
-        allowed = self.folders[source]["may"] + (self.tests["may"] if test else [])
+        entry = self.folders[source]
+        allowed = entry["may"] + (self.tests["may"] + entry.get("tests_may", []) if test else [])
         return any(_covers(pattern, target) for pattern in allowed)
 
     def libraries_of(self, name: str) -> list[str]:

@@ -95,6 +95,7 @@ class LayeringTest(unittest.TestCase):
             ("sim/x.cc", "app/command.h", "sim may not include app"),
             ("app/x.cc", "sim/world.h", "app may not include sim"),
             ("linux/x_test.cc", "node/log/log.h", "linux may not include node/log"),
+            ("node/api/x_test.cc", "linux/disk.h", "node/api may not include linux"),
         ]
         for path, header, rule in cases:
             with self.subTest(path=path, header=header):
@@ -116,6 +117,7 @@ class LayeringTest(unittest.TestCase):
             ("node/api/x.cc", "node/image/store.h"),
             ("node/node.cc", "node/agent/agent.h"),
             ("node/log/log_test.cc", "sim/world.h"),
+            ("node/log/log_bench.cc", "linux/disk.h"),
             ("sim/x.cc", "node/node.h"),
             ("app/node_command.cc", "linux/disk.h"),
             ("app/vopr.cc", "sim/world.h"),

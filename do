@@ -177,8 +177,11 @@ ANSWER=()
 
 blixard() { timeout 180 build/release/bin/blixard --socket "$DATA/api.sock" "$@"; }
 
-# The pid with its start time, which no later process with the same number has.
-process() { sed -E 's/^([0-9]+) \(.*\) /\1 /' "/proc/$1/stat" 2>/dev/null | cut -d' ' -f1,21; }
+# The pid with its start time, which no later process of that number has; nothing if it has ended.
+process() {
+  sed -E 's/^([0-9]+) \(.*\) /\1 /' "/proc/$1/stat" 2>/dev/null |
+    awk '$2 != "Z" { print $1, $21 }'
+}
 
 free_port() {
   python3 - "$1" <<'PYTHON'
@@ -204,7 +207,7 @@ ask() {
   if ((status != 0)); then
     printf '%s\n' "$output" >&2
     show_node_log
-    die "$title failed (exit $status)"
+    die "blixard $1 $2 failed (exit $status)"
   fi
   say "$title"
 }
@@ -308,6 +311,7 @@ boot_hello() {
 stop_hello() {
   [[ -n $VM_MADE && -n $NODE_PID ]] || return 0
   VM_MADE=
+  blixard vm status hello >/dev/null 2>&1 || return 0
   blixard vm stop hello --wait >>"$LOG/node.log" 2>&1 || true
   if blixard vm delete hello --wait >>"$LOG/node.log" 2>&1; then
     say "vm hello: stopped and deleted"
@@ -479,7 +483,8 @@ check() {
   began=$(elapsed_ms)
   output=$("$@" 2>&1) || status=$?
   if ((status == 0)); then
-    say "$name: ok ($(seconds $(($(elapsed_ms) - began))) s)  $(tail -n 1 <<<"$output" | cut -c1-60)"
+    output=$(tail -n 1 <<<"$output" | cut -c1-60)
+    say "$name: ok ($(seconds $(($(elapsed_ms) - began))) s)  $output"
   else
     printf '%s\n' "$output"
     say "$name: FAILED"

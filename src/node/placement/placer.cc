@@ -1,0 +1,49 @@
+#include "node/placement/placer.h"
+
+#include "blixard/v1/cluster.pb.h"
+#include "core/sched/place.h"
+#include "env/scope.h"
+
+namespace blixard::placement {
+
+env::Task<void> Placer::run() {
+  while (true) {
+    const std::uint64_t revision = replica_.state().revision();
+    if (replica_.is_leader()) co_await place_pending();
+    if (replica_.state().revision() != revision) continue;
+    if (!co_await replica_.applied().wait()) co_return;
+  }
+}
+
+env::Task<void> Placer::place_pending() {
+  const sched::Plan plan = sched::plan_pending(replica_.state());
+  // Side by side, so that one plan costs one group commit and not one sync a VM.
+  env::Scope scope(env_.executor, co_await env::this_cancellation());
+  for (const sched::Placement& placement : plan.placements) {
+    v1::Command command;
+    auto* place = command.mutable_place_vm();
+    place->set_vm_id(placement.vm.value);
+    place->set_generation(placement.generation.value);
+    place->set_node_id(placement.node.value);
+    scope.spawn(propose(std::move(command)));
+  }
+  for (const sched::Unplaced& unplaced : plan.unplaced) {
+    v1::Command command;
+    auto* explain = command.mutable_explain_pending();
+    explain->set_vm_id(unplaced.vm.value);
+    explain->set_generation(unplaced.generation.value);
+    explain->set_reason(unplaced.reason);
+    scope.spawn(propose(std::move(command)));
+  }
+  co_await scope.join();
+}
+
+env::Task<void> Placer::propose(v1::Command command) {
+  const auto outcome = co_await replica_.propose(std::move(command));
+  if (!outcome && outcome.error().code() != Code::kCancelled) {
+    // The state moved on; the next round plans on the new one.
+    BLX_LOG(env_.log, kDebug, "placement refused: {}", outcome.error().message());
+  }
+}
+
+}  // namespace blixard::placement

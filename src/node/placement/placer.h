@@ -1,0 +1,30 @@
+#pragma once
+
+// The leader's loop that gives pending VMs a node.
+//
+// It looks at the applied state, lets core/sched plan, and proposes the plan; apply checks it
+// again, so a plan made on an old state does no harm. It runs again whenever the state changed:
+// capacity that appears is used at once, and a VM that fits nowhere carries the reason.
+
+#include "env/env.h"
+#include "env/task.h"
+#include "node/replica/replica.h"
+
+namespace blixard::placement {
+
+class Placer {
+ public:
+  Placer(env::Env env, replica::Replica& replica) : env_(env), replica_(replica) {}
+
+  // Until cancelled.
+  env::Task<void> run();
+
+ private:
+  env::Task<void> place_pending();
+  env::Task<void> propose(v1::Command command);
+
+  env::Env env_;
+  replica::Replica& replica_;
+};
+
+}  // namespace blixard::placement

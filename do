@@ -420,7 +420,7 @@ python_tests() {
   local file
   while read -r file; do
     (cd "$(dirname "$file")" && python3 "$(basename "$file")" 2>&1) || return 1
-  done < <(find tools -name '*_test.py' | sort)
+  done < <(find tools -maxdepth 1 -name "*_test.py" | sort)
 }
 
 shell_check() { shell_files | xargs shellcheck; }
@@ -473,7 +473,9 @@ tidy() {
     echo "clang-tidy: no changed file"
     return 0
   }
-  printf '%s\n' "${files[@]}" | xargs -P "$(nproc)" -n 2 clang-tidy-19 --quiet -p build/dev
+  printf '%s\n' "${files[@]}" | xargs -P "$(nproc)" -n 2 clang-tidy-19 --quiet -p build/dev \
+    2> >(grep -v ' warnings\? .*generated' >&2)
+  echo "clang-tidy: ${#files[@]} files"
 }
 
 # check NAME COMMAND...: runs one check, shows its output, and goes on.
@@ -563,7 +565,7 @@ fuzz() {
 package() {
   local file
   setup
-  build release
+  build release blixard package_files
   rm -rf build/package
   step package "package" cpack -G DEB --config build/release/CPackConfig.cmake -B build/package
   for file in build/package/*.deb; do

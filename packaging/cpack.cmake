@@ -1,0 +1,74 @@
+# The Debian package: ./do package, or cpack -G DEB --config build/release/CPackConfig.cmake.
+#
+# What it puts where: the program in /usr/bin, its unit, its completions, and the guest image
+# builder with a ready init program in /usr/lib/blixard/guest. postinst says what happens at install.
+if(NOT TARGET blixard)
+  return()
+endif()
+
+set(package_dir ${CMAKE_SOURCE_DIR}/packaging)
+set(made ${CMAKE_BINARY_DIR}/package-files)
+file(MAKE_DIRECTORY ${made}/guest)
+
+# The program writes its own completions, so that they cannot fall behind its commands.
+set(completions)
+foreach(shell bash zsh fish)
+  add_custom_command(
+    OUTPUT ${made}/completion.${shell}
+    COMMAND blixard completion ${shell} > ${made}/completion.${shell}
+    DEPENDS blixard
+    VERBATIM)
+  list(APPEND completions ${made}/completion.${shell})
+endforeach()
+
+# With this init ready, building a guest image on a user's machine needs no compiler.
+file(GLOB guest_files CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/tools/guest/*.py
+     ${CMAKE_SOURCE_DIR}/tools/guest/init/*)
+list(FILTER guest_files EXCLUDE REGEX "_test\\.py$")
+add_custom_command(
+  OUTPUT ${made}/guest/init
+  COMMAND ${CMAKE_COMMAND} -E env PYTHONDONTWRITEBYTECODE=1 python3 -c
+          "import pathlib, build; build.compile_init(pathlib.Path('${made}/guest'))"
+  WORKING_DIRECTORY ${CMAKE_SOURCE_DIR}/tools/guest
+  DEPENDS ${guest_files}
+  VERBATIM)
+
+add_custom_target(package_files DEPENDS ${completions} ${made}/guest/init)
+
+set(doc_dir share/doc/blixard)
+install(TARGETS blixard RUNTIME DESTINATION bin)
+install(FILES ${package_dir}/blixard.service DESTINATION lib/systemd/system)
+install(FILES ${made}/completion.bash RENAME blixard
+        DESTINATION share/bash-completion/completions)
+install(FILES ${made}/completion.zsh RENAME _blixard DESTINATION share/zsh/vendor-completions)
+install(FILES ${made}/completion.fish RENAME blixard.fish
+        DESTINATION share/fish/vendor_completions.d)
+install(FILES ${CMAKE_SOURCE_DIR}/LICENSE RENAME copyright DESTINATION ${doc_dir})
+install(DIRECTORY ${CMAKE_SOURCE_DIR}/tools/guest/ DESTINATION lib/blixard/guest
+        FILES_MATCHING PATTERN "*.py"
+        PATTERN "*_test.py" EXCLUDE PATTERN "init" EXCLUDE PATTERN "__pycache__" EXCLUDE)
+install(PROGRAMS ${made}/guest/init RENAME init.elf DESTINATION lib/blixard/guest)
+
+set(CPACK_GENERATOR DEB)
+set(CPACK_PACKAGE_NAME blixard)
+set(CPACK_PACKAGE_VERSION ${PROJECT_VERSION})
+set(CPACK_PACKAGE_CONTACT "The Blixard authors <blixard@localhost>")
+set(CPACK_PACKAGE_DESCRIPTION_SUMMARY "${PROJECT_DESCRIPTION}")
+set(CPACK_PACKAGE_DESCRIPTION
+    "Blixard runs microVMs on a cluster of machines from one program: a replicated cluster state,
+ a scheduler, QEMU microVMs, health checks and fenced recovery. The service listens on the
+ loopback only until it is told otherwise.")
+set(CPACK_PACKAGING_INSTALL_PREFIX /usr)
+set(CPACK_STRIP_FILES ON)
+set(CPACK_DEBIAN_FILE_NAME DEB-DEFAULT)
+set(CPACK_DEBIAN_PACKAGE_SECTION admin)
+set(CPACK_DEBIAN_PACKAGE_PRIORITY optional)
+set(CPACK_DEBIAN_PACKAGE_SHLIBDEPS ON)
+set(CPACK_DEBIAN_PACKAGE_DEPENDS "adduser, init-system-helpers (>= 1.54), qemu-system-x86")
+# For building guest images here.
+set(CPACK_DEBIAN_PACKAGE_RECOMMENDS "kmod, python3 (>= 3.11), zstd")
+set(CPACK_DEBIAN_PACKAGE_SUGGESTS "iproute2, nftables, qemu-utils")
+set(CPACK_DEBIAN_PACKAGE_CONTROL_EXTRA
+    ${package_dir}/postinst ${package_dir}/prerm ${package_dir}/postrm)
+set(CPACK_DEBIAN_PACKAGE_CONTROL_STRICT_PERMISSION ON)
+include(CPack)

@@ -56,8 +56,8 @@ set(CPACK_PACKAGE_CONTACT "The Blixard authors <blixard@localhost>")
 set(CPACK_PACKAGE_DESCRIPTION_SUMMARY "${PROJECT_DESCRIPTION}")
 set(CPACK_PACKAGE_DESCRIPTION
     "Blixard runs microVMs on a cluster of machines from one program: a replicated cluster state,
- a scheduler, QEMU microVMs, health checks and fenced recovery. The service listens on the
- loopback only until it is told otherwise.")
+a scheduler, QEMU microVMs, health checks and fenced recovery. The service listens on the
+loopback only until it is told otherwise.")
 set(CPACK_PACKAGING_INSTALL_PREFIX /usr)
 set(CPACK_STRIP_FILES ON)
 set(CPACK_DEBIAN_FILE_NAME DEB-DEFAULT)

@@ -8,8 +8,6 @@
 
 #include <array>
 #include <cstdint>
-#include <deque>
-#include <map>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -22,7 +20,12 @@
 namespace blixard::cluster {
 
 // Raised when a command or a field is added whose absence would make nodes disagree.
+// Request fingerprints cover every field, so that in practice means: any field of a command.
 inline constexpr std::uint32_t kModelVersion = 1;
+
+// Guests seldom use all their vCPUs at once, so a node promises its own this often. Memory is
+// promised once: a guest keeps what it has touched.
+inline constexpr std::int64_t kVcpuOvercommit = 4;
 
 enum class VmDesired : std::uint8_t { kRunning = 1, kStopped, kDeleted };
 
@@ -57,6 +60,9 @@ struct VmSpec {
   friend bool operator==(const VmSpec&, const VmSpec&) = default;
 };
 
+// The reason of a Pending VM until a plan has a better one.
+inline constexpr std::string_view kWaitingForPlacement = "waiting for placement";
+
 struct Vm {
   VmId id;
   std::string name;
@@ -64,7 +70,7 @@ struct Vm {
   VmSpec spec;
   VmDesired desired = VmDesired::kRunning;
 
-  NodeId node;            // none: not placed
+  NodeId node;            // none: not placed, which is so exactly while it is Pending
   Generation generation;  // grows with each assignment
 
   VmState state = VmState::kPending;
@@ -103,7 +109,7 @@ struct Image {
   std::string architecture;
   std::string kernel_version;
   std::string cmdline;
-  std::vector<ImageFile> files;
+  std::vector<ImageFile> files;  // by name
   WallTime added;
   friend bool operator==(const Image&, const Image&) = default;
 };
@@ -119,12 +125,20 @@ std::string_view desired_name(VmDesired desired);  // "running"
 std::string_view restart_name(RestartPolicy policy);
 std::optional<RestartPolicy> parse_restart(std::string_view name);
 
-// The table of allowed transitions of the observed state.
+// The table of allowed transitions of the observed state. A state does not follow itself: seeing
+// it again with other details (a port, a pid) is no transition.
 bool may_follow(VmState from, VmState to);
+std::string transition_text(VmState from, VmState to);  // "running -> placed"
 
 // [a-z0-9-]{1,63}. Errors: kInvalidArgument "name_invalid".
 Result<void> check_name(std::string_view name);
 // Bounds and combinations. Errors: kInvalidArgument "spec_invalid" with the field.
 Result<void> check_spec(const VmSpec& spec);
+// As a node reports them: both ends known. Errors: kInvalidArgument "report_invalid".
+Result<void> check_published(const std::vector<PublishedPort>& ports);
+// Errors: kInvalidArgument "node_invalid" with the field, "name_invalid".
+Result<void> check_node(const Node& node);
+// Errors: kInvalidArgument "image_invalid" with the field, "name_invalid".
+Result<void> check_image(const Image& image);
 
 }  // namespace blixard::cluster

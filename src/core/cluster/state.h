@@ -8,21 +8,38 @@
 // leader checked before proposing is checked here again.
 //
 // A client's request id is remembered with the answer it got (the last limits::kRememberedRequests
-// of them), so a retry is answered, not carried out, a second time.
+// of them), so a retry is answered, not carried out, a second time. The same id with another
+// command is a fault of the client. What servers stamp (time, the uuid of a new VM) may differ
+// between the tries.
+//
+// Invariants, checked by decode() and by a property test: names and uuids are unique among what
+// exists; a VM is Pending exactly while it has no node; a VM that is not being deleted has its
+// image; generations only grow; ids are never given out again.
 
 #include <cstdint>
 #include <functional>
 #include <map>
 #include <string>
 #include <string_view>
+#include <utility>
 
 #include "base/ids.h"
 #include "base/result.h"
 #include "core/cluster/model.h"
+#include "core/cluster/requests.h"
 
 namespace blixard::v1 {
+class AddImage;
 class Command;
-}
+class CreateVm;
+class ExplainPending;
+class PlaceVm;
+class RegisterNode;
+class RemoveImage;
+class ReportVms;
+class SetDesired;
+class VmReport;
+}  // namespace blixard::v1
 
 namespace blixard::cluster {
 
@@ -41,7 +58,9 @@ struct Change {
   std::string name;
 };
 
-// What a node can still take: its capacity less what is placed on it (and not deleted).
+// What a node can still take: its memory and kVcpuOvercommit times its vCPUs, less what the VMs on
+// it were promised, whatever they do now, until their node released them. Negative when the node
+// came back smaller.
 struct Free {
   std::int64_t vcpus = 0;
   std::int64_t memory_mib = 0;
@@ -52,8 +71,17 @@ class State {
   using ChangeSink = std::function<void(const Change&)>;
 
   // Errors: those of the command (kNotFound "vm_not_found", kAlreadyExists "vm_exists",
-  // kFailedPrecondition "transition_refused", kAborted "stale_generation" and so on). The state is
+  // kFailedPrecondition "transition_refused" and so on; core/cluster/reasons.h has them all), and
+  // those of check_command(), after which the caller must not go on along this log. The state is
   // unchanged then, but for the remembered answer.
+  //
+  // ReportVms: each report counts for itself. One of another generation or node, or of a VM that is
+  // gone, is late: dropped, and no error. One that may not be (a refused transition, bad values) is
+  // dropped too, and is the error of the command if all were so. `released` means that nothing of
+  // the VM runs or lies on the node any more: with desired Deleted it removes the VM, with state
+  // Pending it frees it for another node.
+  //
+  // CreateVm with desired Stopped places the VM like any other; its node does not start it.
   Result<Outcome> apply(LogIndex index, const v1::Command& command, const ChangeSink& changed);
 
   [[nodiscard]] const std::map<VmId, Vm>& vms() const { return vms_; }
@@ -64,6 +92,8 @@ class State {
   [[nodiscard]] const Node* find_node(NodeId id) const;
   [[nodiscard]] const Image* find_image(std::string_view name) const;
   [[nodiscard]] Free free_on(const Node& node) const;
+  // The first host port the spec asks for that another VM on the node has; 0 if there is none.
+  [[nodiscard]] std::uint16_t taken_port(NodeId node, const VmSpec& spec) const;
   [[nodiscard]] std::uint64_t revision() const { return revision_; }
 
   // Deterministic; equal states give equal bytes.
@@ -74,17 +104,64 @@ class State {
   // XXH3-128 of encode(), in hex.
   [[nodiscard]] std::string hash() const;
 
+  friend bool operator==(const State&, const State&) = default;
+
  private:
-  // The cluster helper fills this in.
+  // What comes with a command beside its content.
+  struct Step {
+    WallTime time;
+    const ChangeSink& changed;
+  };
+  // Of a node, by the VMs on it.
+  struct Promised {
+    std::int64_t vcpus = 0;
+    std::int64_t memory_mib = 0;
+    friend bool operator==(const Promised&, const Promised&) = default;
+  };
+
+  // One per command; the id of the object it made or changed.
+  Result<std::uint64_t> carry_out(const v1::Command& command, const Step& step);
+  Result<std::uint64_t> carry_out(const v1::RegisterNode& command, const Step& step);
+  Result<std::uint64_t> carry_out(const v1::CreateVm& command, const Step& step);
+  Result<std::uint64_t> carry_out(const v1::SetDesired& command, const Step& step);
+  Result<std::uint64_t> carry_out(const v1::PlaceVm& command, const Step& step);
+  Result<std::uint64_t> carry_out(const v1::ExplainPending& command, const Step& step);
+  Result<std::uint64_t> carry_out(const v1::ReportVms& command, const Step& step);
+  Result<std::uint64_t> carry_out(const v1::AddImage& command, const Step& step);
+  Result<std::uint64_t> carry_out(const v1::RemoveImage& command, const Step& step);
+  Result<void> take_report(NodeId node, const v1::VmReport& report, const Step& step);
+
+  Result<Vm*> vm_to_change(const std::string& name, VmId id);
+  // A pending VM at that generation.
+  Result<Vm*> pending_vm(VmId id, Generation generation);
+  void remove_vm(VmId id, const Step& step);
+  // Puts the VM's share of its node on the node's account, and takes it off.
+  void promise(const Vm& vm);
+  void release(const Vm& vm);
+  void announce(Change::Kind kind, std::uint64_t id, const std::string& name, const Step& step);
+
+  // Puts a record of a snapshot in its place. Errors: kDataLoss "snapshot_invalid".
+  Result<void> restore(Node node);
+  Result<void> restore(Image image);
+  Result<void> restore(Vm vm);
+
   std::map<VmId, Vm> vms_;
   std::map<NodeId, Node> nodes_;
   std::map<ImageId, Image> images_;
-  std::uint64_t next_id_ = 1;
+  Requests requests_;
+  std::uint64_t next_id_ = 1;  // of a VM or an image
   std::uint64_t revision_ = 0;
+
+  // Follow from the above; not in snapshots.
+  std::map<std::string, VmId, std::less<>> vm_names_;
+  std::map<Uuid, VmId> vm_uuids_;
+  std::map<std::string, ImageId, std::less<>> image_names_;
+  std::map<NodeId, Promised> promised_;
+  std::map<std::pair<NodeId, std::uint16_t>, VmId> host_ports_;
 };
 
-// Size and form of a command from outside (the log, a peer). Errors: kDataLoss "command_invalid",
-// kFailedPrecondition "model_too_new".
+// Size and form of a command from outside (the log, a peer): what does not depend on the state.
+// Errors: kDataLoss "command_invalid", kFailedPrecondition "model_too_new".
 Result<void> check_command(const v1::Command& command);
 
 }  // namespace blixard::cluster

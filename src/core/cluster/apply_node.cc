@@ -1,0 +1,146 @@
+// What nodes say: about themselves, and about the VMs they own.
+
+#include <algorithm>
+
+#include <fmt/format.h>
+
+#include "base/limits.h"
+#include "blixard/v1/cluster.pb.h"
+#include "core/cluster/codec.h"
+#include "core/cluster/reasons.h"
+#include "core/cluster/state.h"
+#include "core/cluster/text.h"
+
+namespace blixard::cluster {
+
+namespace {
+
+std::unexpected<Error> bad_report(const char* field) {
+  return fail(Code::kInvalidArgument, reason::kReportInvalid, field);
+}
+
+// In these something of the VM is on the node, so it cannot have been released.
+bool holds_on(VmState state) {
+  switch (state) {
+    case VmState::kStarting:
+    case VmState::kRunning:
+    case VmState::kStopping:
+    case VmState::kPaused:
+    case VmState::kMigrating:
+      return true;
+    case VmState::kPending:
+    case VmState::kPlaced:
+    case VmState::kStopped:
+    case VmState::kFailed:
+    case VmState::kLost:
+      return false;
+  }
+  return true;
+}
+
+// The VM as the report has it. Errors: kInvalidArgument "report_invalid", kFailedPrecondition
+// "transition_refused".
+Result<Vm> reported(const Vm& vm, const v1::VmReport& report, WallTime time) {
+  const auto state = read_state(report.state());
+  if (!state) return bad_report("state");
+  if (report.released() && holds_on(*state)) return bad_report("released");
+  if (report.pid() < 0) return bad_report("pid");
+  if (!is_bounded_text(report.accelerator(), limits::kWordBytes)) return bad_report("accelerator");
+  BLX_TRY(auto ports, read_published(report.published_ports()));
+  const bool given_back_whole = *state != VmState::kPending || report.released();
+  if ((*state != vm.state && !may_follow(vm.state, *state)) || !given_back_whole) {
+    return fail(Code::kFailedPrecondition, reason::kTransitionRefused,
+                transition_text(vm.state, *state));
+  }
+  Vm next = vm;
+  if (*state != vm.state) next.changed = time;
+  next.state = *state;
+  next.reason = bounded_text(report.reason(), limits::kReasonBytes);
+  next.published_ports = std::move(ports);
+  next.pid = report.pid();
+  next.accelerator = report.accelerator();
+  next.restarts = report.restarts();
+  return next;
+}
+
+// Back to where it can be placed again, with nothing left of the assignment but its generation.
+void unassign(Vm& vm) {
+  vm.node = NodeId();
+  vm.published_ports.clear();
+  vm.pid = 0;
+  vm.accelerator.clear();
+  vm.restarts = 0;
+  if (vm.reason.empty()) vm.reason = kWaitingForPlacement;
+}
+
+}  // namespace
+
+Result<std::uint64_t> State::carry_out(const v1::RegisterNode& command, const Step& step) {
+  const Node node{.id = NodeId(command.node_id()),
+                  .name = command.name(),
+                  .vcpus = command.capacity().vcpus(),
+                  .memory_mib = command.capacity().memory_mib(),
+                  .accelerator = command.accelerator(),
+                  .tsc_khz = command.tsc_khz(),
+                  .version = command.version(),
+                  .registered = step.time};
+  BLX_TRY(check_node(node));
+  const auto namesake = std::ranges::find_if(nodes_, [&](const auto& entry) {
+    return entry.second.name == node.name && entry.first != node.id;
+  });
+  if (namesake != nodes_.end()) {
+    return fail(Code::kAlreadyExists, reason::kNodeExists,
+                fmt::format("node {} has the name {}", namesake->first.value, node.name));
+  }
+  if (nodes_.size() >= limits::kNodes && !nodes_.contains(node.id)) {
+    return fail(Code::kResourceExhausted, reason::kTooManyNodes,
+                fmt::format("there are {} nodes, the most possible", nodes_.size()));
+  }
+  nodes_[node.id] = node;
+  announce(Change::Kind::kNodeChanged, node.id.value, node.name, step);
+  return node.id.value;
+}
+
+Result<std::uint64_t> State::carry_out(const v1::ReportVms& command, const Step& step) {
+  const NodeId node(command.node_id());
+  if (find_node(node) == nullptr) {
+    return fail(Code::kNotFound, reason::kNodeNotFound,
+                fmt::format("no node has id {}", node.value));
+  }
+  const auto& reports = command.reports();
+  if (static_cast<std::size_t>(reports.size()) > limits::kReportsPerCommand) {
+    return bad_report("reports: too many in one command");
+  }
+  Result<void> first_refusal;
+  int refused = 0;
+  for (const v1::VmReport& report : reports) {
+    auto taken = take_report(node, report, step);
+    if (taken) continue;
+    if (refused == 0) first_refusal = std::move(taken);
+    ++refused;
+  }
+  if (refused != 0 && refused == reports.size()) return std::unexpected(first_refusal.error());
+  return node.value;
+}
+
+Result<void> State::take_report(NodeId node, const v1::VmReport& report, const Step& step) {
+  const auto found = vms_.find(VmId(report.vm_id()));
+  if (found == vms_.end()) return {};
+  Vm& vm = found->second;
+  if (vm.node != node || vm.generation != Generation(report.generation())) return {};
+  BLX_TRY(Vm next, reported(vm, report, step.time));
+  if (report.released() && vm.desired == VmDesired::kDeleted) {
+    remove_vm(vm.id, step);
+    return {};
+  }
+  if (next.state == VmState::kPending) {
+    release(vm);
+    unassign(next);
+  }
+  if (next == vm) return {};
+  vm = std::move(next);
+  announce(Change::Kind::kVmChanged, vm.id.value, vm.name, step);
+  return {};
+}
+
+}  // namespace blixard::cluster

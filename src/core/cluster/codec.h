@@ -1,0 +1,51 @@
+#pragma once
+
+// Values of the model <-> messages of the schema (proto/blixard/v1/cluster.proto).
+//
+// Reading checks form and bounds, so that whatever comes out may enter the model; what depends on
+// the state (does the image exist?) is for apply and for State::decode. Writing is total.
+
+#include <optional>
+#include <string_view>
+#include <vector>
+
+#include "base/ids.h"
+#include "base/result.h"
+#include "blixard/v1/cluster.pb.h"
+#include "core/cluster/model.h"
+#include "core/cluster/requests.h"
+
+namespace blixard::cluster {
+
+std::optional<VmState> read_state(v1::VmState state);
+std::optional<VmDesired> read_desired(v1::VmDesired desired);
+// 16 bytes, as they are.
+std::optional<Uuid> read_uuid(std::string_view bytes);
+// Errors: kInvalidArgument "spec_invalid".
+Result<VmSpec> read_spec(const v1::VmSpec& spec);
+// Errors: kInvalidArgument "report_invalid".
+Result<std::vector<PublishedPort>> read_published(
+    const google::protobuf::RepeatedPtrField<v1::PublishedPort>& ports);
+// Files come out by name. Errors: kInvalidArgument "image_invalid".
+Result<std::vector<ImageFile>> read_files(
+    const google::protobuf::RepeatedPtrField<v1::ImageFile>& files);
+
+v1::VmState write_state(VmState state);
+v1::VmDesired write_desired(VmDesired desired);
+std::string write_uuid(const Uuid& uuid);
+void write_spec(const VmSpec& spec, v1::VmSpec* out);
+void write_published(const std::vector<PublishedPort>& ports,
+                     google::protobuf::RepeatedPtrField<v1::PublishedPort>* out);
+
+// Records of a snapshot. Errors: kDataLoss "snapshot_invalid" with the field.
+Result<Vm> read_vm(const v1::VmRecord& record);
+Result<Node> read_node(const v1::NodeRecord& record);
+Result<Image> read_image(const v1::ImageRecord& record);
+Result<Answer> read_answer(const v1::RequestRecord& record);
+
+void write_vm(const Vm& vm, v1::VmRecord* out);
+void write_node(const Node& node, v1::NodeRecord* out);
+void write_image(const Image& image, v1::ImageRecord* out);
+void write_answer(const Answer& answer, v1::RequestRecord* out);
+
+}  // namespace blixard::cluster

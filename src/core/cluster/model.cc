@@ -1,0 +1,234 @@
+#include "core/cluster/model.h"
+
+#include <algorithm>
+#include <initializer_list>
+#include <set>
+
+#include <fmt/format.h>
+
+#include "base/limits.h"
+#include "core/cluster/reasons.h"
+#include "core/cluster/text.h"
+
+namespace blixard::cluster {
+
+namespace {
+
+using enum VmState;
+
+constexpr std::uint16_t bit(VmState state) {
+  return static_cast<std::uint16_t>(1u << static_cast<unsigned>(state));
+}
+
+constexpr std::uint16_t set_of(std::initializer_list<VmState> states) {
+  std::uint16_t set = 0;
+  for (const VmState state : states)
+    set = static_cast<std::uint16_t>(set | bit(state));
+  return set;
+}
+
+// Which states may follow, at the state's own number.
+constexpr std::array<std::uint16_t, 11> kFollowers = {
+    0,
+    /* pending   */ set_of({kPlaced}),
+    /* placed    */ set_of({kStarting, kStopped, kFailed, kLost, kPending}),
+    /* starting  */ set_of({kRunning, kStopping, kStopped, kFailed, kLost}),
+    // Starting again is a restart in place, by the VM's policy.
+    /* running   */ set_of({kStopping, kStopped, kFailed, kLost, kPaused, kMigrating, kStarting}),
+    /* stopping  */ set_of({kStopped, kFailed, kLost}),
+    /* stopped   */ set_of({kStarting, kPending, kLost, kFailed}),
+    /* failed    */ set_of({kStarting, kStopped, kPending, kLost}),
+    /* lost      */ set_of({kRunning, kStopped, kFailed, kPending, kStarting}),
+    /* paused    */ set_of({kRunning, kStopping, kStopped, kFailed, kLost}),
+    /* migrating */ set_of({kRunning, kStopped, kFailed, kLost}),
+};
+
+bool is_name_byte(char byte) {
+  return (byte >= 'a' && byte <= 'z') || (byte >= '0' && byte <= '9') || byte == '-';
+}
+
+// Of a file in an image: may become a path component, so neither "." nor ".." nor "a/b".
+bool is_file_name(std::string_view name) {
+  const auto allowed = [](char byte) {
+    return is_name_byte(byte) || (byte >= 'A' && byte <= 'Z') || byte == '.' || byte == '_';
+  };
+  return !name.empty() && name.size() <= limits::kNameLength && name.front() != '.' &&
+         std::ranges::all_of(name, allowed);
+}
+
+// One line: these end up in kernel command lines and tables.
+bool is_line(std::string_view text, std::size_t bytes_max) {
+  return is_bounded_text(text, bytes_max) && text.find_first_of("\n\t") == std::string_view::npos;
+}
+
+std::unexpected<Error> spec_fault(std::string detail) {
+  return fail(Code::kInvalidArgument, reason::kSpecInvalid, std::move(detail));
+}
+
+Result<void> check_spec_ports(const std::vector<PublishedPort>& ports) {
+  if (ports.size() > limits::kPublishedPorts) {
+    return spec_fault(fmt::format("published_ports: {} of them, at most {} are possible",
+                                  ports.size(), limits::kPublishedPorts));
+  }
+  std::set<std::uint16_t> taken;
+  for (const PublishedPort& port : ports) {
+    if (port.guest_port == 0)
+      return spec_fault("published_ports: the guest's port must be 1-65535");
+    if (port.host_port != 0 && !taken.insert(port.host_port).second) {
+      return spec_fault(
+          fmt::format("published_ports: host port {} is published twice", port.host_port));
+    }
+  }
+  return {};
+}
+
+}  // namespace
+
+std::string_view state_name(VmState state) {
+  switch (state) {
+    case kPending:
+      return "pending";
+    case kPlaced:
+      return "placed";
+    case kStarting:
+      return "starting";
+    case kRunning:
+      return "running";
+    case kStopping:
+      return "stopping";
+    case kStopped:
+      return "stopped";
+    case kFailed:
+      return "failed";
+    case kLost:
+      return "lost";
+    case kPaused:
+      return "paused";
+    case kMigrating:
+      return "migrating";
+  }
+  return "unknown";
+}
+
+std::string_view desired_name(VmDesired desired) {
+  switch (desired) {
+    case VmDesired::kRunning:
+      return "running";
+    case VmDesired::kStopped:
+      return "stopped";
+    case VmDesired::kDeleted:
+      return "deleted";
+  }
+  return "unknown";
+}
+
+std::string_view restart_name(RestartPolicy policy) {
+  switch (policy) {
+    case RestartPolicy::kNever:
+      return "never";
+    case RestartPolicy::kOnFailure:
+      return "on-failure";
+    case RestartPolicy::kAlways:
+      return "always";
+  }
+  return "unknown";
+}
+
+std::optional<RestartPolicy> parse_restart(std::string_view name) {
+  for (const auto policy :
+       {RestartPolicy::kNever, RestartPolicy::kOnFailure, RestartPolicy::kAlways}) {
+    if (name == restart_name(policy)) return policy;
+  }
+  return std::nullopt;
+}
+
+bool may_follow(VmState from, VmState to) {
+  return (kFollowers.at(static_cast<std::size_t>(from)) & bit(to)) != 0;
+}
+
+std::string transition_text(VmState from, VmState to) {
+  return fmt::format("{} -> {}", state_name(from), state_name(to));
+}
+
+Result<void> check_name(std::string_view name) {
+  if (name.empty()) return fail(Code::kInvalidArgument, reason::kNameInvalid, "the name is empty");
+  if (name.size() > limits::kNameLength) {
+    return fail(
+        Code::kInvalidArgument, reason::kNameInvalid,
+        fmt::format("{} characters, at most {} are possible", name.size(), limits::kNameLength));
+  }
+  if (!std::ranges::all_of(name, is_name_byte)) {
+    return fail(Code::kInvalidArgument, reason::kNameInvalid,
+                fmt::format("{}: only a-z, 0-9 and - are possible",
+                            bounded_text(name, limits::kNameLength)));
+  }
+  return {};
+}
+
+Result<void> check_spec(const VmSpec& spec) {
+  if (auto image = check_name(spec.image); !image) {
+    return spec_fault(fmt::format("image: {}", image.error().detail()));
+  }
+  if (spec.vcpus < 1 || spec.vcpus > limits::kVcpus) {
+    return spec_fault(fmt::format("vcpus: {} is not between 1 and {}", spec.vcpus, limits::kVcpus));
+  }
+  if (spec.memory_mib < limits::kMemoryMibMin || spec.memory_mib > limits::kMemoryMibMax) {
+    return spec_fault(fmt::format("memory_mib: {} is not between {} and {}", spec.memory_mib,
+                                  limits::kMemoryMibMin, limits::kMemoryMibMax));
+  }
+  if (spec.stop_grace_seconds > limits::kStopGraceSecondsMax) {
+    return spec_fault(fmt::format("stop_grace_seconds: {} is more than {}", spec.stop_grace_seconds,
+                                  limits::kStopGraceSecondsMax));
+  }
+  return check_spec_ports(spec.published_ports);
+}
+
+Result<void> check_published(const std::vector<PublishedPort>& ports) {
+  const bool whole = std::ranges::all_of(
+      ports, [](const PublishedPort& port) { return port.host_port != 0 && port.guest_port != 0; });
+  if (!whole || ports.size() > limits::kPublishedPorts) {
+    return fail(Code::kInvalidArgument, reason::kReportInvalid, "published_ports");
+  }
+  return {};
+}
+
+Result<void> check_node(const Node& node) {
+  const auto fault = [](const char* field) {
+    return fail(Code::kInvalidArgument, reason::kNodeInvalid, field);
+  };
+  BLX_TRY(check_name(node.name));
+  if (!node.id) return fault("node_id");
+  if (node.vcpus > limits::kNodeVcpus) return fault("capacity.vcpus");
+  if (node.memory_mib > limits::kNodeMemoryMib) return fault("capacity.memory_mib");
+  if (!is_line(node.accelerator, limits::kWordBytes)) return fault("accelerator");
+  if (!is_line(node.version, limits::kWordBytes)) return fault("version");
+  return {};
+}
+
+Result<void> check_image(const Image& image) {
+  const auto fault = [](std::string field) {
+    return fail(Code::kInvalidArgument, reason::kImageInvalid, std::move(field));
+  };
+  BLX_TRY(check_name(image.name));
+  if (!is_line(image.architecture, limits::kWordBytes)) return fault("architecture");
+  if (!is_line(image.kernel_version, limits::kWordBytes)) return fault("kernel_version");
+  if (!is_line(image.cmdline, limits::kCmdlineBytes)) return fault("cmdline");
+  if (image.files.empty()) return fault("files: there are none");
+  if (image.files.size() > limits::kImageFiles) {
+    return fault(fmt::format("files: {} of them, at most {} are possible", image.files.size(),
+                             limits::kImageFiles));
+  }
+  std::set<std::string_view> names;
+  for (const ImageFile& file : image.files) {
+    if (!is_file_name(file.name)) {
+      return fault("files: name " + bounded_text(file.name, limits::kNameLength));
+    }
+    if (!names.insert(file.name).second) return fault("files: two are named " + file.name);
+    if (file.size.value == 0 || file.size.value > limits::kImageFileBytes) {
+      return fault("files: size of " + file.name);
+    }
+  }
+  return {};
+}
+
+}  // namespace blixard::cluster

@@ -1,0 +1,47 @@
+#pragma once
+
+// Every word apply() can refuse a command with.
+//
+// An Error holds its reason as a string literal, and answers to earlier requests are read back from
+// snapshots: this table is where a text becomes a literal again. So it only grows, and a new word
+// raises kModelVersion.
+
+#include <string_view>
+
+namespace blixard::cluster {
+
+namespace reason {
+
+inline constexpr char kImageExists[] = "image_exists";
+inline constexpr char kImageInUse[] = "image_in_use";
+inline constexpr char kImageInvalid[] = "image_invalid";
+inline constexpr char kImageNotFound[] = "image_not_found";
+inline constexpr char kNameInvalid[] = "name_invalid";
+inline constexpr char kNodeExists[] = "node_exists";
+inline constexpr char kNodeFull[] = "node_full";
+inline constexpr char kNodeInvalid[] = "node_invalid";
+inline constexpr char kNodeNotFound[] = "node_not_found";
+inline constexpr char kPortTaken[] = "port_taken";
+inline constexpr char kReportInvalid[] = "report_invalid";
+inline constexpr char kRequestIdReused[] = "request_id_reused";
+inline constexpr char kSpecInvalid[] = "spec_invalid";
+inline constexpr char kDesiredInvalid[] = "desired_invalid";
+inline constexpr char kStaleGeneration[] = "stale_generation";
+inline constexpr char kTooManyImages[] = "too_many_images";
+inline constexpr char kTooManyNodes[] = "too_many_nodes";
+inline constexpr char kTooManyVms[] = "too_many_vms";
+inline constexpr char kTransitionRefused[] = "transition_refused";
+inline constexpr char kUuidInvalid[] = "uuid_invalid";
+inline constexpr char kUuidTaken[] = "uuid_taken";
+inline constexpr char kVmBeingDeleted[] = "vm_being_deleted";
+inline constexpr char kVmExists[] = "vm_exists";
+inline constexpr char kVmNotFound[] = "vm_not_found";
+inline constexpr char kVmNotPending[] = "vm_not_pending";
+inline constexpr char kVmReplaced[] = "vm_replaced";
+
+}  // namespace reason
+
+// The literal of that text; null if it is none of ours.
+const char* known_reason(std::string_view text);
+
+}  // namespace blixard::cluster

@@ -1,0 +1,135 @@
+// The whole state as bytes, and back.
+
+#include <fmt/format.h>
+#include <google/protobuf/arena.h>
+#include <google/protobuf/io/coded_stream.h>
+
+#include "base/assert.h"
+#include "base/limits.h"
+#include "blixard/v1/cluster.pb.h"
+#include "core/cluster/codec.h"
+#include "core/cluster/state.h"
+#include "core/wire/checksum.h"
+
+namespace blixard::cluster {
+
+namespace {
+
+std::unexpected<Error> invalid(std::string what) {
+  return fail(Code::kDataLoss, "snapshot_invalid", std::move(what));
+}
+
+Result<void> check_sizes(const v1::StateSnapshot& snapshot) {
+  const auto over = [](int size, std::size_t limit) {
+    return static_cast<std::size_t>(size) > limit;
+  };
+  if (over(snapshot.nodes_size(), limits::kNodes)) return invalid("too many nodes");
+  if (over(snapshot.vms_size(), limits::kVms)) return invalid("too many VMs");
+  if (over(snapshot.images_size(), limits::kImages)) return invalid("too many images");
+  if (over(snapshot.requests_size(), limits::kRememberedRequests)) {
+    return invalid("too many requests");
+  }
+  return {};
+}
+
+}  // namespace
+
+std::string State::encode() const {
+  google::protobuf::Arena arena;
+  auto* snapshot = google::protobuf::Arena::CreateMessage<v1::StateSnapshot>(&arena);
+  snapshot->set_version(kModelVersion);
+  snapshot->set_next_id(next_id_);
+  snapshot->set_revision(revision_);
+  for (const auto& [id, node] : nodes_)
+    write_node(node, snapshot->add_nodes());
+  for (const auto& [id, vm] : vms_)
+    write_vm(vm, snapshot->add_vms());
+  for (const auto& [id, image] : images_)
+    write_image(image, snapshot->add_images());
+  for (const Answer& answer : requests_.oldest_first()) {
+    write_answer(answer, snapshot->add_requests());
+  }
+  std::string bytes;
+  BLX_ASSERT(snapshot->SerializeToString(&bytes));
+  return bytes;
+}
+
+std::string State::hash() const { return wire::hash128_hex(encode()); }
+
+Result<State> State::decode(std::string_view bytes) {
+  google::protobuf::Arena arena;
+  auto* snapshot = google::protobuf::Arena::CreateMessage<v1::StateSnapshot>(&arena);
+  constexpr auto kBytesMax = static_cast<std::size_t>(std::numeric_limits<int>::max());
+  if (bytes.size() > kBytesMax ||
+      !snapshot->ParseFromArray(bytes.data(), static_cast<int>(bytes.size()))) {
+    return invalid("not a snapshot");
+  }
+  if (snapshot->version() > kModelVersion) {
+    return fail(Code::kFailedPrecondition, "model_too_new",
+                fmt::format("a snapshot of model version {}, this program knows {}",
+                            snapshot->version(), kModelVersion));
+  }
+  if (snapshot->version() == 0 || snapshot->next_id() == 0) return invalid("no version or next id");
+  BLX_TRY(check_sizes(*snapshot));
+  State state;
+  state.next_id_ = snapshot->next_id();
+  state.revision_ = snapshot->revision();
+  for (const v1::NodeRecord& record : snapshot->nodes()) {
+    BLX_TRY(Node node, read_node(record));
+    BLX_TRY(state.restore(std::move(node)));
+  }
+  for (const v1::ImageRecord& record : snapshot->images()) {
+    BLX_TRY(Image image, read_image(record));
+    BLX_TRY(state.restore(std::move(image)));
+  }
+  for (const v1::VmRecord& record : snapshot->vms()) {
+    BLX_TRY(Vm vm, read_vm(record));
+    BLX_TRY(state.restore(std::move(vm)));
+  }
+  for (const v1::RequestRecord& record : snapshot->requests()) {
+    BLX_TRY(Answer answer, read_answer(record));
+    if (state.requests_.find(answer.request_id) != nullptr) return invalid("request: twice");
+    state.requests_.remember(std::move(answer));
+  }
+  return state;
+}
+
+Result<void> State::restore(Node node) {
+  for (const auto& [id, other] : nodes_) {
+    if (other.name == node.name) return invalid("node: name twice");
+  }
+  if (!nodes_.try_emplace(node.id, std::move(node)).second) return invalid("node: id twice");
+  return {};
+}
+
+Result<void> State::restore(Image image) {
+  const ImageId id = image.id;
+  if (!id || id.value >= next_id_) return invalid("image: id");
+  if (!image_names_.try_emplace(image.name, id).second) return invalid("image: name twice");
+  if (!images_.try_emplace(id, std::move(image)).second) return invalid("image: id twice");
+  return {};
+}
+
+Result<void> State::restore(Vm vm) {
+  const VmId id = vm.id;
+  if (!id || id.value >= next_id_ || images_.contains(ImageId(id.value))) {
+    return invalid("vm: id");
+  }
+  if ((vm.state == VmState::kPending) == static_cast<bool>(vm.node)) {
+    return invalid("vm: pending on a node, or placed on none");
+  }
+  if (!vm.node && vm.desired == VmDesired::kDeleted) return invalid("vm: deleted and on no node");
+  if (vm.node && !vm.generation) return invalid("vm: placed without a generation");
+  if (vm.node && !nodes_.contains(vm.node)) return invalid("vm: its node is missing");
+  if (vm.desired != VmDesired::kDeleted && !image_names_.contains(vm.spec.image)) {
+    return invalid("vm: its image is missing");
+  }
+  if (vm.node && taken_port(vm.node, vm.spec) != 0) return invalid("vm: host port taken");
+  if (!vm_names_.try_emplace(vm.name, id).second) return invalid("vm: name twice");
+  if (!vm_uuids_.try_emplace(vm.uuid, id).second) return invalid("vm: uuid twice");
+  if (vm.node) promise(vm);
+  if (!vms_.try_emplace(id, std::move(vm)).second) return invalid("vm: id twice");
+  return {};
+}
+
+}  // namespace blixard::cluster

@@ -1,0 +1,202 @@
+#include "core/cluster/state.h"
+
+#include <utility>
+
+#include <fmt/format.h>
+#include <google/protobuf/io/coded_stream.h>
+#include <google/protobuf/io/zero_copy_stream_impl_lite.h>
+
+#include "base/assert.h"
+#include "base/limits.h"
+#include "blixard/v1/cluster.pb.h"
+#include "core/cluster/codec.h"
+#include "core/cluster/reasons.h"
+#include "core/wire/checksum.h"
+
+namespace blixard::cluster {
+
+namespace {
+
+constexpr std::int64_t kUnixMsMax = 253'402'300'799'999;  // the end of the year 9999
+
+std::string stable_bytes(const google::protobuf::MessageLite& message) {
+  std::string bytes;
+  google::protobuf::io::StringOutputStream sink(&bytes);
+  google::protobuf::io::CodedOutputStream out(&sink);
+  out.SetSerializationDeterministic(true);
+  message.SerializeWithCachedSizes(&out);
+  return bytes;
+}
+
+std::uint64_t fingerprint_of(const google::protobuf::MessageLite& content,
+                             v1::Command::KindCase kind) {
+  content.ByteSizeLong();
+  return wire::checksum(stable_bytes(content), static_cast<std::uint64_t>(kind));
+}
+
+// Covers what the client asked for: neither its time nor the uuid, which a server stamps anew at
+// every try.
+std::uint64_t fingerprint(const v1::Command& command) {
+  const auto kind = command.kind_case();
+  switch (kind) {
+    case v1::Command::kRegisterNode:
+      return fingerprint_of(command.register_node(), kind);
+    case v1::Command::kCreateVm: {
+      v1::CreateVm asked = command.create_vm();
+      asked.clear_uuid();
+      return fingerprint_of(asked, kind);
+    }
+    case v1::Command::kSetDesired:
+      return fingerprint_of(command.set_desired(), kind);
+    case v1::Command::kPlaceVm:
+      return fingerprint_of(command.place_vm(), kind);
+    case v1::Command::kExplainPending:
+      return fingerprint_of(command.explain_pending(), kind);
+    case v1::Command::kReportVms:
+      return fingerprint_of(command.report_vms(), kind);
+    case v1::Command::kAddImage:
+      return fingerprint_of(command.add_image(), kind);
+    case v1::Command::kRemoveImage:
+      return fingerprint_of(command.remove_image(), kind);
+    case v1::Command::KIND_NOT_SET:
+      break;
+  }
+  return 0;
+}
+
+}  // namespace
+
+Result<void> check_command(const v1::Command& command) {
+  const auto invalid = [](const char* what) {
+    return fail(Code::kDataLoss, "command_invalid", what);
+  };
+  if (command.version() > kModelVersion) {
+    return fail(Code::kFailedPrecondition, "model_too_new",
+                fmt::format("a command of model version {}, this program knows {}",
+                            command.version(), kModelVersion));
+  }
+  if (command.version() == 0) return invalid("no version");
+  if (command.kind_case() == v1::Command::KIND_NOT_SET) return invalid("no kind");
+  if (!command.request_id().empty() && !read_uuid(command.request_id())) {
+    return invalid("request id of another length than 16");
+  }
+  if (command.time_unix_ms() < 0 || command.time_unix_ms() > kUnixMsMax) return invalid("time");
+  if (command.ByteSizeLong() > limits::kCommandBytes) return invalid("too large");
+  return {};
+}
+
+Result<Outcome> State::apply(LogIndex index, const v1::Command& command,
+                             const ChangeSink& changed) {
+  BLX_TRY(check_command(command));
+  const auto request_id = read_uuid(command.request_id());
+  const std::uint64_t print = request_id ? fingerprint(command) : 0;
+  if (request_id) {
+    if (const Answer* answer = requests_.find(*request_id)) {
+      if (answer->fingerprint == print) return answer->outcome;
+      return fail(Code::kInvalidArgument, reason::kRequestIdReused,
+                  "this request id was used for another command");
+    }
+  }
+  const Step step{.time = WallTime{command.time_unix_ms()}, .changed = changed};
+  const Result<std::uint64_t> object_id = carry_out(command, step);
+  Result<Outcome> outcome = Outcome{.index = index, .object_id = object_id.value_or(0)};
+  if (!object_id) outcome = std::unexpected(object_id.error());
+  if (request_id) {
+    // Else the snapshot that keeps this answer could not be read.
+    BLX_ASSERT(outcome || known_reason(outcome.error().reason()) != nullptr);
+    requests_.remember(
+        {.request_id = *request_id, .fingerprint = print, .index = index, .outcome = outcome});
+  }
+  return outcome;
+}
+
+Result<std::uint64_t> State::carry_out(const v1::Command& command, const Step& step) {
+  switch (command.kind_case()) {
+    case v1::Command::kRegisterNode:
+      return carry_out(command.register_node(), step);
+    case v1::Command::kCreateVm:
+      return carry_out(command.create_vm(), step);
+    case v1::Command::kSetDesired:
+      return carry_out(command.set_desired(), step);
+    case v1::Command::kPlaceVm:
+      return carry_out(command.place_vm(), step);
+    case v1::Command::kExplainPending:
+      return carry_out(command.explain_pending(), step);
+    case v1::Command::kReportVms:
+      return carry_out(command.report_vms(), step);
+    case v1::Command::kAddImage:
+      return carry_out(command.add_image(), step);
+    case v1::Command::kRemoveImage:
+      return carry_out(command.remove_image(), step);
+    case v1::Command::KIND_NOT_SET:
+      break;
+  }
+  BLX_ASSERT(false);  // check_command() saw it
+  std::unreachable();
+}
+
+const Vm* State::find_vm(std::string_view name) const {
+  const auto found = vm_names_.find(name);
+  return found == vm_names_.end() ? nullptr : &vms_.at(found->second);
+}
+
+const Vm* State::find_vm(VmId id) const {
+  const auto found = vms_.find(id);
+  return found == vms_.end() ? nullptr : &found->second;
+}
+
+const Node* State::find_node(NodeId id) const {
+  const auto found = nodes_.find(id);
+  return found == nodes_.end() ? nullptr : &found->second;
+}
+
+const Image* State::find_image(std::string_view name) const {
+  const auto found = image_names_.find(name);
+  return found == image_names_.end() ? nullptr : &images_.at(found->second);
+}
+
+Free State::free_on(const Node& node) const {
+  Free free{.vcpus = node.vcpus * kVcpuOvercommit, .memory_mib = node.memory_mib};
+  if (const auto taken = promised_.find(node.id); taken != promised_.end()) {
+    free.vcpus -= taken->second.vcpus;
+    free.memory_mib -= taken->second.memory_mib;
+  }
+  return free;
+}
+
+std::uint16_t State::taken_port(NodeId node, const VmSpec& spec) const {
+  for (const PublishedPort& port : spec.published_ports) {
+    if (port.host_port != 0 && host_ports_.contains({node, port.host_port})) return port.host_port;
+  }
+  return 0;
+}
+
+void State::promise(const Vm& vm) {
+  Promised& promised = promised_[vm.node];
+  promised.vcpus += vm.spec.vcpus;
+  promised.memory_mib += vm.spec.memory_mib;
+  for (const PublishedPort& port : vm.spec.published_ports) {
+    if (port.host_port != 0) host_ports_.emplace(std::pair(vm.node, port.host_port), vm.id);
+  }
+}
+
+void State::release(const Vm& vm) {
+  const auto promised = promised_.find(vm.node);
+  BLX_ASSERT(promised != promised_.end());
+  promised->second.vcpus -= vm.spec.vcpus;
+  promised->second.memory_mib -= vm.spec.memory_mib;
+  // An empty account is no account, so that states which are equal compare equal.
+  if (promised->second == Promised{}) promised_.erase(promised);
+  for (const PublishedPort& port : vm.spec.published_ports) {
+    host_ports_.erase({vm.node, port.host_port});
+  }
+}
+
+void State::announce(Change::Kind kind, std::uint64_t id, const std::string& name,
+                     const Step& step) {
+  ++revision_;
+  if (!step.changed) return;
+  step.changed({.kind = kind, .revision = revision_, .object_id = id, .name = name});
+}
+
+}  // namespace blixard::cluster

@@ -495,7 +495,7 @@ check() {
 }
 
 lint() {
-  local most=8
+  local most=6
   FAILED=()
   case ${1:-} in
     --all) most=all ;;

@@ -1,0 +1,94 @@
+#include "node/http/server.h"
+
+#include <utility>
+
+#include "base/assert.h"
+#include "node/http/codec.h"
+#include "node/http/connection.h"
+
+namespace blixard::http {
+
+Server::Server(env::Env env, Handler& handler, ServerLimits limits)
+    : env_(env), handler_(handler), limits_(limits), ended_(env.executor) {}
+
+Server::~Server() { BLX_ASSERT(scopes_.empty()); }
+
+env::Task<Result<void>> Server::serve(std::unique_ptr<env::Listener> listener) {
+  const Transport transport =
+      listener->local().kind == env::Endpoint::Kind::kUnix ? Transport::kUnix : Transport::kTcp;
+  env::Scope scope(env_.executor, co_await env::this_cancellation());
+  scopes_.insert(&scope);
+  listeners_.insert(listener.get());
+  if (stopping_) listener->close();
+  Result<void> result;
+  while (!stopping_) {
+    auto stream = co_await listener->accept();
+    if (!stream) {
+      result = std::unexpected(stream.error());
+      break;
+    }
+    if (stopping_) break;
+    if (active_ < limits_.connections) {
+      ++active_;
+      scope.spawn(run_connection(std::move(*stream), transport));
+    } else if (refusals_ < limits_.refusals) {
+      ++refusals_;
+      scope.spawn(turn_away(std::move(*stream)));
+    }
+  }
+  if (stopping_) result = Result<void>();
+  listeners_.erase(listener.get());
+  listener->close();
+  co_await scope.join();
+  scopes_.erase(&scope);
+  co_return result;
+}
+
+env::Task<void> Server::run_connection(std::unique_ptr<env::Stream> stream, Transport transport) {
+  Connection connection(env_, handler_, limits_, std::move(stream), transport);
+  connections_.insert(&connection);
+  if (stopping_) connection.stop();
+  co_await connection.run();
+  connections_.erase(&connection);
+  --active_;
+  ended_.notify_all();
+}
+
+env::Task<void> Server::turn_away(std::unique_ptr<env::Stream> stream) {
+  const Problem problem = refusal(Error(Code::kResourceExhausted, "too_many_connections"));
+  Response response = problem_response(problem);
+  response.headers.push_back({"Retry-After", "1"});
+  handler_.refused(problem.status);
+  const auto bytes = encode_response(response, {.keep_alive = false, .date = env_.clock.wall()});
+  if (bytes) {
+    const auto deadline = env_.clock.monotonic() + limits_.linger_timeout;
+    ignore(
+        co_await env::with_deadline(env_.executor, env_.clock, deadline, stream->write_all(*bytes)),
+        "the connection ends either way");
+  }
+  stream->close();
+  --refusals_;
+  ended_.notify_all();
+}
+
+env::Task<Result<void>> Server::wait_until_empty() {
+  while (active_ > 0 || refusals_ > 0)
+    BLX_CO_TRY(co_await ended_.wait());
+  co_return Result<void>();
+}
+
+env::Task<void> Server::stop(Instant deadline) {
+  stopping_ = true;
+  for (env::Listener* listener : listeners_)
+    listener->close();
+  for (Connection* connection : connections_)
+    connection->stop();
+  const auto empty =
+      co_await env::with_deadline(env_.executor, env_.clock, deadline, wait_until_empty());
+  if (empty) co_return;
+  for (env::Scope* scope : scopes_)
+    scope->cancel();
+  ignore(co_await wait_until_empty(), "cancelled: serve() waits for them anyway");
+}
+
+}  // namespace blixard::http

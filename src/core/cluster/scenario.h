@@ -1,0 +1,135 @@
+#pragma once
+
+// For tests of the model and of what is built on it: a state driven by commands written as text.
+//
+//   Scenario cluster;
+//   cluster.apply(R"(remove_image { name: "alpine" })");
+//
+// Indexes and times count up by themselves, and every change is kept. Header only, so that nothing
+// of it is in the product.
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include <google/protobuf/text_format.h>
+
+#include "base/assert.h"
+#include "blixard/v1/cluster.pb.h"
+#include "core/cluster/state.h"
+
+namespace blixard::cluster {
+
+class Scenario {
+ public:
+  State state;
+  std::vector<Change> changes;
+
+  // In text format; version and time are filled in where the text has none.
+  static v1::Command command(std::string_view text) {
+    v1::Command command;
+    const bool parsed = google::protobuf::TextFormat::ParseFromString(std::string(text), &command);
+    BLX_ASSERT(parsed);
+    if (command.version() == 0) command.set_version(kModelVersion);
+    return command;
+  }
+
+  Result<Outcome> apply(std::string_view text) { return apply(command(text)); }
+  Result<Outcome> apply(v1::Command command) {
+    ++index_;
+    if (command.time_unix_ms() == 0) {
+      command.set_time_unix_ms(static_cast<std::int64_t>(index_) * 1000);
+    }
+    return state.apply(LogIndex(index_), command,
+                       [this](const Change& change) { changes.push_back(change); });
+  }
+
+  Result<Outcome> add_node(std::uint64_t id, std::uint32_t vcpus, std::uint32_t memory_mib) {
+    v1::Command command;
+    command.set_version(kModelVersion);
+    auto& node = *command.mutable_register_node();
+    node.set_node_id(id);
+    node.set_name("n" + std::to_string(id));
+    node.mutable_capacity()->set_vcpus(vcpus);
+    node.mutable_capacity()->set_memory_mib(memory_mib);
+    return apply(std::move(command));
+  }
+
+  Result<Outcome> add_image(const std::string& name) {
+    v1::Command command;
+    command.set_version(kModelVersion);
+    auto& image = *command.mutable_add_image();
+    image.set_name(name);
+    auto& file = *image.add_files();
+    file.set_name("vmlinux");
+    file.set_bytes(4096);
+    file.set_digest(std::string(32, 'd'));
+    return apply(std::move(command));
+  }
+
+  // From image "alpine", with a uuid of its own for each name.
+  static v1::Command create_command(const std::string& name, std::uint32_t vcpus,
+                                    std::uint32_t memory_mib, std::uint32_t host_port = 0) {
+    v1::Command command;
+    command.set_version(kModelVersion);
+    auto& vm = *command.mutable_create_vm();
+    vm.set_name(name);
+    vm.set_desired(v1::VM_DESIRED_RUNNING);
+    std::string uuid = name;
+    uuid.resize(16, '.');
+    vm.set_uuid(uuid);
+    vm.mutable_spec()->set_image("alpine");
+    vm.mutable_spec()->set_vcpus(vcpus);
+    vm.mutable_spec()->set_memory_mib(memory_mib);
+    if (host_port != 0) {
+      auto& port = *vm.mutable_spec()->add_published_ports();
+      port.set_host_port(host_port);
+      port.set_guest_port(80);
+    }
+    return command;
+  }
+  Result<Outcome> create(const std::string& name, std::uint32_t vcpus = 1,
+                         std::uint32_t memory_mib = 128, std::uint32_t host_port = 0) {
+    return apply(create_command(name, vcpus, memory_mib, host_port));
+  }
+
+  // With the generation the VM has now.
+  Result<Outcome> place(const std::string& name, std::uint64_t node) {
+    const Vm* vm = state.find_vm(name);
+    v1::Command command;
+    command.set_version(kModelVersion);
+    command.mutable_place_vm()->set_vm_id(vm->id.value);
+    command.mutable_place_vm()->set_generation(vm->generation.value);
+    command.mutable_place_vm()->set_node_id(node);
+    return apply(std::move(command));
+  }
+
+  // From the node the VM is on, at its generation.
+  Result<Outcome> report(const std::string& name, v1::VmState seen, bool released = false) {
+    const Vm* vm = state.find_vm(name);
+    v1::Command command;
+    command.set_version(kModelVersion);
+    command.mutable_report_vms()->set_node_id(vm->node.value);
+    auto& report = *command.mutable_report_vms()->add_reports();
+    report.set_vm_id(vm->id.value);
+    report.set_generation(vm->generation.value);
+    report.set_state(seen);
+    report.set_released(released);
+    return apply(std::move(command));
+  }
+
+  Result<Outcome> desire(const std::string& name, v1::VmDesired desired) {
+    v1::Command command;
+    command.set_version(kModelVersion);
+    command.mutable_set_desired()->set_name(name);
+    command.mutable_set_desired()->set_desired(desired);
+    return apply(std::move(command));
+  }
+
+ private:
+  std::uint64_t index_ = 0;
+};
+
+}  // namespace blixard::cluster

@@ -1,0 +1,153 @@
+#include "core/sched/place.h"
+
+#include <algorithm>
+#include <map>
+#include <set>
+#include <tuple>
+#include <utility>
+
+#include <fmt/format.h>
+
+#include "base/limits.h"
+
+namespace blixard::sched {
+
+namespace {
+
+using cluster::Free;
+using cluster::State;
+using cluster::Vm;
+using cluster::VmSpec;
+
+struct Candidate {
+  NodeId node;
+  Free free;                      // less what this plan already took
+  std::set<std::uint16_t> ports;  // of the host, that this plan already took
+};
+
+enum class Fit { kFits, kNoMemory, kNoVcpus, kPortTaken };
+
+Fit fit(const State& state, const Candidate& candidate, const VmSpec& spec) {
+  if (candidate.free.memory_mib < spec.memory_mib) return Fit::kNoMemory;
+  if (candidate.free.vcpus < spec.vcpus) return Fit::kNoVcpus;
+  const bool planned = std::ranges::any_of(spec.published_ports, [&](const auto& port) {
+    return port.host_port != 0 && candidate.ports.contains(port.host_port);
+  });
+  if (planned || state.taken_port(candidate.node, spec) != 0) return Fit::kPortTaken;
+  return Fit::kFits;
+}
+
+// Why no node took a VM: each node counted once, under the first thing that it lacks.
+struct Refusals {
+  std::int64_t nodes = 0;
+  std::int64_t no_memory = 0;
+  std::int64_t no_vcpus = 0;
+  std::int64_t port_taken = 0;
+  std::int64_t largest_memory_mib = 0;
+  std::int64_t most_vcpus = 0;
+
+  void count(Fit cause, const Free& free) {
+    ++nodes;
+    largest_memory_mib = std::max(largest_memory_mib, free.memory_mib);
+    most_vcpus = std::max(most_vcpus, free.vcpus);
+    no_memory += cause == Fit::kNoMemory ? 1 : 0;
+    no_vcpus += cause == Fit::kNoVcpus ? 1 : 0;
+    port_taken += cause == Fit::kPortTaken ? 1 : 0;
+  }
+
+  [[nodiscard]] std::string sentence(const VmSpec& spec) const {
+    if (nodes == 0) return "no node has joined yet";
+    if (no_memory == nodes) {
+      return fmt::format(
+          "no node has {} MiB of memory free: {} of {} nodes too small (largest free {} MiB)",
+          spec.memory_mib, no_memory, nodes, largest_memory_mib);
+    }
+    std::string text = fmt::format("none of {} nodes can take it:", nodes);
+    const auto add = [&text](std::int64_t count, const std::string& lack) {
+      if (count == 0) return;
+      text += fmt::format("{} {} {}", text.ends_with(':') ? "" : ";", count, lack);
+    };
+    add(no_memory, fmt::format("without {} MiB of memory free (largest free {} MiB)",
+                               spec.memory_mib, largest_memory_mib));
+    add(no_vcpus, fmt::format("without {} vCPUs free (most free {})", spec.vcpus, most_vcpus));
+    add(port_taken, "with a host port taken that it publishes");
+    return text;
+  }
+};
+
+std::vector<Candidate> candidates(const State& state) {
+  std::vector<Candidate> all;
+  all.reserve(state.nodes().size());
+  for (const auto& [id, node] : state.nodes()) {
+    all.push_back({.node = id, .free = state.free_on(node), .ports = {}});
+  }
+  return all;
+}
+
+// Null if there is none; the refusals say why.
+std::pair<Candidate*, Refusals> best(std::vector<Candidate>& all, const State& state,
+                                     const VmSpec& spec) {
+  Candidate* chosen = nullptr;
+  Refusals refusals;
+  for (Candidate& candidate : all) {
+    const Fit result = fit(state, candidate, spec);
+    if (result != Fit::kFits) {
+      refusals.count(result, candidate.free);
+    } else if (chosen == nullptr || candidate.free.memory_mib > chosen->free.memory_mib) {
+      chosen = &candidate;
+    }
+  }
+  return {chosen, refusals};
+}
+
+void take(Candidate& candidate, const VmSpec& spec) {
+  candidate.free.memory_mib -= spec.memory_mib;
+  candidate.free.vcpus -= spec.vcpus;
+  for (const auto& port : spec.published_ports) {
+    if (port.host_port != 0) candidate.ports.insert(port.host_port);
+  }
+}
+
+// All that placement looks at: what one VM of a shape cannot get, no other of that shape gets in
+// the same plan, because a plan only takes. Spares looking at every node for each of many equals.
+using Shape = std::tuple<std::uint32_t, std::uint32_t, std::vector<std::uint16_t>>;
+
+Shape shape_of(const VmSpec& spec) {
+  std::vector<std::uint16_t> ports;
+  for (const auto& port : spec.published_ports) {
+    if (port.host_port != 0) ports.push_back(port.host_port);
+  }
+  return {spec.memory_mib, spec.vcpus, std::move(ports)};
+}
+
+}  // namespace
+
+Plan plan_pending(const State& state) {
+  Plan plan;
+  std::vector<Candidate> all = candidates(state);
+  std::map<Shape, std::string> refused;  // with the sentence, once the plan has taken all it takes
+  std::vector<std::pair<const Vm*, Shape>> waiting;
+  for (const auto& [id, vm] : state.vms()) {
+    if (vm.state != cluster::VmState::kPending) continue;
+    if (plan.placements.size() == limits::kPlacementsPerPlan) break;
+    Shape shape = shape_of(vm.spec);
+    Candidate* node = refused.contains(shape) ? nullptr : best(all, state, vm.spec).first;
+    if (node != nullptr) {
+      take(*node, vm.spec);
+      plan.placements.push_back({.vm = id, .generation = vm.generation, .node = node->node});
+    } else {
+      refused.try_emplace(shape);
+      waiting.emplace_back(&vm, std::move(shape));
+    }
+  }
+  for (const auto& [vm, shape] : waiting) {
+    if (plan.placements.size() + plan.unplaced.size() == limits::kPlacementsPerPlan) break;
+    std::string& reason = refused.at(shape);
+    if (reason.empty()) reason = best(all, state, vm->spec).second.sentence(vm->spec);
+    if (reason == vm->reason) continue;
+    plan.unplaced.push_back({.vm = vm->id, .generation = vm->generation, .reason = reason});
+  }
+  return plan;
+}
+
+}  // namespace blixard::sched

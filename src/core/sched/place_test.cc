@@ -1,0 +1,201 @@
+#include "core/sched/place.h"
+
+#include <rapidcheck.h>
+
+#include <gtest/gtest.h>
+#include <rapidcheck/gtest.h>
+
+#include "base/limits.h"
+#include "core/cluster/scenario.h"
+
+namespace blixard::sched {
+namespace {
+
+using cluster::Scenario;
+
+// A cluster with image "alpine" and nodes of 4 vCPUs with that much memory, numbered from 1.
+Scenario cluster_of(const std::vector<std::uint32_t>& memories_mib) {
+  Scenario cluster;
+  EXPECT_TRUE(cluster.add_image("alpine"));
+  std::uint64_t id = 0;
+  for (const std::uint32_t memory : memories_mib)
+    EXPECT_TRUE(cluster.add_node(++id, 4, memory));
+  return cluster;
+}
+
+std::vector<std::uint64_t> nodes_of(const Plan& plan) {
+  std::vector<std::uint64_t> nodes;
+  for (const Placement& placement : plan.placements)
+    nodes.push_back(placement.node.value);
+  return nodes;
+}
+
+// Proposes what the node does with a plan.
+void carry_out(const Plan& plan, Scenario& cluster) {
+  for (const Placement& placement : plan.placements) {
+    v1::Command command;
+    command.set_version(cluster::kModelVersion);
+    command.mutable_place_vm()->set_vm_id(placement.vm.value);
+    command.mutable_place_vm()->set_generation(placement.generation.value);
+    command.mutable_place_vm()->set_node_id(placement.node.value);
+    const auto placed = cluster.apply(command);
+    ASSERT_TRUE(placed) << placed.error().message();
+  }
+  for (const Unplaced& unplaced : plan.unplaced) {
+    v1::Command command;
+    command.set_version(cluster::kModelVersion);
+    command.mutable_explain_pending()->set_vm_id(unplaced.vm.value);
+    command.mutable_explain_pending()->set_generation(unplaced.generation.value);
+    command.mutable_explain_pending()->set_reason(unplaced.reason);
+    ASSERT_TRUE(cluster.apply(command));
+  }
+}
+
+TEST(PlanPending, NothingWaitsNothingPlanned) {
+  EXPECT_TRUE(plan_pending(cluster_of({1024}).state).empty());
+}
+
+TEST(PlanPending, TakesTheNodeWithMostFreeMemoryThenTheLowestId) {
+  Scenario cluster = cluster_of({1024, 2048, 2048});
+  ASSERT_TRUE(cluster.create("web"));
+  EXPECT_EQ(nodes_of(plan_pending(cluster.state)), std::vector<std::uint64_t>{2});
+}
+
+TEST(PlanPending, CountsWhatItPlannedItself) {
+  Scenario cluster = cluster_of({1024, 1024});
+  for (const char* name : {"a", "b", "c", "d", "e"})
+    ASSERT_TRUE(cluster.create(name, 1, 512));
+  const Plan plan = plan_pending(cluster.state);
+  EXPECT_EQ(nodes_of(plan), (std::vector<std::uint64_t>{1, 2, 1, 2}));
+  ASSERT_EQ(plan.unplaced.size(), 1u);
+  EXPECT_EQ(plan.unplaced[0].vm, cluster.state.find_vm("e")->id);
+}
+
+TEST(PlanPending, CountsWhatIsPlacedAlready) {
+  Scenario cluster = cluster_of({1024, 800});
+  ASSERT_TRUE(cluster.create("a", 1, 512));
+  ASSERT_TRUE(cluster.place("a", 1));
+  ASSERT_TRUE(cluster.create("b", 1, 600));
+  EXPECT_EQ(nodes_of(plan_pending(cluster.state)), std::vector<std::uint64_t>{2});
+}
+
+TEST(PlanPending, SmallVmsPassBigOnesThatWait) {
+  Scenario cluster = cluster_of({1024});
+  ASSERT_TRUE(cluster.create("big", 1, 4096));
+  ASSERT_TRUE(cluster.create("small", 1, 128));
+  const Plan plan = plan_pending(cluster.state);
+  ASSERT_EQ(plan.placements.size(), 1u);
+  EXPECT_EQ(plan.placements[0].vm, cluster.state.find_vm("small")->id);
+  // After the small one took its share, so that the sentence is still true once both are applied.
+  ASSERT_EQ(plan.unplaced.size(), 1u);
+  EXPECT_EQ(plan.unplaced[0].reason,
+            "no node has 4096 MiB of memory free: 1 of 1 nodes too small (largest free 896 MiB)");
+}
+
+TEST(PlanPending, SaysWhyForEachCause) {
+  Scenario empty = cluster_of({});
+  ASSERT_TRUE(empty.create("web"));
+  EXPECT_EQ(plan_pending(empty.state).unplaced.at(0).reason, "no node has joined yet");
+
+  Scenario small = cluster_of({1024});
+  ASSERT_TRUE(small.create("web", 1, 4096));
+  EXPECT_EQ(plan_pending(small.state).unplaced.at(0).reason,
+            "no node has 4096 MiB of memory free: 1 of 1 nodes too small (largest free 1024 MiB)");
+
+  Scenario mixed = cluster_of({1024, 4096, 2048});
+  ASSERT_TRUE(mixed.create("cpu", 16, 128));
+  ASSERT_TRUE(mixed.place("cpu", 2));
+  ASSERT_TRUE(mixed.create("port", 1, 128, 8080));
+  ASSERT_TRUE(mixed.place("port", 3));
+  ASSERT_TRUE(mixed.create("web", 1, 1500, 8080));
+  EXPECT_EQ(plan_pending(mixed.state).unplaced.at(0).reason,
+            "none of 3 nodes can take it: 1 without 1500 MiB of memory free (largest free 3968 "
+            "MiB); 1 without 1 vCPUs free (most free 16); 1 with a host port taken that it "
+            "publishes");
+}
+
+TEST(PlanPending, VcpusArePromisedFourTimes) {
+  Scenario cluster = cluster_of({65536});
+  ASSERT_TRUE(cluster.create("a", 16));
+  ASSERT_TRUE(cluster.create("b", 1));
+  const Plan plan = plan_pending(cluster.state);
+  EXPECT_EQ(plan.placements.size(), 1u);
+  EXPECT_EQ(plan.unplaced.at(0).reason,
+            "none of 1 nodes can take it: 1 without 1 vCPUs free (most free 0)");
+}
+
+TEST(PlanPending, OnePublishedPortGoesToDifferentNodes) {
+  Scenario cluster = cluster_of({1024, 1024});
+  for (const char* name : {"a", "b", "c"})
+    ASSERT_TRUE(cluster.create(name, 1, 128, 8080));
+  const Plan plan = plan_pending(cluster.state);
+  EXPECT_EQ(nodes_of(plan), (std::vector<std::uint64_t>{1, 2}));
+  EXPECT_EQ(plan.unplaced.at(0).reason,
+            "none of 2 nodes can take it: 2 with a host port taken that it publishes");
+}
+
+TEST(PlanPending, DoesNotRepeatAReasonThatStands) {
+  Scenario cluster = cluster_of({1024});
+  ASSERT_TRUE(cluster.create("web", 1, 4096));
+  carry_out(plan_pending(cluster.state), cluster);
+  EXPECT_TRUE(plan_pending(cluster.state).empty());
+  ASSERT_TRUE(cluster.add_node(2, 4, 2048));
+  EXPECT_EQ(plan_pending(cluster.state).unplaced.at(0).reason,
+            "no node has 4096 MiB of memory free: 2 of 2 nodes too small (largest free 2048 MiB)");
+}
+
+TEST(PlanPending, LinesAreLimitedAndTheRestComesNext) {
+  Scenario cluster = cluster_of({1u << 20});
+  ASSERT_TRUE(cluster.add_node(2, 4096, 1u << 20));
+  const std::size_t wanted = limits::kPlacementsPerPlan + 10;
+  for (std::size_t at = 0; at < wanted; ++at) {
+    ASSERT_TRUE(cluster.create("vm-" + std::to_string(at)));
+  }
+  const Plan first = plan_pending(cluster.state);
+  EXPECT_EQ(first.placements.size(), limits::kPlacementsPerPlan);
+  EXPECT_TRUE(first.unplaced.empty());
+  carry_out(first, cluster);
+  EXPECT_EQ(plan_pending(cluster.state).placements.size(), 10u);
+}
+
+TEST(PlanPending, UnplacedLinesAreLimitedToo) {
+  Scenario cluster = cluster_of({100});
+  for (std::size_t at = 0; at < limits::kPlacementsPerPlan + 10; ++at) {
+    ASSERT_TRUE(cluster.create("vm-" + std::to_string(at)));
+  }
+  const Plan first = plan_pending(cluster.state);
+  EXPECT_EQ(first.unplaced.size(), limits::kPlacementsPerPlan);
+  carry_out(first, cluster);
+  EXPECT_EQ(plan_pending(cluster.state).unplaced.size(), 10u);
+}
+
+// Whatever the cluster looks like: the whole plan can be applied, and then nothing is left to plan.
+// Who is left waiting fits on no node.
+RC_GTEST_PROP(PlanPending, IsAppliedWholeAndIsComplete, ()) {
+  const auto memories = *rc::gen::resize(
+      6, rc::gen::container<std::vector<std::uint32_t>>(rc::gen::inRange<std::uint32_t>(0, 2000)));
+  Scenario cluster = cluster_of(memories);
+  const int vms = *rc::gen::inRange(0, 30);
+  for (int at = 0; at < vms; ++at) {
+    const auto port = *rc::gen::element<std::uint32_t>(0, 0, 80, 81);
+    RC_ASSERT(cluster
+                  .create("vm-" + std::to_string(at), *rc::gen::inRange<std::uint32_t>(1, 9),
+                          *rc::gen::inRange<std::uint32_t>(80, 900), port)
+                  .has_value());
+  }
+  const Plan plan = plan_pending(cluster.state);
+  carry_out(plan, cluster);
+  RC_ASSERT(!testing::Test::HasFatalFailure());
+  RC_ASSERT(plan_pending(cluster.state).empty());
+  for (const auto& [id, vm] : cluster.state.vms()) {
+    if (vm.state != cluster::VmState::kPending) continue;
+    for (const auto& [node_id, node] : cluster.state.nodes()) {
+      const auto free = cluster.state.free_on(node);
+      RC_ASSERT(free.memory_mib < vm.spec.memory_mib || free.vcpus < vm.spec.vcpus ||
+                cluster.state.taken_port(node_id, vm.spec) != 0);
+    }
+  }
+}
+
+}  // namespace
+}  // namespace blixard::sched

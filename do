@@ -85,7 +85,8 @@ packages() { sed -e 's/#.*//' -e '/^[[:space:]]*$/d' packaging/apt-packages.txt 
 missing_packages() {
   local listed
   mapfile -t listed < <(packages)
-  dpkg-query -W -f '${db:Status-Abbrev} ${Package}\n' "${listed[@]}" 2>/dev/null |
+  # dpkg-query fails as soon as one package is unknown, and still prints the others.
+  { dpkg-query -W -f '${db:Status-Abbrev} ${Package}\n' "${listed[@]}" 2>/dev/null || true; } |
     awk '$1 == "ii" { print $2 }' | sort -u >"$LOG/installed"
   packages | sort -u | comm -23 - "$LOG/installed"
 }
@@ -117,7 +118,8 @@ setup() {
   mkdir -p "$LOG"
   command -v apt-get >/dev/null ||
     die "this needs Debian 12; packaging/apt-packages.txt has the packages"
-  mapfile -t missing < <(missing_packages)
+  missing_packages >"$LOG/missing" || die "cannot tell which packages are installed"
+  mapfile -t missing <"$LOG/missing"
   if ((${#missing[@]} == 0)); then
     say "setup: all $(packages | wc -l) packages are here"
     return
@@ -219,7 +221,7 @@ show_node_log() {
 
 start_node() {
   local listen deadline
-  listen=127.0.0.1:$(free_port 7470)
+  listen=127.0.0.1:$(free_port 7480)
   mkdir -p "$DATA" "$LOG"
   # Its own session: Ctrl-C at the terminal reaches this script alone, which stops things in order.
   setsid build/release/bin/blixard node --data "$DATA" --listen "$listen" \
@@ -286,12 +288,20 @@ sys.exit(f"{url}: {reason}")
 PYTHON
 }
 
-boot_hello() {
-  local publish state port pid page
-  ask "image: build/guest imported as guest" image import build/guest --name guest
+# What an earlier run left in this data directory goes, so that this one shows today's image.
+forget_earlier_run() {
   if blixard vm status hello >/dev/null 2>&1; then
     ask "vm hello: the one of an earlier run is deleted" vm delete hello --wait
   fi
+  if blixard image list 2>/dev/null | grep -qw '^guest'; then
+    ask "image guest: the one of an earlier run is deleted" image delete guest
+  fi
+}
+
+boot_hello() {
+  local publish state port pid page
+  forget_earlier_run
+  ask "image guest: imported from build/guest" image import build/guest --name guest
   publish=$(free_port 8080)
   VM_MADE=1
   ask "vm hello: created, the guest says it is ready" vm create hello --image guest \

@@ -13,9 +13,14 @@ file(MAKE_DIRECTORY ${made}/guest)
 # The program writes its own completions, so that they cannot fall behind its commands.
 set(completions)
 foreach(shell bash zsh fish)
+  set(write "$<TARGET_FILE:blixard> completion ${shell}")
+  if(shell STREQUAL zsh)
+    # The first line by which zsh knows what the file completes.
+    set(write "echo '#compdef blixard' && ${write}")
+  endif()
   add_custom_command(
     OUTPUT ${made}/completion.${shell}
-    COMMAND blixard completion ${shell} > ${made}/completion.${shell}
+    COMMAND sh -c "{ ${write}; } > '${made}/completion.${shell}'"
     DEPENDS blixard
     VERBATIM)
   list(APPEND completions ${made}/completion.${shell})
@@ -33,10 +38,20 @@ add_custom_command(
   DEPENDS ${guest_files}
   VERBATIM)
 
-add_custom_target(package_files DEPENDS ${completions} ${made}/guest/init)
+set(package_files ${completions} ${made}/guest/init)
+find_program(SCDOC scdoc)
+if(SCDOC)
+  add_custom_command(
+    OUTPUT ${made}/blixard.1
+    COMMAND sh -c "'${SCDOC}' < '${package_dir}/blixard.1.scd' > '${made}/blixard.1'"
+    DEPENDS ${package_dir}/blixard.1.scd
+    VERBATIM)
+  list(APPEND package_files ${made}/blixard.1)
+  install(FILES ${made}/blixard.1 DESTINATION share/man/man1)
+endif()
+add_custom_target(package_files DEPENDS ${package_files})
 
 set(doc_dir share/doc/blixard)
-install(TARGETS blixard RUNTIME DESTINATION bin)
 install(FILES ${package_dir}/blixard.service DESTINATION lib/systemd/system)
 install(FILES ${made}/completion.bash RENAME blixard
         DESTINATION share/bash-completion/completions)

@@ -8,10 +8,14 @@ namespace {
 
 spdlog::level::level_enum to_spdlog(observe::Level level) {
   switch (level) {
-    case observe::Level::kDebug: return spdlog::level::debug;
-    case observe::Level::kInfo: return spdlog::level::info;
-    case observe::Level::kWarn: return spdlog::level::warn;
-    case observe::Level::kError: return spdlog::level::err;
+    case observe::Level::kDebug:
+      return spdlog::level::debug;
+    case observe::Level::kInfo:
+      return spdlog::level::info;
+    case observe::Level::kWarn:
+      return spdlog::level::warn;
+    case observe::Level::kError:
+      return spdlog::level::err;
   }
   return spdlog::level::info;
 }

@@ -1,0 +1,120 @@
+#include "app/api_client.h"
+
+#include <boost/json.hpp>
+
+#include "node/http/client.h"
+
+namespace blixard::app {
+namespace {
+
+constexpr Duration kPatience = 30s;
+constexpr Duration kQuietMax = 60s;  // the daemon sends a heartbeat every 15 s
+
+std::string without_line_end(std::string text) {
+  while (!text.empty() && (text.back() == '\n' || text.back() == '\r'))
+    text.pop_back();
+  return text;
+}
+
+Result<boost::json::value> parse_body(const std::string& body) {
+  if (body.empty()) return boost::json::value();
+  boost::system::error_code error;
+  auto value = boost::json::parse(body, error);
+  if (error) return fail(Code::kDataLoss, "answer_invalid", "the daemon's answer is not JSON");
+  return value;
+}
+
+// The problem document as one sentence for people: what, then what to do.
+Error problem_of(const http::Answer& answer) {
+  boost::system::error_code error;
+  const auto problem = boost::json::parse(answer.body, error);
+  const auto member = [&](std::string_view name) -> std::string {
+    const auto* object = error ? nullptr : problem.if_object();
+    const auto* value = object != nullptr ? object->if_contains(name) : nullptr;
+    const auto* text = value != nullptr ? value->if_string() : nullptr;
+    return text != nullptr ? std::string(*text) : std::string();
+  };
+  std::string detail = member("detail");
+  if (detail.empty()) detail = member("title");
+  if (detail.empty()) detail = "the daemon answered with status " + std::to_string(answer.status);
+  if (const auto code = member("code"); !code.empty()) detail += " (" + code + ")";
+  if (const auto action = member("action"); !action.empty()) detail += "\n  " + action;
+  return {answer.status == 404 ? Code::kNotFound : Code::kFailedPrecondition, "refused",
+          std::move(detail)};
+}
+
+bool is_success(const http::Answer& answer) { return answer.status >= 200 && answer.status < 300; }
+
+// Adds what to do when there is nobody to talk to.
+Error explain(const Error& error, const env::Endpoint& endpoint) {
+  if (error.code() != Code::kUnavailable && error.code() != Code::kNotFound) return error;
+  return {Code::kUnavailable, "daemon_unreachable",
+          "no daemon answers on " + endpoint.text() + " (" + error.message() +
+              ")\n  Start one with: blixard node --data DIR, and point --socket at DIR/api.sock"};
+}
+
+}  // namespace
+
+env::Task<Result<ApiClient::Prepared>> ApiClient::prepare(http::Method method, std::string target,
+                                                          std::string body) {
+  Prepared prepared{env::Endpoint::unix_socket(connection_.socket), {}};
+  prepared.request = {.method = method, .target = std::move(target), .body = std::move(body)};
+  if (!prepared.request.body.empty()) prepared.request.content_type = "application/json";
+  if (connection_.address.empty()) co_return prepared;
+  BLX_CO_TRY(prepared.endpoint, env::Endpoint::parse(connection_.address));
+  if (connection_.token_file.empty()) {
+    co_return fail(Code::kInvalidArgument, "token_missing",
+                   "--address needs --token-file (the daemon keeps it as DATA/api.token)");
+  }
+  BLX_CO_TRY(std::string token, co_await env_.disk.read_file(connection_.token_file, 4096));
+  prepared.request.headers.push_back(
+      {"Authorization", "Bearer " + without_line_end(std::move(token))});
+  co_return prepared;
+}
+
+env::Task<Result<std::string>> ApiClient::exchange(http::Method method, std::string target,
+                                                   std::string body, Duration patience) {
+  BLX_CO_TRY(Prepared prepared, co_await prepare(method, std::move(target), std::move(body)));
+  http::Client client(env_, prepared.endpoint);
+  const Instant deadline = env_.clock.monotonic() + patience;
+  auto answer = co_await client.send(std::move(prepared.request), deadline);
+  if (!answer) co_return std::unexpected(explain(answer.error(), prepared.endpoint));
+  if (!is_success(*answer)) co_return std::unexpected(problem_of(*answer));
+  co_return std::move(answer->body);
+}
+
+env::Task<Result<boost::json::value>> ApiClient::get(std::string target) {
+  BLX_CO_TRY(const std::string body,
+             co_await exchange(http::Method::kGet, std::move(target), "", kPatience));
+  co_return parse_body(body);
+}
+
+env::Task<Result<boost::json::value>> ApiClient::post(std::string target, boost::json::value body,
+                                                      Duration patience) {
+  std::string text = body.is_null() ? std::string() : boost::json::serialize(body);
+  BLX_CO_TRY(const std::string answer, co_await exchange(http::Method::kPost, std::move(target),
+                                                         std::move(text), kPatience + patience));
+  co_return parse_body(answer);
+}
+
+env::Task<Result<boost::json::value>> ApiClient::remove(std::string target, Duration patience) {
+  BLX_CO_TRY(const std::string body,
+             co_await exchange(http::Method::kDelete, std::move(target), "", kPatience + patience));
+  co_return parse_body(body);
+}
+
+env::Task<Result<std::string>> ApiClient::get_text(std::string target) {
+  co_return co_await exchange(http::Method::kGet, std::move(target), "", kPatience);
+}
+
+env::Task<Result<void>> ApiClient::follow(std::string target,
+                                          std::function<bool(std::string_view)> piece) {
+  BLX_CO_TRY(Prepared prepared, co_await prepare(http::Method::kGet, std::move(target), ""));
+  http::Client client(env_, prepared.endpoint);
+  auto answer = co_await client.stream(std::move(prepared.request), kQuietMax, std::move(piece));
+  if (!answer) co_return std::unexpected(explain(answer.error(), prepared.endpoint));
+  if (!is_success(*answer)) co_return std::unexpected(problem_of(*answer));
+  co_return Result<void>();
+}
+
+}  // namespace blixard::app

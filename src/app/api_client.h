@@ -1,0 +1,44 @@
+#pragma once
+
+// The command line's side of the API: one request, one JSON answer or one problem.
+
+#include <functional>
+#include <string>
+
+#include <boost/json/value.hpp>
+
+#include "app/cli.h"
+#include "env/env.h"
+#include "env/task.h"
+#include "node/http/client.h"
+
+namespace blixard::app {
+
+class ApiClient {
+ public:
+  ApiClient(env::Env env, Connection connection) : env_(env), connection_(std::move(connection)) {}
+
+  // `target` is path and query, already encoded. Errors: kUnavailable "daemon_unreachable", with
+  // what to do; a problem document becomes an Error with its detail and action.
+  env::Task<Result<boost::json::value>> get(std::string target);
+  env::Task<Result<boost::json::value>> post(std::string target, boost::json::value body,
+                                             Duration patience);
+  env::Task<Result<boost::json::value>> remove(std::string target, Duration patience);
+  env::Task<Result<std::string>> get_text(std::string target);
+  // Gives every piece of an endless answer to `piece`, until that returns false.
+  env::Task<Result<void>> follow(std::string target, std::function<bool(std::string_view)> piece);
+
+ private:
+  struct Prepared {
+    env::Endpoint endpoint;
+    http::ClientRequest request;
+  };
+  env::Task<Result<Prepared>> prepare(http::Method method, std::string target, std::string body);
+  env::Task<Result<std::string>> exchange(http::Method method, std::string target, std::string body,
+                                          Duration patience);
+
+  env::Env env_;
+  Connection connection_;
+};
+
+}  // namespace blixard::app

@@ -1,0 +1,313 @@
+#include "app/cli.h"
+
+#include <unistd.h>
+
+#include <charconv>
+#include <cstdlib>
+#include <functional>
+
+#include <CLI/CLI.hpp>
+
+#include "app/commands.h"
+#include "app/completion.h"
+#include "app/version.h"
+
+namespace blixard::app {
+namespace {
+
+constexpr const char* kFooter = R"(Examples:
+  blixard node --data ./data                       run a node in the foreground
+  blixard image build                              build the small guest image and import it
+  blixard vm create web --image guest --publish 8080:80 --wait
+  blixard vm list --output json
+  blixard doctor                                   what this machine can do)";
+
+template <class T>
+std::optional<T> parse_number(std::string_view text) {
+  T value{};
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
+  if (text.empty() || error != std::errc() || end != text.data() + text.size()) return {};
+  return value;
+}
+
+// Turns one of our parsers into a check whose message the user sees.
+template <class Parse>
+CLI::Validator checked_by(Parse parse, const char* form) {
+  return CLI::Validator(
+      [parse](const std::string& text) {
+        const auto parsed = parse(text);
+        return parsed ? std::string() : std::string(parsed.error().detail());
+      },
+      form, form);
+}
+
+// Builds the parser; what the user chose ends up in `command`.
+class CommandLine {
+ public:
+  CommandLine() {
+    app_.name("blixard");
+    app_.set_version_flag("--version", std::string(kVersion));
+    app_.footer(kFooter);
+    app_.require_subcommand(1);
+    app_.fallthrough();
+    app_.get_formatter()->column_width(34);
+    command_.connection.socket = default_data_directory() + "/api.sock";
+    app_.add_option("--socket", command_.connection.socket, "The daemon's unix socket")
+        ->envname("BLIXARD_SOCKET");
+    app_.add_option("--address", command_.connection.address,
+                    "The daemon's address (127.0.0.1:7480) instead of the socket")
+        ->envname("BLIXARD_ADDRESS");
+    app_.add_option("--token-file", command_.connection.token_file,
+                    "File with the bearer token for --address")
+        ->envname("BLIXARD_TOKEN_FILE");
+    app_.add_option("--output,-o", command_.output, "table or json")
+        ->transform(CLI::CheckedTransformer(std::map<std::string, OutputFormat>{
+            {"table", OutputFormat::kTable}, {"json", OutputFormat::kJson}}));
+    add_node();
+    add_vm();
+    add_image();
+    add_others();
+  }
+
+  CLI::App& app() { return app_; }
+  Command& command() { return command_; }
+
+ private:
+  CLI::App* add(CLI::App& parent, const char* name, const char* what, Action action) {
+    CLI::App* sub = parent.add_subcommand(name, what);
+    sub->callback([this, action] {
+      if (!chosen_) command_.action = action;
+      chosen_ = true;
+    });
+    return sub;
+  }
+
+  // The action's fields are bound to a member; the callback copies it once parsed.
+  template <class T>
+  CLI::App* add_bound(CLI::App& parent, const char* name, const char* what, T& action) {
+    CLI::App* sub = parent.add_subcommand(name, what);
+    sub->callback([this, &action] {
+      if (!chosen_) command_.action = action;
+      chosen_ = true;
+    });
+    return sub;
+  }
+
+  void add_wait(CLI::App* sub, const char* what) {
+    sub->add_flag("--wait", command_.wait, what);
+    sub->add_option("--timeout", command_.wait_timeout, "How long to wait, as in 90s or 5m")
+        ->capture_default_str();
+  }
+
+  void add_node() {
+    CLI::App* node = add_bound(app_, "node", "Run a node, or list the cluster's nodes", node_);
+    node->require_subcommand(0, 1);
+    node_.data_directory = default_data_directory();
+    node->add_option("--data", node_.data_directory, "Directory of all this node keeps")
+        ->capture_default_str();
+    node->add_option("--listen", node_.listen, "Address of the API; off: unix socket only")
+        ->capture_default_str();
+    node->add_option("--name", node_.name, "Name of this node; default: the host's name");
+    node->add_option("--accelerator", node_.accelerator, "auto, kvm or tcg (software emulation)")
+        ->check(CLI::IsMember({"auto", "kvm", "tcg"}))
+        ->capture_default_str();
+    node->add_option("--log-level", node_.log_level, "debug, info, warn or error")
+        ->check(CLI::IsMember({"debug", "info", "warn", "error"}))
+        ->capture_default_str();
+    node->add_flag("--stop-guests-on-exit", node_.stop_guests_on_exit,
+                   "Stop this node's VMs when the daemon ends; by default they run on and the "
+                   "next daemon takes them over");
+    node->footer(
+        "Examples:\n  blixard node --data ./data --listen 127.0.0.1:7480\n"
+        "  blixard node list");
+    add(*node, "list", "List the nodes of the cluster", ListCommand{ListCommand::What::kNodes});
+  }
+
+  void add_vm() {
+    CLI::App* vm = app_.add_subcommand("vm", "Create, start, stop, delete and look at VMs");
+    vm->require_subcommand(1);
+    CLI::App* create = add_bound(*vm, "create", "Create a VM and start it", create_);
+    create->add_option("name", create_.name, "Name: a-z, 0-9 and -, at most 63")->required();
+    create->add_option("--image", create_.image, "Name of an image (blixard image list)")
+        ->required();
+    create->add_option("--vcpus", create_.vcpus, "Virtual CPUs")->capture_default_str();
+    create->add_option("--memory", memory_, "Memory, as in 128MiB or 2GiB")
+        ->check(checked_by(parse_memory_mib, "SIZE"))
+        ->capture_default_str();
+    create
+        ->add_option("--publish,-p", publish_,
+                     "HOST:GUEST, a TCP port of this node's loopback that leads to the guest's; "
+                     "only GUEST: the node chooses")
+        ->check(checked_by(parse_publish, "PORTS"));
+    create->add_option("--restart", create_.restart, "never, on-failure or always")
+        ->check(CLI::IsMember({"never", "on-failure", "always"}))
+        ->capture_default_str();
+    create
+        ->add_option("--stop-grace", create_.stop_grace_seconds,
+                     "Seconds the guest gets to shut down by itself")
+        ->capture_default_str();
+    create->add_flag("!--no-start", create_.start, "Create it stopped");
+    add_wait(create, "Wait until it runs");
+    create->footer(
+        "Examples:\n  blixard vm create web --image guest --publish 8080:80 --wait\n"
+        "  blixard vm create job --image guest --memory 256MiB --restart never");
+    add_vm_action(*vm, "start", "Start stopped or failed VMs", start_, VmAction::Kind::kStart,
+                  "Wait until they run");
+    add_vm_action(*vm, "stop", "Stop VMs, gracefully first", stop_, VmAction::Kind::kStop,
+                  "Wait until they are stopped");
+    add_vm_action(*vm, "delete", "Stop VMs and remove all of them", delete_,
+                  VmAction::Kind::kDelete, "Wait until they are gone");
+    add_vm_action(*vm, "status", "Show VMs in full", show_, VmAction::Kind::kStatus, nullptr);
+    add(*vm, "list", "List the VMs", ListCommand{ListCommand::What::kVms});
+    CLI::App* logs = add_bound(*vm, "logs", "Print a VM's console", logs_);
+    logs->add_option("name", logs_.name, "Name of the VM")->required();
+    logs->add_option("--tail", logs_.tail_bytes, "At most so many bytes, the newest")
+        ->check(CLI::Range(1U, 1U << 20))
+        ->capture_default_str();
+  }
+
+  void add_vm_action(CLI::App& vm, const char* name, const char* what, VmAction& action,
+                     VmAction::Kind kind, const char* wait) {
+    action.kind = kind;
+    CLI::App* sub = add_bound(vm, name, what, action);
+    sub->add_option("name", action.names, "Names of VMs")->required();
+    if (wait != nullptr) add_wait(sub, wait);
+  }
+
+  void add_image() {
+    CLI::App* image = app_.add_subcommand("image", "Build, import, list and delete images");
+    image->require_subcommand(1);
+    CLI::App* build = add_bound(
+        *image, "build", "Build the small guest image from Debian packages and import it", build_);
+    build->add_option("--name", build_.name, "Name of the image")->capture_default_str();
+    build->add_option("--directory", build_.output_directory, "Keep the built files here");
+    build->add_option("--cache", build_.cache_directory, "Keep downloaded packages here");
+    build->add_flag("!--no-import", build_.import_after, "Only build, into --directory");
+    CLI::App* import = add_bound(*image, "import", "Import a built image", import_);
+    import->add_option("path", import_.path, "Directory with image.json")->required();
+    import->add_option("--name", import_.name, "Name of the image; default: the one in it");
+    CLI::App* remove = add_bound(*image, "delete", "Delete an image no VM uses", remove_);
+    remove->add_option("name", remove_.name, "Name of the image")->required();
+    add(*image, "list", "List the images", ListCommand{ListCommand::What::kImages});
+  }
+
+  void add_others() {
+    add(app_, "status", "Show the cluster at a glance", StatusCommand{});
+    add(app_, "events", "Print changes as they happen, until Ctrl-C", EventsCommand{});
+    CLI::App* doctor = add_bound(app_, "doctor", "Say what this machine can do", doctor_);
+    doctor_.data_directory = default_data_directory();
+    doctor->add_option("--data", doctor_.data_directory, "Directory whose disk is measured")
+        ->capture_default_str();
+    CLI::App* completion =
+        add_bound(app_, "completion", "Print the completion script of a shell", completion_);
+    completion->add_option("shell", completion_.shell, "bash, zsh or fish")
+        ->required()
+        ->check(CLI::IsMember({"bash", "zsh", "fish"}));
+  }
+
+ public:
+  Result<void> finish() {
+    if (auto* create = std::get_if<VmCreate>(&command_.action)) {
+      BLX_TRY(create->memory_mib, parse_memory_mib(memory_));
+      for (const std::string& text : publish_) {
+        BLX_TRY(const Publish publish, parse_publish(text));
+        create->publish.push_back(publish);
+      }
+    }
+    return {};
+  }
+
+ private:
+  CLI::App app_{"microVMs across machines as if they were one machine"};
+  Command command_;
+  bool chosen_ = false;
+  NodeOptions node_;
+  VmCreate create_;
+  std::string memory_ = "128MiB";
+  std::vector<std::string> publish_;
+  VmAction start_, stop_, delete_, show_;
+  VmLogs logs_;
+  ImageBuild build_;
+  ImageImport import_;
+  ImageDelete remove_;
+  DoctorCommand doctor_;
+  CompletionCommand completion_;
+};
+
+// The tree of names and options, for completion scripts.
+CompletionNode completion_tree(const CLI::App& app) {
+  CompletionNode node{.name = app.get_name(), .description = app.get_description()};
+  for (const CLI::Option* option : app.get_options()) {
+    for (const std::string& name : option->get_lnames()) {
+      node.options.push_back({"--" + name, option->get_description()});
+    }
+  }
+  for (const CLI::App* sub : app.get_subcommands([](const CLI::App*) { return true; })) {
+    node.children.push_back(completion_tree(*sub));
+  }
+  return node;
+}
+
+}  // namespace
+
+std::string default_data_directory() {
+  if (::geteuid() == 0) return "/var/lib/blixard";
+  if (const char* data = std::getenv("XDG_DATA_HOME"); data != nullptr && *data == '/') {
+    return std::string(data) + "/blixard";
+  }
+  const char* home = std::getenv("HOME");
+  return std::string(home != nullptr ? home : "/tmp") + "/.local/share/blixard";
+}
+
+Result<std::uint32_t> parse_memory_mib(const std::string& text) {
+  struct Unit {
+    std::string_view suffix;
+    std::uint32_t mib;
+  };
+  constexpr std::array<Unit, 5> kUnits{{{"MiB", 1}, {"GiB", 1024}, {"M", 1}, {"G", 1024}, {"", 1}}};
+  for (const Unit& unit : kUnits) {
+    if (!text.ends_with(unit.suffix)) continue;
+    const auto digits = std::string_view(text).substr(0, text.size() - unit.suffix.size());
+    const auto count = parse_number<std::uint32_t>(digits);
+    if (!count || *count > (1U << 20) / unit.mib) break;
+    return *count * unit.mib;
+  }
+  return fail(Code::kInvalidArgument, "size_invalid",
+              "'" + text + "' is not a size; write it as 128MiB or 2GiB");
+}
+
+Result<Publish> parse_publish(const std::string& text) {
+  const std::string_view view(text);
+  const auto colon = view.find(':');
+  const auto host = colon == std::string_view::npos
+                        ? std::optional<std::uint16_t>(0)
+                        : parse_number<std::uint16_t>(view.substr(0, colon));
+  const auto guest =
+      parse_number<std::uint16_t>(colon == std::string_view::npos ? view : view.substr(colon + 1));
+  if (!host || !guest || *guest == 0) {
+    return fail(Code::kInvalidArgument, "publish_invalid",
+                "'" + text + "' is not a pair of ports; write it as 8080:80");
+  }
+  return Publish{*host, *guest};
+}
+
+int run_command_line(int argc, char** argv) {
+  CommandLine line;
+  try {
+    line.app().parse(argc, argv);
+  } catch (const CLI::ParseError& error) {
+    const int code = line.app().exit(error);
+    return code == 0 ? kExitDone : kExitUsage;
+  }
+  if (const auto finished = line.finish(); !finished) {
+    std::fprintf(stderr, "blixard: %s\n", finished.error().message().c_str());
+    return kExitUsage;
+  }
+  if (const auto* completion = std::get_if<CompletionCommand>(&line.command().action)) {
+    std::fputs(completion_script(completion_tree(line.app()), completion->shell).c_str(), stdout);
+    return kExitDone;
+  }
+  return carry_out(line.command());
+}
+
+}  // namespace blixard::app

@@ -1,0 +1,116 @@
+#pragma once
+
+// The command line: parsed here, in one place (CLI11 is slow to compile), into a Command; carried
+// out by the files beside it.
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <variant>
+#include <vector>
+
+#include "base/result.h"
+#include "base/units.h"
+
+namespace blixard::app {
+
+// Exit codes: 0 done; 1 it was refused or failed; 2 the command line itself is wrong.
+inline constexpr int kExitDone = 0;
+inline constexpr int kExitFailed = 1;
+inline constexpr int kExitUsage = 2;
+
+enum class OutputFormat : std::uint8_t { kTable, kJson };
+
+// How to reach the daemon.
+struct Connection {
+  std::string socket;      // path; used when `address` is empty
+  std::string address;     // "127.0.0.1:7480"
+  std::string token_file;  // for `address`
+};
+
+struct NodeOptions {
+  std::string data_directory;
+  std::string listen = "127.0.0.1:7480";
+  std::string name;
+  std::string accelerator = "auto";
+  std::string log_level = "info";
+  bool stop_guests_on_exit = false;
+};
+
+struct Publish {
+  std::uint16_t host_port = 0;
+  std::uint16_t guest_port = 0;
+};
+
+struct VmCreate {
+  std::string name;
+  std::string image;
+  std::uint32_t vcpus = 1;
+  std::uint32_t memory_mib = 128;
+  std::vector<Publish> publish;
+  std::string restart = "on-failure";
+  std::uint32_t stop_grace_seconds = 5;
+  bool start = true;
+};
+
+// One word on one VM: start, stop, delete, status.
+struct VmAction {
+  enum class Kind : std::uint8_t { kStart, kStop, kDelete, kStatus };
+  Kind kind = Kind::kStatus;
+  std::vector<std::string> names;
+};
+struct VmLogs {
+  std::string name;
+  std::uint32_t tail_bytes = 64 * 1024;
+};
+struct ListCommand {
+  enum class What : std::uint8_t { kVms, kImages, kNodes };
+  What what = What::kVms;
+};
+struct ImageBuild {
+  std::string name = "guest";
+  std::string output_directory;  // empty: a temporary one, removed after the import
+  std::string cache_directory;
+  bool import_after = true;
+};
+struct ImageImport {
+  std::string path;
+  std::string name;
+};
+struct ImageDelete {
+  std::string name;
+};
+struct StatusCommand {};
+struct EventsCommand {};
+struct DoctorCommand {
+  std::string data_directory;
+};
+struct CompletionCommand {
+  std::string shell;
+};
+
+using Action =
+    std::variant<NodeOptions, VmCreate, VmAction, VmLogs, ListCommand, ImageBuild, ImageImport,
+                 ImageDelete, StatusCommand, EventsCommand, DoctorCommand, CompletionCommand>;
+
+struct Command {
+  Connection connection;
+  OutputFormat output = OutputFormat::kTable;
+  bool wait = false;
+  std::string wait_timeout = "60s";
+  Action action;
+};
+
+// The whole program but for its hidden subcommands.
+int run_command_line(int argc, char** argv);
+
+// Where a daemon keeps its data unless told: /var/lib/blixard for root, else
+// $XDG_DATA_HOME/blixard or ~/.local/share/blixard.
+std::string default_data_directory();
+
+// "128MiB", "1GiB", "512" (MiB). Errors: kInvalidArgument.
+Result<std::uint32_t> parse_memory_mib(const std::string& text);
+// "8080:80" or "80" (any free host port). Errors: kInvalidArgument.
+Result<Publish> parse_publish(const std::string& text);
+
+}  // namespace blixard::app

@@ -1,0 +1,330 @@
+#include "app/commands.h"
+
+#include <unistd.h>
+
+#include <cstdio>
+
+#include <boost/json.hpp>
+#include <fmt/format.h>
+
+#include "app/api_client.h"
+#include "app/daemon.h"
+#include "app/doctor.h"
+#include "app/image_build.h"
+#include "app/output.h"
+#include "linux/runtime.h"
+#include "node/http/target.h"
+
+namespace blixard::app {
+namespace {
+
+namespace json = boost::json;
+
+// "60s", "5m", "500ms". Errors: kInvalidArgument.
+Result<Duration> parse_duration(const std::string& text) {
+  std::size_t digits = 0;
+  while (digits < text.size() && text[digits] >= '0' && text[digits] <= '9')
+    ++digits;
+  const std::string unit = text.substr(digits);
+  if (digits > 0 && digits < 10) {
+    const auto count = std::stol(text.substr(0, digits));
+    if (unit == "ms") return Duration(std::chrono::milliseconds(count));
+    if (unit == "s" || unit.empty()) return Duration(std::chrono::seconds(count));
+    if (unit == "m") return Duration(std::chrono::minutes(count));
+  }
+  return fail(Code::kInvalidArgument, "timeout_invalid",
+              "'" + text + "' is not a time; write it as 90s or 5m");
+}
+
+std::string published_text(const json::value& vm) {
+  std::string out;
+  for (const auto& port : items_of(vm, "published_ports")) {
+    if (!out.empty()) out += ",";
+    out += text_of(port, "host_port") + ":" + text_of(port, "guest_port");
+  }
+  return out;
+}
+
+class Session {
+ public:
+  Session(env::Env env, const Command& command)
+      : env_(env), command_(command), api_(env, command.connection) {}
+
+  env::Task<Result<void>> run() {
+    co_return co_await std::visit([this](const auto& action) { return act(action); },
+                                  command_.action);
+  }
+
+ private:
+  [[nodiscard]] bool as_json() const { return command_.output == OutputFormat::kJson; }
+
+  void print(std::string_view text) const { std::fwrite(text.data(), 1, text.size(), stdout); }
+
+  // Query and patience of a mutation that may wait for `state`.
+  struct Waiting {
+    std::string query;
+    Duration patience{};
+  };
+  [[nodiscard]] Result<Waiting> waiting_for(std::string_view state) const {
+    if (!command_.wait) return Waiting{};
+    BLX_TRY(const Duration timeout, parse_duration(command_.wait_timeout));
+    return Waiting{
+        fmt::format("?wait={}&timeout={}ms", state,
+                    std::chrono::duration_cast<std::chrono::milliseconds>(timeout).count()),
+        timeout};
+  }
+
+  // A request under a spinner.
+  env::Task<Result<json::value>> awaited(env::Task<Result<json::value>> request, std::string what) {
+    env::Scope scope(env_.executor, co_await env::this_cancellation());
+    Spinner spinner(env_, scope, std::move(what));
+    auto answer = co_await std::move(request);
+    spinner.stop();
+    co_await scope.join();
+    co_return answer;
+  }
+
+  void show_vm_line(const json::value& vm) const {
+    std::string line = fmt::format("vm {}: {}", text_of(vm, "name"), text_of(vm, "state"));
+    if (const auto ports = published_text(vm); !ports.empty()) line += ", published " + ports;
+    if (const auto reason = text_of(vm, "reason"); !reason.empty()) line += " (" + reason + ")";
+    print(line + "\n");
+  }
+
+  void show_vm(const json::value& vm) const {
+    if (as_json()) {
+      print(pretty(vm));
+    } else {
+      show_vm_line(vm);
+    }
+  }
+
+  env::Task<Result<void>> act(const VmCreate& create) {
+    json::object body{
+        {"name", create.name},       {"image", create.image},
+        {"vcpus", create.vcpus},     {"memory_mib", create.memory_mib},
+        {"restart", create.restart}, {"stop_grace_seconds", create.stop_grace_seconds},
+        {"start", create.start}};
+    json::array ports;
+    for (const Publish& publish : create.publish) {
+      ports.push_back(
+          json::object{{"host_port", publish.host_port}, {"guest_port", publish.guest_port}});
+    }
+    body["publish"] = std::move(ports);
+    BLX_CO_TRY(const Waiting waiting, waiting_for(create.start ? "running" : "stopped"));
+    auto request = api_.post("/v1/vms" + waiting.query, std::move(body), waiting.patience);
+    BLX_CO_TRY(const json::value vm,
+               co_await awaited(std::move(request), "creating vm " + create.name));
+    show_vm(vm);
+    co_return Result<void>();
+  }
+
+  env::Task<Result<json::value>> request_for(VmAction::Kind kind, const std::string& name) {
+    const std::string target = "/v1/vms/" + http::percent_encoded(name);
+    switch (kind) {
+      case VmAction::Kind::kStart: {
+        BLX_CO_TRY(const Waiting waiting, waiting_for("running"));
+        co_return co_await api_.post(target + "/start" + waiting.query, {}, waiting.patience);
+      }
+      case VmAction::Kind::kStop: {
+        BLX_CO_TRY(const Waiting waiting, waiting_for("stopped"));
+        co_return co_await api_.post(target + "/stop" + waiting.query, {}, waiting.patience);
+      }
+      case VmAction::Kind::kDelete: {
+        BLX_CO_TRY(const Waiting waiting, waiting_for("deleted"));
+        co_return co_await api_.remove(target + waiting.query, waiting.patience);
+      }
+      case VmAction::Kind::kStatus:
+        break;
+    }
+    co_return co_await api_.get(target);
+  }
+
+  env::Task<Result<void>> act(const VmAction& action) {
+    Result<void> all;
+    for (const std::string& name : action.names) {
+      const auto vm = co_await awaited(request_for(action.kind, name), "vm " + name);
+      if (!vm) {
+        // The others still get their turn.
+        fmt::print(stderr, "blixard: {}\n", vm.error().detail());
+        all = fail(Code::kFailedPrecondition, "some_failed");
+      } else if (action.kind == VmAction::Kind::kDelete && !as_json()) {
+        print(fmt::format("vm {}: {}\n", name, command_.wait ? "deleted" : "being deleted"));
+      } else if (action.kind == VmAction::Kind::kStatus && !as_json()) {
+        show_fields(*vm);
+      } else {
+        show_vm(*vm);
+      }
+    }
+    co_return all;
+  }
+
+  void show_fields(const json::value& object) const {
+    if (!object.is_object()) return;
+    for (const auto& [key, member] : object.get_object()) {
+      const std::string name(key);
+      std::string value =
+          name == "published_ports" ? published_text(object) : text_of(object, name);
+      if (!value.empty()) print(fmt::format("{:<20} {}\n", name, value));
+    }
+  }
+
+  env::Task<Result<void>> act(const VmLogs& logs) {
+    BLX_CO_TRY(const std::string text, co_await api_.get_text(fmt::format(
+                                           "/v1/vms/{}/logs?tail_bytes={}",
+                                           http::percent_encoded(logs.name), logs.tail_bytes)));
+    print(::isatty(STDOUT_FILENO) == 1 ? printable(text) : text);
+    co_return Result<void>();
+  }
+
+  env::Task<Result<void>> act(const ListCommand& list) {
+    const char* target = list.what == ListCommand::What::kVms      ? "/v1/vms"
+                         : list.what == ListCommand::What::kImages ? "/v1/images"
+                                                                   : "/v1/nodes";
+    BLX_CO_TRY(const json::value answer, co_await api_.get(target));
+    if (as_json()) {
+      print(pretty(answer));
+    } else if (list.what == ListCommand::What::kVms) {
+      show_vms(answer);
+    } else if (list.what == ListCommand::What::kImages) {
+      show_images(answer);
+    } else {
+      show_nodes(answer);
+    }
+    co_return Result<void>();
+  }
+
+  void show_vms(const json::value& answer) const {
+    const WallTime now = env_.clock.wall();
+    Table table(
+        {"NAME", "STATE", "IMAGE", "VCPUS", "MEMORY", "NODE", "PUBLISHED", "AGE", "REASON"});
+    for (const auto& vm : items_of(answer, "vms")) {
+      std::string reason = text_of(vm, "reason");
+      if (const auto end = reason.find('\n'); end != std::string::npos) reason.resize(end);
+      table.add({text_of(vm, "name"), text_of(vm, "state"), text_of(vm, "image"),
+                 text_of(vm, "vcpus"), text_of(vm, "memory_mib") + "MiB", text_of(vm, "node"),
+                 published_text(vm), age_since(text_of(vm, "created"), now), reason});
+    }
+    print(table.text());
+  }
+
+  void show_images(const json::value& answer) const {
+    Table table({"NAME", "ARCHITECTURE", "KERNEL", "ADDED"});
+    for (const auto& image : items_of(answer, "images")) {
+      table.add({text_of(image, "name"), text_of(image, "architecture"),
+                 text_of(image, "kernel_version"), text_of(image, "added")});
+    }
+    print(table.text());
+  }
+
+  void show_nodes(const json::value& answer) const {
+    Table table({"ID", "NAME", "VCPUS", "MEMORY", "ACCELERATOR", "VERSION"});
+    for (const auto& node : items_of(answer, "nodes")) {
+      table.add({text_of(node, "id"), text_of(node, "name"), text_of(node, "vcpus"),
+                 text_of(node, "memory_mib") + "MiB", text_of(node, "accelerator"),
+                 text_of(node, "version")});
+    }
+    print(table.text());
+  }
+
+  env::Task<Result<void>> act(const ImageBuild& build) {
+    std::string directory = build.output_directory;
+    std::string temporary;
+    if (directory.empty()) {
+      if (!build.import_after) {
+        co_return fail(Code::kInvalidArgument, "directory_missing",
+                       "--no-import needs --directory");
+      }
+      temporary = fmt::format("/tmp/blixard-image-{}", env_.random.hex(8));
+      directory = temporary;
+    }
+    auto built = co_await build_image(env_, build, directory);
+    if (built && build.import_after) built = co_await act(ImageImport{directory, build.name});
+    if (!temporary.empty()) {
+      ignore(co_await env_.disk.remove_tree(temporary), "temporary files of ours");
+    }
+    co_return built;
+  }
+
+  env::Task<Result<void>> act(ImageImport import) {
+    if (!import.path.starts_with('/')) {
+      std::string here(4096, '\0');
+      if (::getcwd(here.data(), here.size()) == nullptr) here = "/";
+      import.path = env::join_path(here.c_str(), import.path);
+    }
+    json::object body{{"path", import.path}};
+    if (!import.name.empty()) body["name"] = import.name;
+    BLX_CO_TRY(const json::value image,
+               co_await awaited(api_.post("/v1/images", std::move(body), 5min), "importing image"));
+    print(as_json() ? pretty(image) : fmt::format("image {}: imported\n", text_of(image, "name")));
+    co_return Result<void>();
+  }
+
+  env::Task<Result<void>> act(const ImageDelete& remove) {
+    BLX_CO_TRY(const json::value answer,
+               co_await api_.remove("/v1/images/" + http::percent_encoded(remove.name), {}));
+    print(as_json() ? pretty(answer) : fmt::format("image {}: deleted\n", remove.name));
+    co_return Result<void>();
+  }
+
+  env::Task<Result<void>> act(const StatusCommand&) {
+    BLX_CO_TRY(const json::value status, co_await api_.get("/v1/status"));
+    if (as_json()) {
+      print(pretty(status));
+    } else {
+      show_fields(status);
+    }
+    co_return Result<void>();
+  }
+
+  env::Task<Result<void>> act(const EventsCommand&) {
+    co_return co_await api_.follow("/v1/events", [this](std::string_view piece) {
+      print(piece);
+      return std::fflush(stdout) == 0;
+    });
+  }
+
+  // Carried out before a session is opened.
+  env::Task<Result<void>> act(const NodeOptions&) { co_return Result<void>(); }
+  env::Task<Result<void>> act(const DoctorCommand&) { co_return Result<void>(); }
+  env::Task<Result<void>> act(const CompletionCommand&) { co_return Result<void>(); }
+
+  env::Env env_;
+  const Command& command_;
+  ApiClient api_;
+};
+
+env::Task<void> run_session(env::Env env, const Command& command, int& code) {
+  Session session(env, command);
+  const auto done = co_await session.run();
+  if (done) {
+    code = kExitDone;
+    co_return;
+  }
+  code = kExitFailed;
+  const auto detail = done.error().detail();
+  if (done.error().reason() == "some_failed") co_return;
+  fmt::print(stderr, "blixard: {}\n",
+             detail.empty() ? done.error().message() : std::string(detail));
+}
+
+env::Task<void> run_doctor_into(env::Env env, DoctorCommand command, OutputFormat output,
+                                int& code) {
+  code = co_await run_doctor(env, std::move(command), output);
+}
+
+}  // namespace
+
+int carry_out(const Command& command) {
+  if (const auto* node = std::get_if<NodeOptions>(&command.action)) return run_daemon(*node);
+  linux_side::Runtime runtime({});
+  int code = kExitFailed;
+  if (const auto* doctor = std::get_if<DoctorCommand>(&command.action)) {
+    runtime.run(run_doctor_into(runtime.env(), *doctor, command.output, code));
+  } else {
+    runtime.run(run_session(runtime.env(), command, code));
+  }
+  return code;
+}
+
+}  // namespace blixard::app

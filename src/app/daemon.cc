@@ -1,0 +1,97 @@
+#include "app/daemon.h"
+
+#include <unistd.h>
+
+#include <cstdio>
+
+#include <systemd/sd-daemon.h>
+
+#include "app/log_sink.h"
+#include "app/version.h"
+#include "linux/runtime.h"
+#include "node/node.h"
+#include "node/vm/qemu/driver.h"
+
+namespace blixard::app {
+namespace {
+
+observe::Level level_of(const std::string& name) {
+  if (name == "debug") return observe::Level::kDebug;
+  if (name == "warn") return observe::Level::kWarn;
+  if (name == "error") return observe::Level::kError;
+  return observe::Level::kInfo;
+}
+
+std::string absolute(const std::string& path) {
+  if (path.starts_with('/')) return path;
+  std::string here(4096, '\0');
+  if (::getcwd(here.data(), here.size()) == nullptr) return path;
+  return env::join_path(here.c_str(), path);
+}
+
+Result<node::Config> config_from(const NodeOptions& options) {
+  node::Config config{.data_directory = absolute(options.data_directory),
+                      .name = options.name,
+                      .listen = std::nullopt,
+                      .version = std::string(kVersion)};
+  if (options.listen != "off") {
+    BLX_TRY(config.listen, env::Endpoint::parse(options.listen));
+  }
+  return config;
+}
+
+void announce(const node::Ready& ready) {
+  std::fprintf(stderr, "ready: node %s on unix:%s%s%s\n", ready.name.c_str(), ready.socket.c_str(),
+               ready.listen ? " and " : "", ready.listen ? ready.listen->text().c_str() : "");
+  ::sd_notify(0, "READY=1");
+}
+
+// The first signal stops in order; a second one while that lasts ends the process at once, which
+// is safe too: the next daemon adopts what runs.
+env::Task<void> stop_on_signal(linux_side::Runtime& runtime, node::Node& node,
+                               node::StopGuests guests) {
+  if (!co_await runtime.wait_for_stop_signal()) co_return;
+  ::sd_notify(0, "STOPPING=1");
+  node.stop(guests);
+  if (!co_await runtime.wait_for_stop_signal()) co_return;
+  ::_exit(kExitFailed);
+}
+
+env::Task<void> run_node(linux_side::Runtime& runtime, const NodeOptions& options, int& code) {
+  const env::Env env = runtime.env();
+  const auto config = config_from(options);
+  if (!config) {
+    std::fprintf(stderr, "blixard: %s\n", config.error().message().c_str());
+    co_return;
+  }
+  qemu::Options driver_options{.directory = env::join_path(config->data_directory, "vms")};
+  if (options.accelerator == "kvm") driver_options.forced = vm::Accelerator::kKvm;
+  if (options.accelerator == "tcg") driver_options.forced = vm::Accelerator::kTcg;
+  qemu::QemuDriver driver(env, std::move(driver_options));
+  Result<void> done;
+  {
+    node::Node node(env, *config, driver);
+    env::Scope scope(env.executor, co_await env::this_cancellation());
+    scope.spawn(stop_on_signal(
+        runtime, node,
+        options.stop_guests_on_exit ? node::StopGuests::kYes : node::StopGuests::kNo));
+    done = co_await node.run(announce);
+    scope.cancel();
+    co_await scope.join();
+  }
+  co_await driver.close();
+  if (!done) std::fprintf(stderr, "blixard: %s\n", done.error().message().c_str());
+  code = done ? kExitDone : kExitFailed;
+}
+
+}  // namespace
+
+int run_daemon(const NodeOptions& options) {
+  const auto log = make_log_sink(level_of(options.log_level));
+  linux_side::Runtime runtime({.log = log.get()});
+  int code = kExitFailed;
+  runtime.run(run_node(runtime, options, code));
+  return code;
+}
+
+}  // namespace blixard::app

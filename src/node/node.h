@@ -1,0 +1,93 @@
+#pragma once
+
+// One running node: puts the parts together, in order, and takes them apart in reverse.
+//
+// It is given an Env and a hypervisor driver and reaches nothing else, so the same object runs as
+// the daemon on Linux and, many at a time, in simulation.
+//
+// The data directory:
+//   node.json    who this node is, and the layout's format
+//   lock         held while a daemon uses the directory
+//   api.sock     the API for local users; api.token  the bearer token for TCP
+//   log/         the replicated log and snapshots
+//   images/      imported images;  vms/  sockets and consoles of guests (the driver's)
+//   records/     which process belongs to which VM (the agent's)
+
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "env/env.h"
+#include "env/scope.h"
+#include "env/sync.h"
+#include "node/agent/agent.h"
+#include "node/api/api.h"
+#include "node/http/server.h"
+#include "node/identity.h"
+#include "node/image/store.h"
+#include "node/placement/placer.h"
+#include "node/replica/replica.h"
+#include "node/vm/driver.h"
+#include "observe/metrics.h"
+
+namespace blixard::node {
+
+struct Config {
+  std::string data_directory;
+  std::string name;                     // empty: the host's
+  std::optional<env::Endpoint> listen;  // TCP; none: unix socket only
+  std::string version;
+};
+
+// Told once everything answers.
+struct Ready {
+  NodeId id;
+  std::string name;
+  std::string socket;
+  std::optional<env::Endpoint> listen;  // as it is, with the port that was chosen
+};
+
+enum class StopGuests : std::uint8_t { kNo, kYes };
+
+class Node {
+ public:
+  Node(env::Env env, Config config, vm::Driver& driver);
+  ~Node();
+  Node(const Node&) = delete;
+  Node& operator=(const Node&) = delete;
+
+  // Serves until stop(), or until it is cancelled or cannot go on. Errors: those of opening
+  // ("directory_in_use", "data_too_new", "log_corrupt", "address_in_use", ...), and kDataLoss
+  // "log_failed" when the disk fails under it.
+  env::Task<Result<void>> run(std::function<void(const Ready&)> on_ready);
+
+  // Guests run on, for the next daemon to adopt, unless told otherwise.
+  void stop(StopGuests guests);
+
+ private:
+  env::Task<Result<void>> open();
+  env::Task<Result<void>> serve(std::function<void(const Ready&)> on_ready);
+  env::Task<Result<void>> register_node();
+  env::Task<void> guard(env::Task<Result<void>> part);
+  env::Task<void> run_agent();
+  void fail_node(Error error);
+
+  env::Env env_;
+  Config config_;
+  vm::Driver& driver_;
+  std::unique_ptr<env::DirectoryLock> lock_;
+  Identity identity_;
+  vm::Capabilities capabilities_;
+  observe::Metrics metrics_;
+  std::unique_ptr<replica::Replica> replica_;
+  std::unique_ptr<image::Store> images_;
+  std::unique_ptr<agent::Agent> agent_;
+  std::unique_ptr<api::Api> api_;
+  env::Signal changed_;
+  std::optional<StopGuests> stopping_;
+  std::optional<Error> failure_;
+  bool agent_done_ = false;
+};
+
+}  // namespace blixard::node

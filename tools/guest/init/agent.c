@@ -13,6 +13,8 @@
 #include "console.h"
 #include "verbs.h"
 
+enum { kReadsPerTurn = 64 };
+
 static const char kPortName[] = "org.blixard.agent";
 
 void agent_start(struct Agent* agent, struct Network* network, enum TestMode test) {
@@ -62,7 +64,8 @@ static int open_port(void) {
 }
 
 static void forget_host(struct Agent* agent) {
-  agent->host_connected = false;
+  agent->watched = false;
+  agent->greeted = false;
   agent->line_too_long = false;
   agent->line_length = 0;
   agent->input_at = agent->input_length = 0;
@@ -120,13 +123,14 @@ static void take_byte(struct Agent* agent, char byte) {
   }
 }
 
-enum Reading { kReadNoRoom, kReadLater, kReadEnd, kReadFailed };
+enum Reading { kReadMore, kReadLater, kReadEnd, kReadFailed };
 
-// Takes lines until there is nothing to read or no room for another answer.
+// Takes lines until there is nothing to read (kReadLater), or there is no room for another answer
+// or it is the turn of the other parts of the program (kReadMore).
 static enum Reading read_lines(struct Agent* agent) {
-  for (;;) {
+  for (int turn = 0; turn < kReadsPerTurn; ++turn) {
     while (agent->input_at < agent->input_length) {
-      if (room(agent) < kAgentLineMax) return kReadNoRoom;
+      if (room(agent) < kAgentLineMax) return kReadMore;
       take_byte(agent, agent->input[agent->input_at++]);
     }
     const ssize_t length = read(agent->port, agent->input, sizeof agent->input);
@@ -135,11 +139,13 @@ static enum Reading read_lines(struct Agent* agent) {
     agent->input_at = 0;
     agent->input_length = (size_t)length;
   }
+  return kReadMore;
 }
 
 static void greet(struct Agent* agent) {
   char line[kAgentLineMax];
-  agent->host_connected = true;
+  agent->greeted = true;
+  agent->watched = true;
   say(agent, line, verbs_ready(line, sizeof line));
 }
 
@@ -153,22 +159,31 @@ static short port_state(const struct Agent* agent) {
 static void serve_port(struct Agent* agent) {
   if (agent->test == kTestHangAgent) return;
   const bool hung_up = (port_state(agent) & POLLHUP) != 0;
-  if (!hung_up && !agent->host_connected) greet(agent);
+  if (hung_up) {
+    agent->greeted = false;
+    agent->output_length = 0;
+  } else if (!agent->greeted) {
+    greet(agent);
+  }
   flush(agent);
   if (agent->port < 0) return;
-  enum Reading reading = read_lines(agent);
-  while (hung_up && reading == kReadNoRoom) {
-    agent->output_length = 0;
-    reading = read_lines(agent);
-  }
+  const enum Reading reading = read_lines(agent);
   if (reading == kReadFailed) {
     close_port(agent);
   } else if (reading == kReadEnd) {
     forget_host(agent);
+  } else if (reading == kReadMore) {
+    agent->watched = true;
   } else if (hung_up) {
     greet(agent);  // not the end: another host connected meanwhile
   }
   flush(agent);
+}
+
+// Input that was read and not yet looked at, because there was no room for an answer, wakes no
+// poll: it has to be remembered.
+static bool has_work(const struct Agent* agent) {
+  return agent->port >= 0 && agent->input_at < agent->input_length && room(agent) >= kAgentLineMax;
 }
 
 static void scan_if_due(struct Agent* agent) {
@@ -187,10 +202,11 @@ void agent_watch(const struct Agent* agent, struct Watch* watch) {
   if (agent->signal_fd >= 0) watch_add(watch, agent->signal_fd, POLLIN);
   if (agent->port < 0) {
     watch_wake_at(watch, agent->scan_ms);
-  } else if (agent->host_connected) {
+  } else if (agent->watched) {
     const bool more = room(agent) >= kAgentLineMax;
     watch_add(watch, agent->port,
               (short)((more ? POLLIN : 0) | (agent->output_length > 0 ? POLLOUT : 0)));
+    if (has_work(agent)) watch_wake_at(watch, 0);
   }
 }
 
@@ -205,5 +221,5 @@ void agent_serve(struct Agent* agent, const struct Watch* watch) {
     scan_if_due(agent);
     return;
   }
-  if (look || watch_events(watch, agent->port) != 0) serve_port(agent);
+  if (look || watch_events(watch, agent->port) != 0 || has_work(agent)) serve_port(agent);
 }

@@ -32,7 +32,8 @@ struct Agent {
   int port;       // -1: not found yet
   int signal_fd;  // -1: not opened yet
   int64_t scan_ms;
-  bool host_connected;
+  bool watched;  // part of the poll: a host is connected, or left something to read
+  bool greeted;  // the host that is connected was sent its ready line
   bool shutdown_wanted;
   bool line_too_long;  // the rest of this line is skipped
   size_t line_length;

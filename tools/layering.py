@@ -2,7 +2,8 @@
 """The layering rule: who may include whom, from the table in tools/layering.toml.
 
 Prints one line for each violation, `file:line: rule; what to do instead`, and exits 1 if there
-is one. Also refuses circles, in the table and between headers, and folders the table does not name.
+is one. Also refuses circles, in the table and between headers, folders the table does not name, and
+headers that nothing includes.
 """
 
 import argparse
@@ -181,6 +182,11 @@ class Check:
                 if path.suffix in source_tree.CPP_SUFFIXES:
                     self.checked += 1
                     self._file(pathlib.PurePosixPath(top) / path.as_posix())
+        included = set().union(*self.headers.values())
+        for name in sorted(self.headers.keys() - included):
+            if name.endswith(".h"):
+                path = name if name.startswith("test/") else f"src/{name}"
+                self._add(path, 1, "nothing includes this header", "remove it, or use it")
         circle = find_circle(self.headers)
         if circle:
             self._add(f"src/{circle[0]}", 1, "headers include each other: " + " -> ".join(circle),
@@ -198,6 +204,7 @@ class Check:
             self._add(path, 1, f"{name.rpartition('/')[0] or 'src/'} has no entry in the table",
                       "use a folder of tools/layering.toml, or add one with its reason")
             return
+        self.headers.setdefault(name, set())
         test = self.table.is_test(name)
         for include in includes(text):
             if include.quoted:
@@ -216,7 +223,7 @@ class Check:
             self._add(path, include.line, f'"{include.name}" is not a header below src/',
                       'write the path from src/ ("env/disk.h"), and libraries in <>')
             return
-        self.headers.setdefault(name, set()).add(include.name)
+        self.headers[name].add(include.name)
         target = self.table.folder_of(include.name)
         if target is None or self.table.may_include(source, target, test):
             return

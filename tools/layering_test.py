@@ -33,6 +33,10 @@ class LayeringTest(unittest.TestCase):
         self.root = pathlib.Path(folder.name)
         for header in HEADERS:
             self.write("src/" + header, "#pragma once\n")
+        everything = "".join(f'#include "{header}"\n' for header in HEADERS if "app/" not in header)
+        self.write("test/everything_test.cc", everything)
+        programs = '#include "app/command.h"\n#include "app/vopr_report.h"\n'
+        self.write("src/app/vopr_main.cc", programs)
 
     def write(self, path: str, text: str) -> None:
         file = self.root / path
@@ -146,7 +150,7 @@ class LayeringTest(unittest.TestCase):
             ("node/api/x.cc", "CLI/CLI.hpp", "cli11"),
             ("node/log/x.cc", "spdlog/spdlog.h", "spdlog"),
             ("node/vm/x.cc", "openssl/ssl.h", "openssl"),
-            ("core/raft/x.h", "gtest/gtest.h", "test_library"),
+            ("core/raft/x.cc", "gtest/gtest.h", "test_library"),
         ]
         for path, header, library in refused:
             with self.subTest(path=path, header=header):
@@ -217,6 +221,10 @@ class LayeringTest(unittest.TestCase):
         self.assert_refused("src/node/log/x.cc", text, 1, "no library we know")
         (self.root / "src/node/log/x.cc").unlink()
         self.assert_refused("src/node/helpers/x.cc", "int a;\n", 1, "no entry in the table")
+
+    def test_header_that_nothing_includes(self):
+        self.assert_refused("src/base/x.h", "#pragma once\n", 1, "nothing includes this header")
+        self.assert_allowed("src/base/x.cc", '#include "base/x.h"\n')
 
     def test_circle_of_headers(self):
         self.write("src/base/a.h", '#pragma once\n#include "base/b.h"\n')

@@ -5,6 +5,15 @@
 // Nothing here takes real time: the clock jumps to the next event. All that happens is ordered by
 // (virtual time, sequence number), and every choice comes from the seed, so that the same seed
 // gives the same trace hash.
+//
+//   sim::World world(seed);
+//   sim::Machine& a = world.add_machine("a");
+//   EXPECT_TRUE(world.run(test(a.env())));
+//
+// Tasks are never destroyed half-way: one that has to go is cancelled and runs until it ends, and
+// one that then still does not end within kUnwindLimit of virtual time ends the program, since on
+// Linux it would hang a daemon that stops. So what a task refers to must outlive run() for the
+// task given to it, and the world for tasks started on a machine (or stop_daemon() is called).
 
 #include <cstdint>
 #include <memory>
@@ -15,15 +24,16 @@
 #include "base/units.h"
 #include "env/env.h"
 #include "env/task.h"
+#include "sim/machine.h"
 
 namespace blixard::sim {
 
-class Machine;  // one simulated host: its clock, disk, processes and place in the network
-
 class World {
  public:
+  static constexpr Duration kUnwindLimit = 10min;
+
   explicit World(std::uint64_t seed);
-  ~World();
+  ~World();  // every daemon and process still running is ended as by crash_daemon()
   World(const World&) = delete;
   World& operator=(const World&) = delete;
 
@@ -31,8 +41,19 @@ class World {
   Machine& add_machine(std::string name);
 
   // Runs until `task` has ended, with every machine's spawned work beside it. False when `limit`
-  // of virtual time passed first or nothing was left to do (a deadlock); the task is then gone.
+  // of virtual time passed first or nothing was left to do (a deadlock); the task is then cancelled
+  // and gone, and the last of log_lines() says which it was. Machines' work stays, for another
+  // run().
   bool run(env::Task<void> task, Duration limit = 1h);
+
+  // Links. Bytes on a cut link wait until it heals; dials over it run into their deadline.
+  void partition(Machine& a, Machine& b);
+  void partition_one_way(Machine& from, Machine& to);
+  void heal(Machine& a, Machine& b);
+  void heal_all();
+  void set_latency(Machine& from, Machine& to, Duration least, Duration most);
+
+  void set_log_level(observe::Level level);  // from which lines are kept: kInfo
 
   [[nodiscard]] Duration elapsed() const;
   [[nodiscard]] std::uint64_t trace_hash() const;  // of every event so far

@@ -1,0 +1,27 @@
+#pragma once
+
+// How a simulated disk misbehaves and how long it takes. Set by tests and fault plans at any time.
+
+#include <cstdint>
+#include <string>
+
+#include "base/units.h"
+
+namespace blixard::sim {
+
+struct DiskFaults {
+  // Each operation takes a seeded time of this range, times `slowdown`.
+  Duration access_min = 10us;
+  Duration access_max = 100us;
+  Duration sync_min = 200us;
+  Duration sync_max = 2ms;
+  std::uint32_t slowdown = 1;
+
+  // The next sync() of a file whose path starts with this fails, once. As on Linux the unsynced
+  // data is then lost by chance while reads still show it, and a later sync() succeeds.
+  std::string fail_next_sync_below;
+  // While set, reads and writes below this path fail with "io_error".
+  std::string io_error_below;
+};
+
+}  // namespace blixard::sim

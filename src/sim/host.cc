@@ -1,0 +1,117 @@
+#include "sim/host.h"
+
+#include "sim/fabric.h"
+
+namespace blixard::sim {
+namespace {
+
+constexpr WallTime kWorldBegins{1'767'225'600'000};  // 2026-01-01
+
+class SimMachine final : public env::Machine {
+ public:
+  explicit SimMachine(Incarnation& owner) : owner_(owner) {}
+
+  const env::MachineFacts& facts() const override { return owner_.host().facts; }
+  env::Task<Result<env::KvmReport>> probe_kvm() override {
+    BLX_CO_TRY(co_await measure(20ms));
+    co_return owner_.host().kvm;
+  }
+  env::Task<Result<std::uint64_t>> measure_tsc_khz() override {
+    BLX_CO_TRY(co_await measure(100ms));
+    const auto khz = owner_.host().tsc_khz;
+    if (!khz) co_return fail(Code::kUnavailable, "tsc_not_constant");
+    co_return *khz;
+  }
+  double load_average() override { return owner_.host().load_average; }
+  Bytes memory_available() override { return owner_.host().memory_available; }
+
+ private:
+  env::Task<Result<void>> measure(Duration duration) {
+    UncutPause pause(owner_, owner_.engine().now() + duration);
+    co_return co_await pause;
+  }
+
+  Incarnation& owner_;
+};
+
+}  // namespace
+
+Host::Host(Engine& engine_of_it, Fabric& fabric_of_it, Journal& journal_of_it,
+           std::uint32_t number_of_it, std::string name_of_it, std::uint64_t seed)
+    : engine(engine_of_it),
+      fabric(fabric_of_it),
+      journal(journal_of_it),
+      number(number_of_it),
+      name(std::move(name_of_it)),
+      address("10.0.0." + std::to_string(number)),
+      random(seed),
+      files(random.seed_for("files")),
+      memory_available(gib(14)),
+      processes(*this) {
+  facts = {.host_name = name,
+           .architecture = "x86_64",
+           .kernel = "6.1.0-sim",
+           .cpus = 8,
+           .memory = gib(16),
+           .is_root = true,
+           .guest_owner = env::Owner{.uid = 64055, .gid = 64055}};
+  kvm = {.usable = true,
+         .module = "kvm_intel",
+         .loop_time = 100us,
+         .explanation = "guests run natively"};
+  tsc_khz = 2'400'000;
+  boot();
+}
+
+Host::~Host() = default;
+
+WallTime Host::wall() const {
+  const Duration since = engine.now().since_start + wall_offset;
+  return {kWorldBegins.unix_ms +
+          std::chrono::duration_cast<std::chrono::milliseconds>(since).count()};
+}
+
+void Host::boot() {
+  powered = true;
+  ++boots;
+  booted = engine.now();
+  facts.boot_id = random.uuid().text();
+  // A monotonic clock counts from the boot, so it goes back with each one.
+  clock_offset = random.between(10s, 100s) - booted.since_start;
+  processes.boot();
+}
+
+void Host::power_off() {
+  powered = false;
+  processes.power_off();
+  locks.clear();
+  files.lose_power();
+}
+
+Incarnation& Host::add_incarnation(std::string label, env::Owner owner) {
+  const std::uint64_t seed = random.seed_for("incarnation " + std::to_string(incarnations_.size()));
+  incarnations_.push_back(std::make_unique<Incarnation>(*this, std::move(label), owner, seed));
+  return *incarnations_.back();
+}
+
+std::size_t Host::unfinished_tasks() const {
+  std::size_t count = 0;
+  for (const auto& incarnation : incarnations_)
+    count += incarnation->scope().running();
+  return count;
+}
+
+void Host::end_all() {
+  for (const auto& incarnation : incarnations_)
+    incarnation->end(true);
+}
+
+void Host::drop_locks(const Incarnation& holder) {
+  std::erase_if(locks, [&](const auto& lock) { return lock.second == &holder; });
+}
+
+std::unique_ptr<env::Machine> make_machine(Incarnation& owner) {
+  return std::make_unique<SimMachine>(owner);
+}
+
+}  // namespace blixard::sim

@@ -1,0 +1,110 @@
+#include "sim/incarnation.h"
+
+#include <fmt/format.h>
+
+#include "sim/fabric.h"
+#include "sim/host.h"
+
+namespace blixard::sim {
+namespace {
+
+class ReadyQueue final : public env::Executor {
+ public:
+  explicit ReadyQueue(Host& host) : host_(host) {}
+  void post(std::coroutine_handle<> ready) override {
+    host_.engine.make_ready(ready, host_.number);
+  }
+
+ private:
+  Host& host_;
+};
+
+class LogLines final : public observe::LogSink {
+ public:
+  LogLines(Incarnation& owner, std::string label) : owner_(owner), label_(std::move(label)) {}
+
+  bool wants(observe::Level level) const override {
+    return level >= owner_.host().journal.level && owner_.alive();
+  }
+  void write(observe::Level level, std::string_view line) override {
+    owner_.host().journal.write(owner_.engine(), label_, observe::level_name(level), line);
+  }
+
+ private:
+  Incarnation& owner_;
+  std::string label_;
+};
+
+class VirtualClock final : public env::Clock {
+ public:
+  explicit VirtualClock(Incarnation& owner) : owner_(owner) {}
+
+  Instant monotonic() const override { return owner_.host().to_local(owner_.engine().now()); }
+  WallTime wall() const override { return owner_.host().wall(); }
+  env::Task<Result<void>> sleep_until(Instant deadline) override {
+    Pause pause(owner_, owner_.host().to_world(deadline));
+    co_return co_await pause;
+  }
+
+ private:
+  Incarnation& owner_;
+};
+
+}  // namespace
+
+std::unexpected<Error> crashed() { return fail(Code::kUnavailable, "crashed"); }
+
+Incarnation::Incarnation(Host& host, std::string label, env::Owner owner, std::uint64_t seed)
+    : host_(host),
+      owner_(owner),
+      random_(seed),
+      executor_(std::make_unique<ReadyQueue>(host)),
+      clock_(make_clock(*this)),
+      network_(make_network(*this)),
+      disk_(make_disk(*this)),
+      process_(make_process(*this)),
+      machine_(make_machine(*this)),
+      log_(std::make_unique<LogLines>(*this, std::move(label))),
+      scope_(*executor_, nullptr) {}
+
+Incarnation::~Incarnation() = default;
+
+Engine& Incarnation::engine() { return host_.engine; }
+
+env::Env Incarnation::env() {
+  return {.executor = *executor_,
+          .clock = *clock_,
+          .random = random_,
+          .network = *network_,
+          .disk = *disk_,
+          .process = *process_,
+          .machine = *machine_,
+          .log = *log_};
+}
+
+void Incarnation::end(bool silent) {
+  if (!alive()) return;
+  // The scope first, so that its tasks see kCancelled, which they unwind for; the rest, which
+  // belongs to others who use this Env, sees "crashed".
+  scope_.cancel();
+  death_.request();
+  host_.fabric.drop(*this, silent);
+  host_.drop_locks(*this);
+}
+
+Pause::Pause(Incarnation& owner, Instant until) : Operation(owner), engine_(owner.engine()) {
+  if (completed()) return;
+  if (until <= engine_.now()) {
+    finish(Result<void>());
+  } else if (until != Instant::never()) {
+    event_ = engine_.schedule(until, owner.host().number, [this] { finish(Result<void>()); });
+  }
+}
+
+void Pause::withdraw() { engine_.cancel(event_); }
+
+std::unique_ptr<env::Clock> make_clock(Incarnation& owner) {
+  return std::make_unique<VirtualClock>(owner);
+}
+
+}  // namespace blixard::sim

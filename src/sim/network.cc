@@ -1,0 +1,266 @@
+// The network as one program sees it: sockets of its machine over the fabric.
+
+#include <algorithm>
+#include <array>
+
+#include "sim/fabric.h"
+#include "sim/host.h"
+
+namespace blixard::sim {
+namespace {
+
+using env::Endpoint;
+
+constexpr Duration kRetryFirst = 1s;
+constexpr Duration kRetryMost = 16s;
+constexpr std::uint16_t kChosenPortFirst = 32768;
+
+class SimStream final : public env::Stream {
+ public:
+  SimStream(std::shared_ptr<Connection> connection, int side, env::PeerIdentity peer)
+      : connection_(std::move(connection)), number_(side), peer_(std::move(peer)) {}
+  SimStream(const SimStream&) = delete;
+  SimStream& operator=(const SimStream&) = delete;
+  ~SimStream() override { connection_->fabric.close(*connection_, number_); }
+
+  env::Task<Result<std::size_t>> read_some(std::span<char> buffer) override {
+    Side& mine = side();
+    while (true) {
+      if (!mine.owner->alive()) co_return crashed();
+      if (mine.closed) co_return fail(Code::kUnavailable, "closed");
+      if (mine.unread() > 0) break;
+      if (mine.reset) co_return fail(Code::kUnavailable, "connection_lost");
+      if (mine.ended) co_return std::size_t{0};
+      Wakeup wakeup(*mine.owner, mine.reader);
+      BLX_CO_TRY(co_await wakeup);
+    }
+    std::size_t count = std::min(buffer.size(), mine.unread());
+    SeededRandom& random = connection_->fabric.random();
+    if (count > 1 && random.one_in(8)) count = 1 + random.below(count);
+    std::copy_n(mine.arrived.data() + mine.read, count, buffer.data());
+    mine.read += count;
+    if (mine.unread() == 0) {
+      mine.arrived.clear();
+      mine.read = 0;
+    }
+    Wakeup::wake(other().writer);
+    co_return count;
+  }
+
+  env::Task<Result<void>> write(std::span<const std::string_view> parts) override {
+    Side& mine = side();
+    for (std::string_view part : parts) {
+      while (!part.empty()) {
+        if (!mine.owner->alive()) co_return crashed();
+        if (mine.closed) co_return fail(Code::kUnavailable, "closed");
+        if (mine.reset) co_return fail(Code::kUnavailable, "connection_lost");
+        const std::size_t held = other().bytes_under_way + other().unread();
+        if (held >= kStreamBytes) {
+          Wakeup wakeup(*mine.owner, mine.writer);
+          BLX_CO_TRY(co_await wakeup);
+          continue;
+        }
+        const std::string_view now = part.substr(0, kStreamBytes - held);
+        connection_->fabric.send(*connection_, 1 - number_, Segment::Kind::kBytes, now);
+        part.remove_prefix(now.size());
+      }
+    }
+    co_return Result<void>();
+  }
+
+  void close() override { connection_->fabric.close(*connection_, number_); }
+  const env::PeerIdentity& peer() const override { return peer_; }
+
+ private:
+  Side& side() { return connection_->sides[number_]; }
+  Side& other() { return connection_->sides[1 - number_]; }
+
+  std::shared_ptr<Connection> connection_;
+  int number_;
+  env::PeerIdentity peer_;
+};
+
+class SimListener final : public env::Listener {
+ public:
+  SimListener(Incarnation& owner, std::shared_ptr<Port> port)
+      : owner_(owner), port_(std::move(port)) {}
+  SimListener(const SimListener&) = delete;
+  SimListener& operator=(const SimListener&) = delete;
+  ~SimListener() override { end(); }
+
+  env::Task<Result<Accepted>> accept() override {
+    if (!owner_.alive()) co_return crashed();
+    if (port_->closed) co_return fail(Code::kUnavailable, "closed");
+    if (!port_->waiting.empty()) {
+      Accepted stream = std::move(port_->waiting.front());
+      port_->waiting.pop_front();
+      co_return std::move(stream);
+    }
+    AcceptOperation operation(owner_, port_);
+    co_return co_await operation;
+  }
+  Endpoint local() const override { return port_->endpoint; }
+  void close() override { end(); }
+
+ private:
+  void end() {
+    if (port_->closed) return;
+    FileSystem& files = owner_.host().files;
+    if (port_->endpoint.kind == Endpoint::Kind::kUnix) {
+      const auto socket = files.find(port_->endpoint.host);
+      if (socket && (*socket)->id == port_->inode) {
+        ignore(files.remove(port_->endpoint.host), "it was found");
+      }
+    }
+    owner_.host().fabric.close(*port_);
+  }
+
+  Incarnation& owner_;
+  std::shared_ptr<Port> port_;
+};
+
+class SimNetwork final : public env::Network {
+ public:
+  explicit SimNetwork(Incarnation& owner) : owner_(owner) {}
+
+  env::Task<Result<std::unique_ptr<env::Listener>>> listen(Endpoint endpoint) override {
+    if (!owner_.alive()) co_return crashed();
+    auto port = endpoint.kind == Endpoint::Kind::kUnix ? listen_unix(endpoint.host)
+                                                       : listen_tcp(std::move(endpoint));
+    if (!port) co_return std::unexpected(port.error());
+    co_return std::make_unique<SimListener>(owner_, std::move(*port));
+  }
+
+  env::Task<Result<Accepted>> dial(Endpoint endpoint, Instant deadline) override {
+    Host& here = owner_.host();
+    const Instant last = here.to_world(deadline);
+    if (endpoint.kind == Endpoint::Kind::kUnix) co_return co_await dial_unix(endpoint.host, last);
+    Host* there = here.fabric.find(endpoint.host, here);
+    for (Duration retry = kRetryFirst;; retry = std::min(2 * retry, kRetryMost)) {
+      if (there != nullptr && here.fabric.passes(here, *there)) {
+        BLX_CO_TRY(co_await wait(here.fabric.latency(here, *there), last));
+        if (here.fabric.passes(here, *there) && here.fabric.passes(*there, here)) {
+          const auto port = find_port(*there, endpoint);
+          if (port == nullptr || port->waiting.size() < kBacklog) {
+            co_return co_await answer(*there, port, last);
+          }
+        }
+      }
+      BLX_CO_TRY(co_await wait(retry, last));
+    }
+  }
+
+ private:
+  // Past `last` the dial has failed.
+  env::Task<Result<void>> wait(Duration duration, Instant last) {
+    const Instant until = owner_.engine().now() + duration;
+    Pause pause(owner_, std::min(until, last));
+    BLX_CO_TRY(co_await pause);
+    if (until > last) co_return fail(Code::kDeadlineExceeded, "dial_timeout");
+    co_return Result<void>();
+  }
+
+  env::Task<Result<Accepted>> answer(Host& there, std::shared_ptr<Port> port, Instant last) {
+    Host& here = owner_.host();
+    const Duration back = here.fabric.latency(there, here);
+    if (port == nullptr) {
+      BLX_CO_TRY(co_await wait(back, last));
+      co_return fail(Code::kUnavailable, "connection_refused");
+    }
+    const auto address = Endpoint::tcp(&there == &here ? "127.0.0.1" : here.address, choose_port());
+    Accepted stream = here.fabric.connect(owner_, *port, address.text());
+    BLX_CO_TRY(co_await wait(back, last));
+    co_return std::move(stream);
+  }
+
+  env::Task<Result<Accepted>> dial_unix(std::string path, Instant last) {
+    Host& here = owner_.host();
+    BLX_CO_TRY(co_await wait(here.fabric.latency(here, here), last));
+    const auto socket = here.files.find(path);
+    if (!socket) co_return fail(Code::kUnavailable, "socket_missing", path);
+    const std::uint32_t uid = owner_.owner().uid;
+    if (uid != 0 && uid != (*socket)->owner.uid && ((*socket)->mode & 02) == 0) {
+      co_return fail(Code::kPermissionDenied, "permission_denied", path);
+    }
+    const auto port = here.unix_ports.find((*socket)->id);
+    if (port == here.unix_ports.end() || port->second->waiting.size() >= kBacklog) {
+      co_return fail(Code::kUnavailable, "connection_refused", "nobody listens at " + path);
+    }
+    co_return here.fabric.connect(owner_, *port->second, "unix:");
+  }
+
+  Result<std::shared_ptr<Port>> listen_unix(const std::string& path) {
+    Host& host = owner_.host();
+    if (const auto old = host.files.find(path)) {
+      if ((*old)->kind != Inode::Kind::kSocket || host.unix_ports.contains((*old)->id)) {
+        return fail(Code::kAlreadyExists, "address_in_use", path + " is in use");
+      }
+      BLX_TRY(host.files.remove(path));
+    }
+    BLX_TRY(const InodePtr socket, host.files.make_socket(path, owner_.owner()));
+    auto port = std::make_shared<Port>();
+    port->owner = &owner_;
+    port->endpoint = Endpoint::unix_socket(path);
+    port->inode = socket->id;
+    host.unix_ports[socket->id] = port;
+    return port;
+  }
+
+  Result<std::shared_ptr<Port>> listen_tcp(Endpoint endpoint) {
+    Host& host = owner_.host();
+    const bool is_ours =
+        is_wildcard(endpoint.host) || host.fabric.find(endpoint.host, host) == &host;
+    if (!is_ours) {
+      return fail(Code::kInvalidArgument, "address_not_local",
+                  endpoint.host + " is not an address of this machine");
+    }
+    if (endpoint.port == 0) endpoint.port = choose_port();
+    const auto [first, last] = host.tcp_ports.equal_range(endpoint.port);
+    for (auto entry = first; entry != last; ++entry) {
+      const std::string& other = entry->second->endpoint.host;
+      if (is_wildcard(other) || is_wildcard(endpoint.host) || other == endpoint.host) {
+        return fail(Code::kAlreadyExists, "address_in_use", endpoint.text() + " is in use");
+      }
+    }
+    auto port = std::make_shared<Port>();
+    port->owner = &owner_;
+    port->endpoint = std::move(endpoint);
+    host.tcp_ports.emplace(port->endpoint.port, port);
+    return port;
+  }
+
+  static bool is_wildcard(const std::string& host) { return host == "0.0.0.0" || host == "::"; }
+
+  static std::shared_ptr<Port> find_port(Host& host, const Endpoint& target) {
+    const auto [first, last] = host.tcp_ports.equal_range(target.port);
+    for (auto entry = first; entry != last; ++entry) {
+      const std::string& at = entry->second->endpoint.host;
+      if (is_wildcard(at) || at == target.host) return entry->second;
+    }
+    return nullptr;
+  }
+
+  std::uint16_t choose_port() {
+    Host& host = owner_.host();
+    std::uint16_t port = 0;
+    do {
+      port = host.next_port;
+      host.next_port = port == 60999 ? kChosenPortFirst : static_cast<std::uint16_t>(port + 1);
+    } while (host.tcp_ports.contains(port));
+    return port;
+  }
+
+  Incarnation& owner_;
+};
+
+}  // namespace
+
+Accepted make_stream(std::shared_ptr<Connection> connection, int side, env::PeerIdentity peer) {
+  return std::make_unique<SimStream>(std::move(connection), side, std::move(peer));
+}
+
+std::unique_ptr<env::Network> make_network(Incarnation& owner) {
+  return std::make_unique<SimNetwork>(owner);
+}
+
+}  // namespace blixard::sim

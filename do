@@ -177,7 +177,7 @@ VM_MADE=
 VM_PROCESS= # pid and start time of the microVM's process
 ANSWER=()
 
-blixard() { timeout 180 build/release/bin/blixard --socket "$DATA/api.sock" "$@"; }
+blixard() { timeout --foreground 180 build/release/bin/blixard --socket "$DATA/api.sock" "$@"; }
 
 # The pid with its start time, which no later process of that number has; nothing if it has ended.
 process() {
@@ -243,7 +243,7 @@ start_node() {
   say "node: ready on $listen, pid $NODE_PID, data in ${DATA#"$ROOT"/}"
 }
 
-# Prints "STATE HOST-PORT PID" of the microVM.
+# Prints "STATE HOST-PORT PID ACCELERATOR" of the microVM.
 vm_facts() {
   blixard vm status hello --output json | python3 -c '
 import json, sys
@@ -265,7 +265,7 @@ state = str(find(vm, ["observed_state", "observedState", "state"])).lower()
 for prefix in ("vm_state_", "vm_"):
     state = state.removeprefix(prefix)
 port = find(vm, ["host_port", "hostPort", "host"])
-print(state, port or 0, find(vm, ["pid"]) or 0)
+print(state, port or 0, find(vm, ["pid"]) or 0, find(vm, ["accelerator"]) or "unknown")
 '
 }
 
@@ -299,21 +299,21 @@ forget_earlier_run() {
 }
 
 boot_hello() {
-  local publish state port pid page
+  local publish state port pid accelerator page
   forget_earlier_run
   ask "image guest: imported from build/guest" image import build/guest --name guest
   publish=$(free_port 8080)
   VM_MADE=1
   ask "vm hello: created, the guest says it is ready" vm create hello --image guest \
     --memory 128MiB --vcpus 1 --publish "$publish:80" --wait
-  read -r state port pid < <(vm_facts) || die "vm status hello says nothing we understand"
+  read -r state port pid accelerator < <(vm_facts) || die "vm status hello says nothing we understand"
   ((pid == 0)) || VM_PROCESS=$(process "$pid")
   ((port != 0)) || port=$publish
   page=$(get_page "$port") || {
     show_node_log
     die "vm hello is $state, but its web page does not answer on port $port"
   }
-  say "vm hello: http://127.0.0.1:$port/ answers"
+  say "vm hello: http://127.0.0.1:$port/ answers (process $pid, accelerator $accelerator)"
   ANSWER=("vm hello: $state" "$page")
 }
 
@@ -367,7 +367,7 @@ stop_all() {
 # However the script ends: nothing that it started stays.
 leave() {
   local status=$?
-  trap '' INT TERM
+  trap '' INT TERM HUP
   trap - EXIT
   [[ -z $STEP_PID ]] || kill -TERM "$STEP_PID" 2>/dev/null || true
   stop_all || status=1
@@ -401,7 +401,7 @@ run() {
   show_answer
   printf '\nCtrl-C stops the microVM and the node. Meanwhile, from another terminal:\n'
   printf '  build/release/bin/blixard --socket %s/api.sock status\n' "${DATA#"$ROOT"/}"
-  trap 'echo; exit 0' INT TERM
+  trap 'echo; exit 0' INT TERM HUP
   wait "$NODE_PID" || true
   NODE_PID=
   show_node_log
@@ -430,7 +430,7 @@ python_tests() {
   local file
   while read -r file; do
     (cd "$(dirname "$file")" && python3 "$(basename "$file")" 2>&1) || return 1
-  done < <(find tools -maxdepth 1 -name "*_test.py" | sort)
+  done < <(find tools -name '*_test.py' | sort)
 }
 
 shell_check() { shell_files | xargs shellcheck; }
@@ -594,7 +594,7 @@ main() {
   (($# == 0)) || shift
   # Children started in the background do not see Ctrl-C, so they are stopped on the way out.
   trap leave EXIT
-  trap 'exit 130' INT TERM
+  trap 'exit 130' INT TERM HUP
   case $command in
     help | -h | --help) manual ;;
     setup) setup ;;

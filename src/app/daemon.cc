@@ -10,7 +10,7 @@
 #include "app/version.h"
 #include "linux/runtime.h"
 #include "node/node.h"
-#include "node/vm/qemu/driver.h"
+#include "node/vm/qemu/qemu_driver.h"
 
 namespace blixard::app {
 namespace {
@@ -65,8 +65,8 @@ env::Task<void> run_node(linux_side::Runtime& runtime, const NodeOptions& option
     co_return;
   }
   qemu::Options driver_options{.directory = env::join_path(config->data_directory, "vms")};
-  if (options.accelerator == "kvm") driver_options.forced = vm::Accelerator::kKvm;
-  if (options.accelerator == "tcg") driver_options.forced = vm::Accelerator::kTcg;
+  if (options.accelerator == "kvm") driver_options.accelerator = vm::Accelerator::kKvm;
+  if (options.accelerator == "tcg") driver_options.accelerator = vm::Accelerator::kTcg;
   qemu::QemuDriver driver(env, std::move(driver_options));
   Result<void> done;
   {

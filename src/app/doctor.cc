@@ -8,7 +8,7 @@
 #include <fmt/format.h>
 
 #include "app/output.h"
-#include "node/vm/qemu/driver.h"
+#include "node/vm/qemu/qemu_driver.h"
 
 namespace blixard::app {
 namespace {

@@ -111,6 +111,7 @@ env::Task<Result<void>> Node::serve(std::function<void(const Ready&)> on_ready) 
   placement::Placer placer(env_, *replica_);
   env::Scope servers(env_.executor, co_await env::this_cancellation());
   env::Scope workers(env_.executor, co_await env::this_cancellation());
+  workers.spawn(guard(replica_->failed()));
   workers.spawn(placer.run());
   workers.spawn(run_agent());
   servers.spawn(guard(server.serve(std::move(local))));

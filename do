@@ -441,7 +441,7 @@ spelling() {
     return 0
   }
   git ls-files -co --exclude-standard | grep -Ev '\.(svg|png|zst|lock)$|package-lock' |
-    xargs codespell --quiet-level 3 --ignore-words tools/codespell-words.txt
+    xargs codespell --quiet-level 3
 }
 
 symbols() {

@@ -1,0 +1,64 @@
+#pragma once
+
+// Groups of processes as cgroups.
+//
+// kUnified: one v2 tree owns everything. kHybrid: limits by the v1 trees of memory, cpu and pids,
+// and a group of the same name in the v2 tree for killing. kNone: names only.
+//
+// Where the groups live (DESIGN of choose_unified_root in groups.cc): below our own v2 cgroup if
+// the service manager delegated it to us, else below /<group_root> of the tree. In the v1 trees
+// always below /<group_root>: our own path there may differ after a restart, and groups must be
+// found again.
+//
+// All calls block for a moment (kernel files) and run on the pool; none uses the loop.
+
+#include <map>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/result.h"
+#include "env/process.h"
+
+namespace blixard::linux_side {
+
+class Groups {
+ public:
+  using Support = env::Process::GroupSupport;
+
+  // Finds out by trying what this system allows.
+  explicit Groups(const std::string& group_root);
+
+  [[nodiscard]] Support support() const { return support_; }
+  // Why not, or with what missing; one sentence for the log.
+  [[nodiscard]] const std::string& remark() const { return remark_; }
+
+  // Errors: kInvalidArgument "group_name_invalid", kFailedPrecondition "group_limit_refused".
+  [[nodiscard]] Result<void> make(const std::string& name, const env::GroupLimits& limits) const;
+  [[nodiscard]] Result<std::vector<std::string>> list() const;
+
+  // cgroup.procs of every tree, for a process to join. Errors: kFailedPrecondition
+  // "group_missing".
+  [[nodiscard]] Result<std::vector<std::string>> join_files(const std::string& name) const;
+
+  // Sends SIGKILL to everything in it; fine if it is not there.
+  [[nodiscard]] Result<void> kill(const std::string& name) const;
+  // False while a process is in it, also one that is just ending.
+  [[nodiscard]] Result<bool> is_empty(const std::string& name) const;
+  // Errors: kFailedPrecondition "group_not_empty". Fine if it is not there.
+  [[nodiscard]] Result<void> remove(const std::string& name) const;
+
+ private:
+  void detect(const std::string& group_root);
+  [[nodiscard]] std::vector<std::string> directories(const std::string& name) const;
+
+  Support support_ = Support::kNone;
+  std::string remark_;
+  std::string unified_;                          // the directory of our groups in the v2 tree
+  std::map<std::string, std::string> by_limit_;  // "memory" -> directory of our groups in v1
+};
+
+// [A-Za-z0-9._-], up to 100, and no hidden name.
+bool is_group_name(std::string_view name);
+
+}  // namespace blixard::linux_side

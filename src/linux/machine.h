@@ -1,0 +1,31 @@
+#pragma once
+
+// env::Machine from /proc, /sys and uname.
+
+#include "env/machine.h"
+#include "env/process.h"
+#include "linux/pool.h"
+
+namespace blixard::linux_side {
+
+class Clock;
+
+class Machine final : public env::Machine {
+ public:
+  Machine(Clock& clock, Pool& pool, env::Process& process, std::string launcher);
+
+  [[nodiscard]] const env::MachineFacts& facts() const override { return facts_; }
+  env::Task<Result<env::KvmReport>> probe_kvm() override;
+  env::Task<Result<std::uint64_t>> measure_tsc_khz() override;
+  double load_average() override;
+  Bytes memory_available() override;
+
+ private:
+  Clock& clock_;
+  Pool& pool_;
+  env::Process& process_;
+  std::string launcher_;
+  env::MachineFacts facts_;
+};
+
+}  // namespace blixard::linux_side

@@ -1,0 +1,30 @@
+#pragma once
+
+// env::Network on TCP and unix sockets. No encryption: what crosses a wire is wrapped above.
+
+#include "env/network.h"
+#include "observe/log.h"
+
+namespace blixard::linux_side {
+
+class Clock;
+class Loop;
+
+class Network final : public env::Network {
+ public:
+  Network(Loop& loop, Clock& clock, observe::LogSink& log)
+      : loop_(loop), clock_(clock), log_(log) {}
+
+  env::Task<Result<std::unique_ptr<env::Listener>>> listen(env::Endpoint endpoint) override;
+  env::Task<Result<std::unique_ptr<env::Stream>>> dial(env::Endpoint endpoint,
+                                                       Instant deadline) override;
+
+ private:
+  env::Task<Result<std::unique_ptr<env::Stream>>> connect(env::Endpoint endpoint);
+
+  Loop& loop_;
+  Clock& clock_;
+  observe::LogSink& log_;
+};
+
+}  // namespace blixard::linux_side

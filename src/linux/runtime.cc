@@ -1,0 +1,118 @@
+#include "linux/runtime.h"
+
+#include <signal.h>
+
+#include <string_view>
+
+#include <boost/asio/signal_set.hpp>
+
+#include "linux/clock.h"
+#include "linux/disk.h"
+#include "linux/event_loop.h"
+#include "linux/kvm_probe.h"
+#include "linux/launch.h"
+#include "linux/machine.h"
+#include "linux/network.h"
+#include "linux/pool.h"
+#include "linux/process.h"
+#include "linux/system_random.h"
+
+namespace blixard::linux_side {
+namespace {
+
+class NoLog final : public observe::LogSink {
+ public:
+  [[nodiscard]] bool wants(observe::Level /*level*/) const override { return false; }
+  void write(observe::Level /*level*/, std::string_view /*line*/) override {}
+};
+
+// Errors of a write come back as errno, not as the end of the process.
+void ignore_write_signals() {
+  struct sigaction ignored{};
+  ignored.sa_handler = SIG_IGN;
+  (void)sigaction(SIGPIPE, &ignored, nullptr);
+  (void)sigaction(SIGXFSZ, &ignored, nullptr);
+}
+
+env::Task<void> run_and_stop(Loop& loop, env::Task<void> task) {
+  co_await std::move(task);
+  loop.stop();
+}
+
+}  // namespace
+
+class Runtime::Impl {
+ public:
+  explicit Impl(Options options)
+      : log(options.log != nullptr ? *options.log : no_log),
+        pool(loop),
+        clock(loop),
+        network(loop, clock, log),
+        disk(pool),
+        process(loop, clock, pool, options.launcher, options.group_root),
+        machine(clock, pool, process, options.launcher),
+        stop_signals(loop.io()) {
+    if (!process.group_remark().empty()) BLX_LOG(log, kInfo, "{}", process.group_remark());
+  }
+
+  NoLog no_log;
+  observe::LogSink& log;
+  Loop loop;
+  Pool pool;
+  Clock clock;
+  Random random;
+  Network network;
+  Disk disk;
+  Process process;
+  Machine machine;
+  asio::signal_set stop_signals;
+};
+
+Runtime::Runtime(Options options) {
+  ignore_write_signals();
+  impl_ = std::make_unique<Impl>(std::move(options));
+}
+
+Runtime::~Runtime() = default;
+
+env::Env Runtime::env() {
+  return {.executor = impl_->loop,
+          .clock = impl_->clock,
+          .random = impl_->random,
+          .network = impl_->network,
+          .disk = impl_->disk,
+          .process = impl_->process,
+          .machine = impl_->machine,
+          .log = impl_->log};
+}
+
+void Runtime::run(env::Task<void> task) {
+  env::Scope root(impl_->loop, nullptr);
+  root.spawn(run_and_stop(impl_->loop, std::move(task)));
+  impl_->loop.run();
+}
+
+env::Task<Result<int>> Runtime::wait_for_stop_signal() {
+  asio::signal_set& signals = impl_->stop_signals;
+  for (const int number : {SIGINT, SIGTERM}) {
+    ErrorCode error;
+    signals.add(number, error);  // fine if it is in the set
+    if (error) co_return fail(Code::kInternal, "signal_refused", error.message());
+  }
+  Operation<int> operation(impl_->loop);
+  signals.async_wait(operation.handler([](const ErrorCode& error, int number) -> Result<int> {
+    if (error) return fail(Code::kCancelled, "cancelled");
+    return number;
+  }));
+  co_return co_await operation;
+}
+
+int run_hidden_command(int argc, char** argv) {
+  if (argc < 2) return -1;
+  const std::string_view command = argv[1];
+  if (command == "internal-launch") return run_launcher(argc, argv);
+  if (command == "internal-kvm-loop") return run_kvm_loop();
+  return -1;
+}
+
+}  // namespace blixard::linux_side

@@ -47,6 +47,8 @@ Task<Result<void>> talk(Env env, std::string to, int rounds) {
   co_return Result<void>();
 }
 
+Task<void> keep(Result<void>& into, Task<Result<void>> task) { into = co_await std::move(task); }
+
 struct Outcome {
   std::uint64_t hash = 0;
   Duration elapsed{};
@@ -60,10 +62,7 @@ Outcome conversation(std::uint64_t seed) {
   Machine& client = world.add_machine("client");
   server.start(serve(server.env()));
   Result<void> result;
-  const auto main = [&]() -> Task<void> {
-    result = co_await talk(client.env(), server.address(), 20);
-  };
-  EXPECT_TRUE(world.run(main()));
+  EXPECT_TRUE(world.run(keep(result, talk(client.env(), server.address(), 20))));
   EXPECT_TRUE(result) << result.error().message();
   return {world.trace_hash(), world.elapsed(), world.log_lines()};
 }
@@ -77,22 +76,23 @@ TEST(World, SameSeedSameRun) {
   EXPECT_FALSE(first.lines.empty());
 }
 
+Task<void> count_ticks(Env env, Duration every, int& ticks) {
+  while (co_await env.clock.sleep(every))
+    ++ticks;
+}
+
+Task<void> sleep_exactly(Env env, Duration duration) {
+  const Instant begin = env.clock.monotonic();
+  EXPECT_TRUE(co_await env.clock.sleep(duration));
+  EXPECT_EQ(env.clock.monotonic() - begin, duration);
+}
+
 TEST(World, TenHoursOfTimersTakeNoTime) {
   World world(1);
   Machine& machine = world.add_machine("a");
   int ticks = 0;
-  const auto tick = [&](Env env) -> Task<void> {
-    while (co_await env.clock.sleep(100ms))
-      ++ticks;
-  };
-  machine.start(tick(machine.env()));
-  const auto main = [&](Env env) -> Task<void> {
-    const Instant begin = env.clock.monotonic();
-    const auto slept = co_await env.clock.sleep(10h);
-    EXPECT_TRUE(slept);
-    EXPECT_EQ(env.clock.monotonic() - begin, 10h);
-  };
-  EXPECT_TRUE(world.run(main(machine.env()), 11h));
+  machine.start(count_ticks(machine.env(), 100ms, ticks));
+  EXPECT_TRUE(world.run(sleep_exactly(machine.env(), 10h), 11h));
   EXPECT_EQ(world.elapsed(), 10h);
   EXPECT_GE(ticks, 359'999);
 }
@@ -101,44 +101,61 @@ TEST(World, DeadlockAndLimitAreTold) {
   World world(1);
   Machine& machine = world.add_machine("a");
   env::Signal never(machine.env().executor);
-  Code seen{};
-  const auto wait = [&]() -> Task<void> {
-    const auto result = co_await never.wait();
-    if (!result) seen = result.error().code();
-  };
-  EXPECT_FALSE(world.run(wait()));
-  EXPECT_EQ(seen, Code::kCancelled);
+  Result<void> result;
+  EXPECT_FALSE(world.run(keep(result, never.wait())));
+  EXPECT_EQ(result.error().code(), Code::kCancelled);
   EXPECT_THAT(world.log_lines().back(), testing::HasSubstr("deadlock"));
 
-  const auto sleep = [](Env env) -> Task<void> {
-    const auto result = co_await env.clock.sleep(2h);
-    EXPECT_FALSE(result);
-  };
-  EXPECT_FALSE(world.run(sleep(machine.env()), 1h));
+  result = {};
+  EXPECT_FALSE(world.run(keep(result, machine.env().clock.sleep(2h)), 1h));
+  EXPECT_EQ(result.error().code(), Code::kCancelled);
   EXPECT_EQ(world.elapsed(), 1h);
   EXPECT_THAT(world.log_lines().back(), testing::HasSubstr("limit"));
 }
 
+struct CountEnd {
+  explicit CountEnd(int& ends) : count(ends) {}
+  CountEnd(const CountEnd&) = delete;
+  CountEnd& operator=(const CountEnd&) = delete;
+  ~CountEnd() { ++count; }
+  int& count;
+};
+
+Task<void> tick_until_cancelled(Env env, int& ends) {
+  const CountEnd at_end(ends);
+  int ticks = 0;
+  co_await count_ticks(env, 1s, ticks);
+}
+
 TEST(World, UnfinishedWorkOfMachinesUnwindsAtTheEnd) {
-  int unwound = 0;
+  int ends = 0;
   {
     World world(1);
     Machine& machine = world.add_machine("a");
-    struct OnEnd {
-      int& count;
-      ~OnEnd() { ++count; }
-    };
-    const auto forever = [&](Env env) -> Task<void> {
-      const OnEnd on_end{unwound};
-      while (co_await env.clock.sleep(1s)) {
-      }
-    };
-    machine.start(forever(machine.env()));
-    const auto main = [](Env env) -> Task<void> { EXPECT_TRUE(co_await env.clock.sleep(5s)); };
-    EXPECT_TRUE(world.run(main(machine.env())));
-    EXPECT_EQ(unwound, 0);
+    machine.start(tick_until_cancelled(machine.env(), ends));
+    EXPECT_TRUE(world.run(sleep_exactly(machine.env(), 5s)));
+    EXPECT_EQ(ends, 0);
   }
-  EXPECT_EQ(unwound, 1);
+  EXPECT_EQ(ends, 1);
+}
+
+TEST(World, ClocksOfMachinesDiffer) {
+  World world(1);
+  Machine& a = world.add_machine("a");
+  Machine& b = world.add_machine("b");
+  EXPECT_NE(a.env().clock.monotonic(), b.env().clock.monotonic());
+  EXPECT_EQ(a.env().clock.wall(), b.env().clock.wall());
+  const WallTime before = b.env().clock.wall();
+  b.set_wall_offset(-90s);
+  EXPECT_EQ(before.unix_ms - b.env().clock.wall().unix_ms, 90'000);
+}
+
+TEST(World, ForksOfRandomStandAlone) {
+  SeededRandom first(5);
+  SeededRandom second(5);
+  (void)second.next();
+  EXPECT_EQ(first.fork("a")->next(), second.fork("a")->next());
+  EXPECT_NE(first.fork("a")->next(), first.fork("b")->next());
 }
 
 }  // namespace

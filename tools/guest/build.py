@@ -87,7 +87,8 @@ def read_init(path: Path) -> bytes:
 
 def unpack_package(package: Path, root: Path) -> str:
     """Unpacks the kernel and its modules below root; returns the kernel's version."""
-    wanted = re.compile(r"^\./(boot/vmlinuz-[^/]+|lib/modules/[^/]+/(kernel/.*\.ko|modules\.[^/]+))$")
+    wanted = re.compile(
+        r"^\./(boot/vmlinuz-[^/]+|lib/modules/[^/]+/(kernel/.*\.ko|modules\.[^/]+))$")
     with subprocess.Popen([find_program("dpkg-deb", "dpkg"), "--fsys-tarfile", str(package)],
                           stdout=subprocess.PIPE) as process:
         with tarfile.open(fileobj=process.stdout, mode="r|") as archive:

@@ -52,6 +52,7 @@ class Apt:
     def __init__(self, cache: Path, say):
         self._cache = cache
         self._say = say
+        self._own_lists = False
         self._options: list[str] = []
         if os.geteuid() == 0:
             # The cache may be a folder that the user _apt cannot enter.
@@ -69,9 +70,14 @@ class Apt:
         root = self._cache / "apt"
         for name in ("state/lists/partial", "cache/archives/partial"):
             (root / name).mkdir(parents=True, exist_ok=True)
-        self._options += ["-o", f"Dir::State={root / 'state'}", "-o", f"Dir::Cache={root / 'cache'}",
-                          "-o", "Dir::State::status=/var/lib/dpkg/status"]
-        self._say("the machine has no package lists; fetching lists of our own")
+        for setting in (f"Dir::State={root / 'state'}", f"Dir::State::lists={root / 'state/lists'}",
+                        f"Dir::Cache={root / 'cache'}",
+                        "Dir::State::status=/var/lib/dpkg/status"):
+            self._options += ["-o", setting]
+        self._own_lists = True
+
+    def _update_own_lists(self) -> None:
+        self._say("the machine's package lists do not know the kernel; fetching our own")
         done = self._run("apt-get", "update", "-q")
         if done.returncode != 0:
             self._say(f"apt-get update: {done.stderr.strip()[-300:]}")
@@ -79,14 +85,17 @@ class Apt:
     def record(self, name: str, version: str | None = None) -> dict[str, str]:
         wanted = f"{name}={version}" if version else name
         done = self._run("apt-cache", "show", "--no-all-versions", wanted)
-        if not done.stdout.strip() and "Dir::State" not in " ".join(self._options):
-            self._use_own_lists()
+        if not done.stdout.strip() and not self._own_lists:
+            self._use_own_lists()  # perhaps an earlier build has fetched them
             done = self._run("apt-cache", "show", "--no-all-versions", wanted)
+            if not done.stdout.strip():
+                self._update_own_lists()
+                done = self._run("apt-cache", "show", "--no-all-versions", wanted)
         fields = parse_record(done.stdout)
         if not {"Package", "Version", "Size", "SHA256"} <= fields.keys():
             raise NoPackage(
-                f"apt knows no package {wanted} with size and hash. Run `apt-get update` as root, or"
-                " check that /etc/apt names a Debian 12 mirror (main) and that it can be reached.")
+                f"apt knows no package {wanted} with size and hash. Run `apt-get update` as root,"
+                " or check that /etc/apt names a Debian 12 mirror (main) that can be reached.")
         return fields
 
     def download(self, package: Package, folder: Path) -> None:
@@ -96,7 +105,8 @@ class Apt:
             raise NoPackage(
                 f"apt-get cannot download {package.name} {package.version}:"
                 f" {done.stderr.strip()[-300:]}\nIf the file is gone from the mirror, the package"
-                " lists are old: run `apt-get update` as root and try again.")
+                " lists are old: run `apt-get update` as root (and remove the folder apt of the"
+                " cache, if there is one), and try again.")
 
 
 def find_kernel(apt: Apt, name: str) -> Package:

@@ -1,4 +1,4 @@
-"""One guest in QEMU under software emulation, for tests: start it, talk to its agent, watch its end.
+"""One guest in QEMU under software emulation, for tests: start it, ask its agent, watch its end.
 
 Every wait is for a condition and has a deadline; a wait that runs out raises Late with the end of
 the guest's console, because that is the first thing to look at. A machine ends only the process it
@@ -158,7 +158,8 @@ class Machine:
             "-chardev", f"file,id=con,path={self._console}", "-serial", "chardev:con",
             "-qmp", f"unix:{run / 'qmp'},server=on,wait=off",
             "-device", "virtio-rng-device",
-            "-netdev", f"user,id=n0,restrict=on,{forward}", "-device", "virtio-net-device,netdev=n0",
+            "-netdev", f"user,id=n0,restrict=on,{forward}",
+            "-device", "virtio-net-device,netdev=n0",
             "-device", "virtio-serial-device",
             "-chardev", f"socket,path={self.agent_path},server=on,wait=off,id=ag",
             "-device", "virtserialport,chardev=ag,name=org.blixard.agent",

@@ -41,8 +41,9 @@ def _padded(data: bytes) -> bytes:
 def _member(entry: Entry, inode: int) -> bytes:
     name = entry.name.encode() + b"\0"
     links = 2 if stat.S_ISDIR(entry.mode) else 1
-    # inode, mode, uid, gid, links, mtime, size, the archive's device, the node's device, name, check
-    numbers = [inode, entry.mode, 0, 0, links, 0, len(entry.data), 0, 0, *entry.device, len(name), 0]
+    owner, time, archive_device, check = (0, 0), 0, (0, 0), 0
+    numbers = [inode, entry.mode, *owner, links, time, len(entry.data), *archive_device,
+               *entry.device, len(name), check]
     header = MAGIC + "".join(f"{number:08x}" for number in numbers)
     return _padded(header.encode() + name) + _padded(entry.data)
 

@@ -118,9 +118,18 @@ const char* network_readdress(struct Network* network, struct Address address,
   wanted.waiting = false;
   if (address.present) wanted.address = address;
   if (gateway.present) wanted.gateway = gateway;
-  if (!wanted.address.present) return "no address";
+  if (!wanted.address.present) {
+    errno = EADDRNOTAVAIL;
+    return "no address";
+  }
   const char* wrong = apply(&wanted);
   report(&wanted, wrong);
-  if (wrong == NULL) *network = wanted;
+  if (wrong == NULL) {
+    *network = wanted;
+    return NULL;
+  }
+  const int reason = errno;
+  (void)apply(network);  // an address of 0.0.0.0, if there was none, removes the one just set
+  errno = reason;
   return wrong;
 }

@@ -25,6 +25,7 @@ void network_serve(struct Network* network);
 // false: the kernel refused; errno says why.
 bool network_set_name(const char* name);
 
-// Changes what is present, keeps what is not. NULL, or what went wrong.
+// Changes what is present, keeps what is not. NULL, or what went wrong, errno saying why; then
+// everything is as it was before.
 const char* network_readdress(struct Network* network, struct Address address,
                               struct Address gateway);

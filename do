@@ -248,24 +248,9 @@ vm_facts() {
   blixard vm status hello --output json | python3 -c '
 import json, sys
 
-def find(value, names):
-    if isinstance(value, dict):
-        for name in names:
-            if value.get(name) not in (None, "", 0, [], {}):
-                return value[name]
-        value = list(value.values())
-    for part in value if isinstance(value, list) else ():
-        found = find(part, names)
-        if found is not None:
-            return found
-    return None
-
 vm = json.load(sys.stdin)
-state = str(find(vm, ["observed_state", "observedState", "state"])).lower()
-for prefix in ("vm_state_", "vm_"):
-    state = state.removeprefix(prefix)
-port = find(vm, ["host_port", "hostPort", "host"])
-print(state, port or 0, find(vm, ["pid"]) or 0, find(vm, ["accelerator"]) or "unknown")
+ports = [port["host_port"] for port in vm.get("published_ports", [])] or [0]
+print(vm["state"], ports[0], vm.get("pid", 0), vm.get("accelerator") or "unknown")
 '
 }
 

@@ -8,6 +8,7 @@ headers that nothing includes.
 
 import argparse
 import dataclasses
+import fnmatch
 import pathlib
 import re
 import sys
@@ -83,7 +84,8 @@ class Table:
         return best
 
     def is_test(self, path: str) -> bool:
-        return path.endswith(tuple(self.tests["suffixes"]))
+        name = path.rpartition("/")[2]
+        return any(fnmatch.fnmatchcase(name, pattern) for pattern in self.tests["files"])
 
     def may_include(self, source: str, target: str, test: bool) -> bool:
         if source == target:

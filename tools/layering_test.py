@@ -171,6 +171,10 @@ class LayeringTest(unittest.TestCase):
             with self.subTest(path=path, header=header):
                 self.assert_allowed("src/" + path, f"#include <{header}>\n")
 
+    def test_headers_of_tests(self):
+        self.write("src/core/raft/x_test.cc", '#include "core/raft/test_model.h"\n')
+        self.assert_allowed("src/core/raft/test_model.h", "#include <gtest/gtest.h>\n")
+
     def test_generated_headers(self):
         include = '#include "blixard/v1/cluster.pb.h"\n'
         for folder in ("core/cluster", "core/wire", "node/replica", "node/api", "sim", "app"):

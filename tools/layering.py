@@ -218,9 +218,8 @@ class Check:
     def _quoted(self, path, name: str, source: str, test: bool, include: Include) -> None:
         generated = self.table.generated
         if include.name.startswith(generated["prefix"]):
-            if include.name.endswith(".pb.h"):
-                self._library(path, source, test, include, [generated["library"]])
-                return
+            self._library(path, source, test, include, [generated["library"]])
+            return
         if not self._exists(include.name):
             self._add(path, include.line, f'"{include.name}" is not a header below src/',
                       'write the path from src/ ("env/disk.h"), and libraries in <>')

@@ -99,7 +99,7 @@ class LayeringTest(unittest.TestCase):
             ("sim/x.cc", "app/command.h", "sim may not include app"),
             ("app/x.cc", "sim/world.h", "app may not include sim"),
             ("linux/x_test.cc", "node/log/log.h", "linux may not include node/log"),
-            ("node/api/x_test.cc", "linux/disk.h", "node/api may not include linux"),
+            ("core/raft/x_test.cc", "linux/disk.h", "core/raft may not include linux"),
         ]
         for path, header, rule in cases:
             with self.subTest(path=path, header=header):

@@ -1,0 +1,56 @@
+#include "node/image/unpacker.h"
+
+#include <zstd.h>
+
+#include <fmt/format.h>
+
+namespace blixard::image {
+
+namespace {
+
+constexpr std::size_t kPieceBytes = std::size_t{1} << 20;
+
+}  // namespace
+
+struct Unpacker::Context {
+  ZSTD_DCtx* stream = ZSTD_createDCtx();
+  ~Context() { ZSTD_freeDCtx(stream); }
+};
+
+Unpacker::Unpacker(std::uint64_t bytes_expected)
+    : context_(std::make_unique<Context>()),
+      buffer_(kPieceBytes, '\0'),
+      bytes_expected_(bytes_expected) {}
+
+Unpacker::~Unpacker() = default;
+
+Result<std::string_view> Unpacker::next(std::string_view& packed) {
+  if (context_->stream == nullptr) return fail(Code::kResourceExhausted, "out_of_memory");
+  if (frame_done_) {
+    if (packed.empty()) return std::string_view();
+    return fail(Code::kDataLoss, "image_damaged", "bytes behind the end of the packed kernel");
+  }
+  ZSTD_inBuffer in{packed.data(), packed.size(), 0};
+  ZSTD_outBuffer out{buffer_.data(), buffer_.size(), 0};
+  const std::size_t left = ZSTD_decompressStream(context_->stream, &out, &in);
+  if (ZSTD_isError(left) != 0) {
+    return fail(Code::kDataLoss, "image_damaged",
+                std::string("the kernel does not unpack: ") + ZSTD_getErrorName(left));
+  }
+  frame_done_ = left == 0;
+  packed.remove_prefix(in.pos);
+  bytes_ += out.pos;
+  if (bytes_ > bytes_expected_) {
+    return fail(Code::kDataLoss, "image_damaged",
+                fmt::format("the kernel unpacks to more than {} bytes", bytes_expected_));
+  }
+  return std::string_view(buffer_.data(), out.pos);
+}
+
+Result<void> Unpacker::finish() const {
+  if (frame_done_ && bytes_ == bytes_expected_) return {};
+  return fail(Code::kDataLoss, "image_damaged",
+              fmt::format("the kernel unpacks to {} bytes, not {}", bytes_, bytes_expected_));
+}
+
+}  // namespace blixard::image

@@ -60,6 +60,7 @@ inline constexpr Duration kHttpIdleTimeout = 60s;
 inline constexpr Duration kHttpRequestTimeout = 15s;  // to receive one request whole
 inline constexpr Duration kHttpStopTimeout = 5s;  // for requests under way when the node stops
 inline constexpr Duration kApiWaitMax = 10min;
+inline constexpr Duration kApiCommandTimeout = 30s;  // to commit and apply one command
 inline constexpr std::size_t kEventBacklog = 1024;
 inline constexpr std::size_t kHttpTargetBytes = 4096;
 inline constexpr std::size_t kHttpQueryParameters = 16;

@@ -97,7 +97,7 @@ Histogram::Reading Histogram::read() const {
   return reading;
 }
 
-Registry::Family& Registry::family(std::string_view name, std::string_view help, MetricKind kind) {
+Metrics::Family& Metrics::family(std::string_view name, std::string_view help, MetricKind kind) {
   BLX_ASSERT(is_name(name) && !help.empty());
   const auto [found, is_new] = families_.try_emplace(std::string(name));
   Family& family = found->second;
@@ -110,8 +110,8 @@ Registry::Family& Registry::family(std::string_view name, std::string_view help,
 }
 
 template <class T, class... Args>
-T& Registry::registered(std::string_view name, std::string_view help, MetricKind kind,
-                        Labels labels, Args&&... args) {
+T& Metrics::registered(std::string_view name, std::string_view help, MetricKind kind, Labels labels,
+                       Args&&... args) {
   for (const auto& [label, value] : labels)
     BLX_ASSERT(is_name(label));
   Family& of_name = family(name, help, kind);
@@ -125,30 +125,30 @@ T& Registry::registered(std::string_view name, std::string_view help, MetricKind
   return *std::get<std::unique_ptr<T>>(found->second.metric);
 }
 
-Counter& Registry::counter(std::string_view name, std::string_view help, Labels labels) {
+Counter& Metrics::counter(std::string_view name, std::string_view help, Labels labels) {
   BLX_ASSERT(name.ends_with("_total"));
   return registered<Counter>(name, help, MetricKind::kCounter, std::move(labels));
 }
 
-Gauge& Registry::gauge(std::string_view name, std::string_view help, Labels labels) {
+Gauge& Metrics::gauge(std::string_view name, std::string_view help, Labels labels) {
   return registered<Gauge>(name, help, MetricKind::kGauge, std::move(labels));
 }
 
-Histogram& Registry::histogram(std::string_view name, std::string_view help,
-                               std::vector<Duration> bounds, Labels labels) {
+Histogram& Metrics::histogram(std::string_view name, std::string_view help,
+                              std::vector<Duration> bounds, Labels labels) {
   return registered<Histogram>(name, help, MetricKind::kHistogram, std::move(labels),
                                std::move(bounds));
 }
 
-void Registry::computed(std::string_view name, std::string_view help, MetricKind kind,
-                        std::function<std::vector<Sample>()> source) {
+void Metrics::computed(std::string_view name, std::string_view help, MetricKind kind,
+                       std::function<std::vector<Sample>()> source) {
   BLX_ASSERT(kind != MetricKind::kHistogram);
   Family& of_name = family(name, help, kind);
   BLX_ASSERT(of_name.series.empty());
   of_name.source = std::move(source);
 }
 
-std::string Registry::text() const {
+std::string Metrics::text() const {
   std::string out;
   for (const auto& [name, family] : families_) {
     out += fmt::format("# HELP {} {}\n# TYPE {} {}\n", name, escaped(family.help, false), name,

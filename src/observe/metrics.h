@@ -74,11 +74,11 @@ struct Sample {
   double value = 0;
 };
 
-class Registry {
+class Metrics {
  public:
-  Registry() = default;
-  Registry(const Registry&) = delete;
-  Registry& operator=(const Registry&) = delete;
+  Metrics() = default;
+  Metrics(const Metrics&) = delete;
+  Metrics& operator=(const Metrics&) = delete;
 
   // One name has one kind and one help. Names and labels are ours, so a bad one is a fault of the
   // program.

@@ -6,17 +6,17 @@
 namespace blixard::observe {
 namespace {
 
-TEST(Metrics, TextOfEachKind) {
-  Registry registry;
-  Counter& requests = registry.counter("blixard_requests_total", "Requests.", {{"route", "a"}});
+TEST(MetricsText, TextOfEachKind) {
+  Metrics metrics;
+  Counter& requests = metrics.counter("blixard_requests_total", "Requests.", {{"route", "a"}});
   requests.add();
   requests.add(2);
-  registry.gauge("blixard_open", "Open ones.").set(-4);
-  Histogram& took = registry.histogram("blixard_seconds", "Time.", {10ms, 1s}, {{"route", "a"}});
+  metrics.gauge("blixard_open", "Open ones.").set(-4);
+  Histogram& took = metrics.histogram("blixard_seconds", "Time.", {10ms, 1s}, {{"route", "a"}});
   took.observe(10ms);  // a bound belongs to its bucket
   took.observe(11ms);
   took.observe(2s);
-  EXPECT_EQ(registry.text(),
+  EXPECT_EQ(metrics.text(),
             "# HELP blixard_open Open ones.\n"
             "# TYPE blixard_open gauge\n"
             "blixard_open -4\n"
@@ -32,40 +32,40 @@ TEST(Metrics, TextOfEachKind) {
             "blixard_seconds_count{route=\"a\"} 3\n");
 }
 
-TEST(Metrics, OneNameAndLabelsIsOneMetric) {
-  Registry registry;
-  Counter& first = registry.counter("blixard_a_total", "A.", {{"x", "1"}});
-  Counter& same = registry.counter("blixard_a_total", "A.", {{"x", "1"}});
-  Counter& other = registry.counter("blixard_a_total", "A.", {{"x", "2"}});
+TEST(MetricsText, OneNameAndLabelsIsOneMetric) {
+  Metrics metrics;
+  Counter& first = metrics.counter("blixard_a_total", "A.", {{"x", "1"}});
+  Counter& same = metrics.counter("blixard_a_total", "A.", {{"x", "1"}});
+  Counter& other = metrics.counter("blixard_a_total", "A.", {{"x", "2"}});
   EXPECT_EQ(&first, &same);
   EXPECT_NE(&first, &other);
 }
 
-TEST(Metrics, LabelsAndHelpAreEscaped) {
-  Registry registry;
-  registry.counter("blixard_a_total", "Back\\slash and\nline \"quoted\".", {{"x", "\"\\\n"}});
-  EXPECT_EQ(registry.text(),
+TEST(MetricsText, LabelsAndHelpAreEscaped) {
+  Metrics metrics;
+  metrics.counter("blixard_a_total", "Back\\slash and\nline \"quoted\".", {{"x", "\"\\\n"}});
+  EXPECT_EQ(metrics.text(),
             "# HELP blixard_a_total Back\\\\slash and\\nline \"quoted\".\n"
             "# TYPE blixard_a_total counter\n"
             "blixard_a_total{x=\"\\\"\\\\\\n\"} 0\n");
 }
 
-TEST(Metrics, ComputedIsAskedEachTime) {
-  Registry registry;
+TEST(MetricsText, ComputedIsAskedEachTime) {
+  Metrics metrics;
   double value = 1;
-  registry.computed("blixard_vms", "VMs.", MetricKind::kGauge,
-                    [&] { return std::vector<Sample>{{{{"state", "running"}}, value}}; });
-  EXPECT_THAT(registry.text(), testing::HasSubstr("blixard_vms{state=\"running\"} 1\n"));
+  metrics.computed("blixard_vms", "VMs.", MetricKind::kGauge,
+                   [&] { return std::vector<Sample>{{{{"state", "running"}}, value}}; });
+  EXPECT_THAT(metrics.text(), testing::HasSubstr("blixard_vms{state=\"running\"} 1\n"));
   value = 2.5;
-  EXPECT_THAT(registry.text(), testing::HasSubstr("blixard_vms{state=\"running\"} 2.5\n"));
+  EXPECT_THAT(metrics.text(), testing::HasSubstr("blixard_vms{state=\"running\"} 2.5\n"));
 }
 
 TEST(MetricsDeathTest, ABadNameOrASecondKindIsAFault) {
-  Registry registry;
-  EXPECT_DEATH(registry.counter("blixard-x_total", "X."), "is_name");
-  EXPECT_DEATH(registry.counter("blixard_x", "X."), "_total");
-  registry.gauge("blixard_y", "Y.");
-  EXPECT_DEATH(registry.histogram("blixard_y", "Y.", {1s}), "kind");
+  Metrics metrics;
+  EXPECT_DEATH(metrics.counter("blixard-x_total", "X."), "is_name");
+  EXPECT_DEATH(metrics.counter("blixard_x", "X."), "_total");
+  metrics.gauge("blixard_y", "Y.");
+  EXPECT_DEATH(metrics.histogram("blixard_y", "Y.", {1s}), "kind");
 }
 
 }  // namespace

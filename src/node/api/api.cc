@@ -1,0 +1,254 @@
+#include "node/api/api.h"
+
+#include <algorithm>
+#include <array>
+#include <utility>
+
+#include <fmt/format.h>
+
+#include "base/limits.h"
+#include "blixard/v1/cluster.pb.h"
+#include "node/api/json.h"
+#include "node/api/openapi.h"
+#include "node/api/problems.h"
+
+namespace blixard::api {
+namespace {
+
+// The name in the path when `path` is one of `pattern`; "" for a pattern without one.
+std::optional<std::string> match(std::string_view pattern, std::string_view path) {
+  constexpr std::string_view kName = "{name}";
+  const auto at = pattern.find(kName);
+  if (at == std::string_view::npos) {
+    return pattern == path ? std::optional<std::string>("") : std::nullopt;
+  }
+  const auto before = pattern.substr(0, at);
+  const auto after = pattern.substr(at + kName.size());
+  if (path.size() <= before.size() + after.size()) return std::nullopt;
+  if (!path.starts_with(before) || !path.ends_with(after)) return std::nullopt;
+  const auto name = path.substr(before.size(), path.size() - before.size() - after.size());
+  if (name.contains('/')) return std::nullopt;
+  return std::string(name);
+}
+
+// Takes as long for a wrong token as for the right one, wherever it differs.
+bool same_secret(std::string_view given, std::string_view secret) {
+  unsigned difference = given.size() == secret.size() ? 0 : 1;
+  for (std::size_t i = 0; i < secret.size(); ++i) {
+    const char c = i < given.size() ? given[i] : '\0';
+    difference |= static_cast<unsigned char>(c) ^ static_cast<unsigned char>(secret[i]);
+  }
+  return difference == 0 && !secret.empty();
+}
+
+bool is_json(std::string_view content_type) {
+  constexpr std::string_view kJson = "application/json";
+  if (content_type.size() < kJson.size()) return false;
+  const auto lower = [](char c) {
+    return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
+  };
+  const auto rest = content_type.substr(kJson.size());
+  return std::ranges::equal(content_type.substr(0, kJson.size()), kJson, {}, lower) &&
+         (rest.empty() || rest.front() == ';' || rest.front() == ' ');
+}
+
+const std::vector<Duration>& duration_bounds() {
+  static const std::vector<Duration> kBounds{1ms, 5ms, 25ms, 100ms, 500ms, 2500ms, 10s, 60s};
+  return kBounds;
+}
+
+constexpr std::size_t kClasses = 5;  // 1xx to 5xx
+
+}  // namespace
+
+struct Api::RouteMetrics {
+  std::array<observe::Counter*, kClasses> by_class{};
+  observe::Histogram* duration = nullptr;
+};
+
+http::Response json_response(int status, const google::protobuf::Message& message) {
+  http::Response response;
+  response.status = status;
+  response.content_type = "application/json";
+  response.body = to_json(message) + "\n";
+  return response;
+}
+
+Api::Api(env::Env env, replica::Replica& replica, image::Store& images, observe::Metrics& metrics,
+         Options options, Logs logs)
+    : env_(env),
+      replica_(replica),
+      images_(images),
+      metrics_(metrics),
+      options_(std::move(options)),
+      logs_(std::move(logs)),
+      openapi_(openapi_document(routes(), options_.version)) {
+  register_metrics();
+}
+
+Api::~Api() = default;
+
+void Api::register_metrics() {
+  const auto add = [&](const std::string& route) {
+    RouteMetrics of_route;
+    for (std::size_t i = 0; i < kClasses; ++i) {
+      of_route.by_class[i] =
+          &metrics_.counter("blixard_http_requests_total", "HTTP requests, by route and status.",
+                            {{"route", route}, {"status", fmt::format("{}xx", i + 1)}});
+    }
+    of_route.duration = &metrics_.histogram("blixard_http_request_duration_seconds",
+                                            "Time from a request to its answer, by route.",
+                                            duration_bounds(), {{"route", route}});
+    route_metrics_.push_back(of_route);
+  };
+  for (const Route& route : routes())
+    add(std::string(route.name));
+  add("none");
+  metrics_
+      .gauge("blixard_build_info", "Version of the program; the value is always 1.",
+             {{"version", options_.version}})
+      .set(1);
+  metrics_.computed("blixard_vms", "VMs, by state.", observe::MetricKind::kGauge, [this] {
+    std::map<cluster::VmState, double> counts;
+    for (const auto& [id, vm] : replica_.state().vms())
+      counts[vm.state] += 1;
+    std::vector<observe::Sample> samples;
+    for (auto state = cluster::VmState::kPending; state <= cluster::VmState::kMigrating;
+         state = static_cast<cluster::VmState>(static_cast<int>(state) + 1)) {
+      samples.push_back({{{"state", std::string(cluster::state_name(state))}}, counts[state]});
+    }
+    return samples;
+  });
+  const auto number = [&](std::string_view name, std::string_view help, observe::MetricKind kind,
+                          std::function<double()> value) {
+    metrics_.computed(name, help, kind, [value = std::move(value)] {
+      return std::vector<observe::Sample>{{{}, value()}};
+    });
+  };
+  number("blixard_log_last_index", "Last entry of the replicated log on this node.",
+         observe::MetricKind::kGauge,
+         [this] { return static_cast<double>(replica_.status().last.value); });
+  number("blixard_log_applied_index", "Last entry applied on this node.",
+         observe::MetricKind::kGauge,
+         [this] { return static_cast<double>(replica_.status().applied.value); });
+  number("blixard_event_streams", "Open event streams.", observe::MetricKind::kGauge,
+         [this] { return static_cast<double>(event_streams_); });
+}
+
+void Api::refused(int status) {
+  const auto index = static_cast<std::size_t>(std::clamp(status / 100, 1, 5) - 1);
+  route_metrics_.back().by_class[index]->add();
+}
+
+env::Task<http::Response> Api::handle(const http::Request& request) {
+  const Instant begun = env_.clock.monotonic();
+  std::size_t route_index = routes().size();
+  auto answer = co_await dispatch(request, route_index);
+  http::Response response = answer ? std::move(*answer) : error_response(answer.error());
+  if (!answer && answer.error().code() == Code::kInternal) {
+    BLX_LOG(env_.log, kError, "{} {} failed: {}", http::method_name(request.method), request.path,
+            answer.error().message());
+  }
+  if (!answer && answer.error().reason() == "method_not_allowed") {
+    response.headers.push_back({"Allow", std::string(answer.error().detail())});
+  }
+  response.headers.push_back({"Cache-Control", "no-store"});
+  response.headers.push_back({"X-Content-Type-Options", "nosniff"});
+  const RouteMetrics& counted = route_metrics_[route_index];
+  counted.by_class[static_cast<std::size_t>(std::clamp(response.status / 100, 1, 5) - 1)]->add();
+  counted.duration->observe(env_.clock.monotonic() - begun);
+  co_return response;
+}
+
+env::Task<Result<http::Response>> Api::dispatch(const http::Request& request,
+                                                std::size_t& route_index) {
+  const auto method = request.method == http::Method::kHead ? http::Method::kGet : request.method;
+  std::string allowed;
+  std::string name;
+  const auto all = routes();
+  for (std::size_t i = 0; i < all.size(); ++i) {
+    auto matched = match(all[i].pattern, request.path);
+    if (!matched) continue;
+    if (all[i].method == method) {
+      route_index = i;
+      name = std::move(*matched);
+    }
+    if (!allowed.empty()) allowed += ", ";
+    allowed += http::method_name(all[i].method);
+    if (all[i].method == http::Method::kGet) allowed += ", HEAD";
+  }
+  const bool is_found = route_index < all.size();
+  if (!is_found || all[route_index].access != Access::kEveryone) BLX_CO_TRY(authorize(request));
+  if (allowed.empty()) co_return fail(Code::kNotFound, "path_not_found", request.path);
+  if (!is_found) co_return fail(Code::kUnimplemented, "method_not_allowed", allowed);
+
+  Call call{.request = request, .route = all[route_index], .name = std::move(name)};
+  BLX_CO_TRY(call.query, read_query(request, call.route.parameters));
+  BLX_CO_TRY(check_body(request, call.route));
+  if (!call.route.is_mutation) co_return co_await (this->*call.route.handler)(call);
+  BLX_CO_TRY(call.request_id, request_id_of(request));
+  auto answer = co_await (this->*call.route.handler)(call);
+  // Also on an error: a client that sent none needs it to try again.
+  http::Response response = answer ? std::move(*answer) : error_response(answer.error());
+  response.headers.push_back({"Idempotency-Key", call.request_id.text()});
+  co_return response;
+}
+
+Result<void> Api::authorize(const http::Request& request) const {
+  if (request.transport == http::Transport::kUnix) {
+    const std::int64_t uid = request.peer.uid;
+    if (!options_.own_uid || uid == 0 || uid == *options_.own_uid) return {};
+    return fail(Code::kPermissionDenied, "peer_refused", fmt::format("user {}", uid));
+  }
+  constexpr std::string_view kBearer = "Bearer ";
+  const std::string* given = request.header("Authorization");
+  if (given == nullptr) {
+    return fail(Code::kUnauthenticated, "token_required", "there is no Authorization header");
+  }
+  if (!given->starts_with(kBearer) ||
+      !same_secret(std::string_view(*given).substr(kBearer.size()), options_.token)) {
+    return fail(Code::kUnauthenticated, "token_required", "the token is not this node's");
+  }
+  return {};
+}
+
+Result<void> Api::check_body(const http::Request& request, const Route& route) const {
+  if (route.request == nullptr) {
+    if (request.body.empty()) return {};
+    return fail(Code::kInvalidArgument, "body_unexpected");
+  }
+  const std::string* type = request.header("Content-Type");
+  if (request.body.empty()) return fail(Code::kInvalidArgument, "body_missing");
+  if (type == nullptr || !is_json(*type)) {
+    return fail(Code::kInvalidArgument, "content_type_unsupported",
+                type == nullptr ? "there is no Content-Type header" : *type);
+  }
+  return {};
+}
+
+Result<Uuid> Api::request_id_of(const http::Request& request) {
+  const std::string* key = request.header("Idempotency-Key");
+  if (key == nullptr) return env_.random.uuid();
+  const auto uuid = Uuid::parse(*key);
+  if (!uuid || uuid->is_nil()) {
+    return fail(Code::kInvalidArgument, "idempotency_key_invalid", key->substr(0, 64));
+  }
+  return *uuid;
+}
+
+env::Task<Result<cluster::Outcome>> Api::propose(const Call& call, v1::Command command) {
+  const auto& bytes = call.request_id.bytes;
+  command.set_request_id(bytes.data(), bytes.size());
+  const auto deadline = env_.clock.monotonic() + limits::kApiCommandTimeout;
+  co_return co_await env::with_deadline(env_.executor, env_.clock, deadline,
+                                        replica_.propose(std::move(command)));
+}
+
+env::Task<Result<void>> Api::barrier(const Call& call) {
+  if (call.query.stale) co_return Result<void>();
+  const auto deadline = env_.clock.monotonic() + limits::kApiCommandTimeout;
+  co_return co_await env::with_deadline(env_.executor, env_.clock, deadline,
+                                        replica_.read_barrier());
+}
+
+}  // namespace blixard::api

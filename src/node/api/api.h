@@ -1,0 +1,111 @@
+#pragma once
+
+// The public API: what the routes under /v1 do, apart from how requests come in.
+//
+// One table (routes.cc) decides where a request goes, what it may carry and what /v1/openapi.json
+// says. Users on the unix socket are known by their uid, users on TCP by the bearer token. Every
+// mutation becomes one command with the client's request id, so that a repeated one acts once.
+
+#include <functional>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "base/ids.h"
+#include "base/result.h"
+#include "core/cluster/state.h"
+#include "env/env.h"
+#include "env/task.h"
+#include "node/api/route.h"
+#include "node/http/message.h"
+#include "node/image/store.h"
+#include "node/replica/replica.h"
+#include "observe/metrics.h"
+
+namespace blixard::v1 {
+class Command;
+}
+
+namespace blixard::api {
+
+struct Options {
+  std::string token;    // of TCP clients; empty: none is let in
+  std::string version;  // of the program
+  NodeId self;
+  // Who may use the unix socket beside root; none: whoever its mode lets in.
+  std::optional<std::int64_t> own_uid;
+};
+
+class Api final : public http::Handler {
+ public:
+  // The newest bytes of the console of a VM on this node, at most so many.
+  using Logs = std::function<env::Task<Result<std::string>>(VmId, std::size_t)>;
+
+  Api(env::Env env, replica::Replica& replica, image::Store& images, observe::Metrics& metrics,
+      Options options, Logs logs);
+  ~Api() override;
+
+  env::Task<http::Response> handle(const http::Request& request) override;
+  void refused(int status) override;
+
+  static std::span<const Route> routes();
+
+ private:
+  using Answer = env::Task<Result<http::Response>>;
+  struct RouteMetrics;
+
+  // What a VM was before a request, where that decides when a wait ends.
+  using Baseline = std::optional<cluster::Vm>;
+
+  Answer dispatch(const http::Request& request, std::size_t& route_index);
+  [[nodiscard]] Result<void> authorize(const http::Request& request) const;
+  Result<void> check_body(const http::Request& request, const Route& route) const;
+  Result<Uuid> request_id_of(const http::Request& request);
+  void register_metrics();
+
+  env::Task<Result<cluster::Outcome>> propose(const Call& call, v1::Command command);
+  env::Task<Result<void>> barrier(const Call& call);
+  env::Task<Result<void>> wait_for(VmId id, WaitFor wait, Instant deadline, Baseline before);
+  [[nodiscard]] Result<bool> arrived(VmId id, WaitFor wait, const Baseline& before) const;
+  [[nodiscard]] http::Response vm_response(int status, const cluster::Vm& vm) const;
+  Answer change_vm(const Call& call, int desired);
+
+  Answer create_vm(const Call& call);
+  Answer list_vms(const Call& call);
+  Answer get_vm(const Call& call);
+  Answer delete_vm(const Call& call);
+  Answer start_vm(const Call& call);
+  Answer stop_vm(const Call& call);
+  Answer vm_logs(const Call& call);
+  Answer import_image(const Call& call);
+  Answer list_images(const Call& call);
+  Answer get_image(const Call& call);
+  Answer delete_image(const Call& call);
+  Answer list_nodes(const Call& call);
+  Answer status(const Call& call);
+  Answer events(const Call& call);
+  Answer healthz(const Call& call);
+  Answer readyz(const Call& call);
+  Answer metrics_text(const Call& call);
+  Answer openapi(const Call& call);
+
+  env::Task<Result<void>> stream_events(http::BodyWriter& writer, std::uint64_t since);
+  env::Task<Result<void>> send_changes(http::BodyWriter& writer, std::uint64_t& since);
+  [[nodiscard]] std::string event_text(const cluster::Change& change) const;
+
+  env::Env env_;
+  replica::Replica& replica_;
+  image::Store& images_;
+  observe::Metrics& metrics_;
+  Options options_;
+  Logs logs_;
+  std::string openapi_;
+  std::vector<RouteMetrics> route_metrics_;  // one for each route, then one for all else
+  std::size_t event_streams_ = 0;
+};
+
+http::Response json_response(int status, const google::protobuf::Message& message);
+
+}  // namespace blixard::api

@@ -1,0 +1,81 @@
+// Requests that look at the cluster and at this node.
+
+#include <algorithm>
+
+#include "blixard/v1/api.pb.h"
+#include "node/api/api.h"
+#include "node/api/convert.h"
+
+namespace blixard::api {
+namespace {
+
+http::Response text_response(std::string_view content_type, std::string body) {
+  http::Response response;
+  response.content_type = content_type;
+  response.body = std::move(body);
+  return response;
+}
+
+}  // namespace
+
+env::Task<Result<http::Response>> Api::list_nodes(const Call& call) {
+  BLX_CO_TRY(co_await barrier(call));
+  const cluster::State& state = replica_.state();
+  std::vector<const cluster::Node*> by_name;
+  for (const auto& [id, node] : state.nodes())
+    by_name.push_back(&node);
+  std::ranges::sort(by_name, {}, &cluster::Node::name);
+  v1::NodeList list;
+  for (const cluster::Node* node : by_name)
+    *list.add_nodes() = to_message(*node, state);
+  list.set_revision(state.revision());
+  co_return json_response(200, list);
+}
+
+env::Task<Result<http::Response>> Api::status(const Call& call) {
+  BLX_CO_TRY(co_await barrier(call));
+  const cluster::State& state = replica_.state();
+  const replica::Status replica = replica_.status();
+  v1::ClusterStatus message;
+  message.set_version(options_.version);
+  message.set_node_id(options_.self.value);
+  message.set_leader_id(replica.leader.value);
+  message.set_term(replica.term.value);
+  message.set_log_last(replica.last.value);
+  message.set_log_applied(replica.applied.value);
+  message.set_log_snapshot(replica.snapshot.value);
+  message.set_revision(state.revision());
+  message.set_nodes(static_cast<std::uint32_t>(state.nodes().size()));
+  message.set_images(static_cast<std::uint32_t>(state.images().size()));
+  message.set_vms(static_cast<std::uint32_t>(state.vms().size()));
+  std::map<cluster::VmState, std::uint32_t> counts;
+  for (const auto& [id, vm] : state.vms())
+    ++counts[vm.state];
+  for (const auto& [vm_state, count] : counts) {
+    auto* added = message.add_vms_by_state();
+    added->set_state(static_cast<v1::VmState>(vm_state));
+    added->set_count(count);
+  }
+  co_return json_response(200, message);
+}
+
+env::Task<Result<http::Response>> Api::healthz(const Call& call) {
+  co_return text_response(call.route.content_type, "ok\n");
+}
+
+env::Task<Result<http::Response>> Api::readyz(const Call& call) {
+  if (!replica_.status().leader) {
+    co_return fail(Code::kUnavailable, "not_ready", "the cluster has no leader that is known here");
+  }
+  co_return text_response(call.route.content_type, "ready\n");
+}
+
+env::Task<Result<http::Response>> Api::metrics_text(const Call& call) {
+  co_return text_response(call.route.content_type, metrics_.text());
+}
+
+env::Task<Result<http::Response>> Api::openapi(const Call& call) {
+  co_return text_response(call.route.content_type, openapi_);
+}
+
+}  // namespace blixard::api

@@ -1,0 +1,226 @@
+// Requests about VMs, and waiting for what becomes of them.
+
+#include <algorithm>
+#include <utility>
+
+#include <fmt/format.h>
+
+#include "base/limits.h"
+#include "blixard/v1/api.pb.h"
+#include "blixard/v1/cluster.pb.h"
+#include "node/api/api.h"
+#include "node/api/convert.h"
+#include "node/api/json.h"
+
+namespace blixard::api {
+namespace {
+
+std::uint64_t mixed(std::uint64_t x) {  // splitmix64's finalizer
+  x += 0x9E3779B97F4A7C15;
+  x = (x ^ (x >> 30)) * 0xBF58476D1CE4E5B9;
+  x = (x ^ (x >> 27)) * 0x94D049BB133111EB;
+  return x ^ (x >> 31);
+}
+
+// The guest's identity follows from the request, so that a repeated request is the same command.
+Uuid guest_uuid(const Uuid& request_id, std::string_view name) {
+  std::uint64_t high = 1;
+  std::uint64_t low = 2;
+  const auto take = [&](std::uint8_t byte) {
+    high = mixed(high ^ byte);
+    low = mixed(low + byte);
+  };
+  for (const std::uint8_t byte : request_id.bytes)
+    take(byte);
+  for (const char c : name)
+    take(static_cast<std::uint8_t>(c));
+  return Uuid::from_random(high, low);
+}
+
+v1::Command create_command(const v1::CreateVmRequest& request, const Uuid& request_id) {
+  v1::Command command;
+  auto& create = *command.mutable_create_vm();
+  create.set_name(request.name());
+  const Uuid uuid = guest_uuid(request_id, request.name());
+  create.set_uuid(uuid.bytes.data(), uuid.bytes.size());
+  const bool start = !request.has_start() || request.start();
+  create.set_desired(start ? v1::VM_DESIRED_RUNNING : v1::VM_DESIRED_STOPPED);
+  const cluster::VmSpec defaults;
+  auto& spec = *create.mutable_spec();
+  spec.set_image(request.image());
+  spec.set_vcpus(request.has_vcpus() ? request.vcpus() : defaults.vcpus);
+  spec.set_memory_mib(request.has_memory_mib() ? request.memory_mib() : defaults.memory_mib);
+  spec.set_restart(request.has_restart() ? request.restart()
+                                         : static_cast<v1::RestartPolicy>(defaults.restart));
+  spec.set_stop_grace_seconds(request.has_stop_grace_seconds() ? request.stop_grace_seconds()
+                                                               : defaults.stop_grace_seconds);
+  for (const auto& port : request.publish()) {
+    auto* added = spec.add_published_ports();
+    added->set_host_port(port.host_port());
+    added->set_guest_port(port.guest_port());
+  }
+  return command;
+}
+
+std::unexpected<Error> no_vm(std::string_view name) {
+  return fail(Code::kNotFound, "vm_not_found", fmt::format("no VM is named {}", name));
+}
+
+// What is seen now is what was there before the request, and says nothing about it.
+bool is_as_before(const cluster::Vm& vm, const std::optional<cluster::Vm>& before) {
+  return before && before->state == vm.state && before->changed == vm.changed &&
+         before->restarts == vm.restarts && before->generation == vm.generation;
+}
+
+bool is_stopped(const cluster::Vm& vm) {
+  const bool never_started = vm.state == cluster::VmState::kPending && !vm.node;
+  const bool is_still = vm.state == cluster::VmState::kFailed || never_started;
+  return vm.state == cluster::VmState::kStopped ||
+         (vm.desired == cluster::VmDesired::kStopped && is_still);
+}
+
+}  // namespace
+
+http::Response Api::vm_response(int status, const cluster::Vm& vm) const {
+  return json_response(status, to_message(vm, replica_.state()));
+}
+
+// True: the VM is what is waited for. Errors: it will not become that.
+Result<bool> Api::arrived(VmId id, WaitFor wait, const Baseline& before) const {
+  const cluster::Vm* vm = replica_.state().find_vm(id);
+  if (vm == nullptr) {
+    if (wait == WaitFor::kDeleted) return true;
+    return fail(Code::kNotFound, "vm_not_found", "the VM was deleted meanwhile");
+  }
+  const auto impossible = [&] {
+    return fail(Code::kFailedPrecondition, "wait_impossible",
+                fmt::format("VM {} is wanted {}, not {}", vm->name,
+                            cluster::desired_name(vm->desired), wait_name(wait)));
+  };
+  if (wait == WaitFor::kDeleted) {
+    if (vm->desired != cluster::VmDesired::kDeleted) return impossible();
+    return false;
+  }
+  if (wait == WaitFor::kStopped) return is_stopped(*vm);
+  if (vm->desired != cluster::VmDesired::kRunning) return impossible();
+  if (vm->state == cluster::VmState::kRunning) return true;
+  if (vm->state == cluster::VmState::kFailed && !is_as_before(*vm, before)) {
+    return fail(Code::kFailedPrecondition, "vm_failed", vm->reason);
+  }
+  return false;
+}
+
+env::Task<Result<void>> Api::wait_for(VmId id, WaitFor wait, Instant deadline, Baseline before) {
+  while (true) {
+    BLX_CO_TRY(const bool is_there, arrived(id, wait, before));
+    if (is_there) co_return Result<void>();
+    const auto changed =
+        co_await env::with_deadline(env_.executor, env_.clock, deadline, replica_.applied().wait());
+    if (changed) continue;
+    if (changed.error().code() != Code::kDeadlineExceeded) co_return changed;
+    const cluster::Vm* vm = replica_.state().find_vm(id);
+    std::string detail = "the VM is gone";
+    if (vm != nullptr) {
+      detail = fmt::format("VM {} is {}, not {}{}{}", vm->name, cluster::state_name(vm->state),
+                           wait_name(wait), vm->reason.empty() ? "" : ": ", vm->reason);
+    }
+    co_return fail(Code::kDeadlineExceeded, "wait_timeout", std::move(detail));
+  }
+}
+
+env::Task<Result<http::Response>> Api::create_vm(const Call& call) {
+  const Instant deadline = env_.clock.monotonic() + call.query.timeout;
+  v1::CreateVmRequest request;
+  BLX_CO_TRY(from_json(call.request.body, request));
+  BLX_CO_TRY(const auto outcome, co_await propose(call, create_command(request, call.request_id)));
+  const VmId id(outcome.object_id);
+  if (call.query.wait != WaitFor::kNothing) {
+    BLX_CO_TRY(co_await wait_for(id, call.query.wait, deadline, std::nullopt));
+  }
+  const cluster::Vm* vm = replica_.state().find_vm(id);
+  if (vm == nullptr) {
+    co_return fail(Code::kNotFound, "vm_not_found",
+                   fmt::format("VM {} was made by this request and deleted since", request.name()));
+  }
+  http::Response response = vm_response(201, *vm);
+  response.headers.push_back({"Location", "/v1/vms/" + vm->name});
+  co_return response;
+}
+
+env::Task<Result<http::Response>> Api::list_vms(const Call& call) {
+  BLX_CO_TRY(co_await barrier(call));
+  const cluster::State& state = replica_.state();
+  std::vector<const cluster::Vm*> by_name;
+  for (const auto& [id, vm] : state.vms())
+    by_name.push_back(&vm);
+  std::ranges::sort(by_name, {}, &cluster::Vm::name);
+  v1::VmList list;
+  for (const cluster::Vm* vm : by_name)
+    *list.add_vms() = to_message(*vm, state);
+  list.set_revision(state.revision());
+  co_return json_response(200, list);
+}
+
+env::Task<Result<http::Response>> Api::get_vm(const Call& call) {
+  const Instant deadline = env_.clock.monotonic() + call.query.timeout;
+  BLX_CO_TRY(co_await barrier(call));
+  const cluster::Vm* vm = replica_.state().find_vm(call.name);
+  if (vm == nullptr) co_return no_vm(call.name);
+  if (call.query.wait == WaitFor::kNothing) co_return vm_response(200, *vm);
+  const cluster::Vm before = *vm;
+  BLX_CO_TRY(co_await wait_for(before.id, call.query.wait, deadline, std::nullopt));
+  vm = replica_.state().find_vm(before.id);
+  co_return vm_response(200, vm != nullptr ? *vm : before);
+}
+
+env::Task<Result<http::Response>> Api::change_vm(const Call& call, int desired) {
+  const Instant deadline = env_.clock.monotonic() + call.query.timeout;
+  const cluster::Vm* found = replica_.state().find_vm(call.name);
+  Baseline before = found == nullptr ? Baseline() : Baseline(*found);
+  v1::Command command;
+  command.mutable_set_desired()->set_name(call.name);
+  command.mutable_set_desired()->set_desired(static_cast<v1::VmDesired>(desired));
+  BLX_CO_TRY(const auto outcome, co_await propose(call, std::move(command)));
+  const VmId id(outcome.object_id);
+  const auto wanted = static_cast<cluster::VmDesired>(desired);
+  if (call.query.wait != WaitFor::kNothing) {
+    // A failure from before counts when nothing new was asked for: nothing will change it.
+    const bool is_new = before && before->id == id && before->desired != wanted;
+    BLX_CO_TRY(co_await wait_for(id, call.query.wait, deadline, is_new ? before : Baseline()));
+  }
+  const int status = call.query.wait == WaitFor::kNothing ? 202 : 200;
+  if (const cluster::Vm* vm = replica_.state().find_vm(id)) co_return vm_response(status, *vm);
+  // Gone already: as it was last seen here.
+  cluster::Vm gone;
+  if (before && before->id == id) gone = std::move(*before);
+  gone.id = id;
+  gone.name = call.name;
+  gone.desired = wanted;
+  co_return vm_response(200, gone);
+}
+
+env::Task<Result<http::Response>> Api::start_vm(const Call& call) {
+  return change_vm(call, v1::VM_DESIRED_RUNNING);
+}
+
+env::Task<Result<http::Response>> Api::stop_vm(const Call& call) {
+  return change_vm(call, v1::VM_DESIRED_STOPPED);
+}
+
+env::Task<Result<http::Response>> Api::delete_vm(const Call& call) {
+  return change_vm(call, v1::VM_DESIRED_DELETED);
+}
+
+env::Task<Result<http::Response>> Api::vm_logs(const Call& call) {
+  BLX_CO_TRY(co_await barrier(call));
+  const cluster::Vm* vm = replica_.state().find_vm(call.name);
+  if (vm == nullptr) co_return no_vm(call.name);
+  const auto deadline = env_.clock.monotonic() + limits::kApiCommandTimeout;
+  http::Response response;
+  BLX_CO_TRY(response.body, co_await env::with_deadline(env_.executor, env_.clock, deadline,
+                                                        logs_(vm->id, call.query.tail_bytes)));
+  response.content_type = call.route.content_type;
+  co_return response;
+}
+
+}  // namespace blixard::api

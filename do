@@ -291,7 +291,7 @@ boot_hello() {
   VM_MADE=1
   ask "vm hello: created, the guest says it is ready" vm create hello --image guest \
     --memory 128MiB --vcpus 1 --publish "$publish:80" --wait
-  read -r state port pid accelerator < <(vm_facts) || die "vm status hello says nothing we understand"
+  read -r state port pid accelerator < <(vm_facts) || die "vm status hello is not understood"
   ((pid == 0)) || VM_PROCESS=$(process "$pid")
   ((port != 0)) || port=$publish
   page=$(get_page "$port") || {
@@ -513,17 +513,24 @@ lint() {
   say "lint: ok"
 }
 
+# programs PRESET KIND NAME: the targets that end in _KIND and contain NAME, one a line.
+programs() {
+  ninja -C "build/$1" -t targets all | sed -n "/^cmake_/d; s/^\([^/ ]*_$2\): phony$/\1/p" |
+    { grep -F -- "$3" || true; } | sort
+}
+
 bench() {
-  local program found=0
+  local program
+  local -a found
   setup
-  build release
-  for program in build/release/bin/*_bench; do
-    [[ -x $program && $program == *"${1:-}"* ]] || continue
-    found=1
-    say "${program##*/}"
-    "$program"
+  configure release
+  mapfile -t found < <(programs release bench "${1:-}")
+  ((${#found[@]})) || die "no benchmark whose name contains '${1:-}'"
+  build release "${found[@]}"
+  for program in "${found[@]}"; do
+    say "$program"
+    "build/release/bin/$program"
   done
-  ((found)) || die "no benchmark whose name contains '${1:-}'"
 }
 
 sim() {
@@ -538,23 +545,24 @@ sim() {
 }
 
 fuzz() {
-  local program corpus found=0
+  local program corpus log
+  local -a found
   setup
-  build asan
-  for program in build/asan/bin/*_fuzz; do
-    [[ -x $program && $program == *"${1:-}"* ]] || continue
-    found=1
-    corpus=build/fuzz/${program##*/}
+  configure asan
+  mapfile -t found < <(programs asan fuzz "${1:-}")
+  ((${#found[@]})) || die "no fuzzer whose name contains '${1:-}'"
+  build asan "${found[@]}"
+  for program in "${found[@]}"; do
+    corpus=build/fuzz/$program
+    log=$LOG/$program.log
     mkdir -p "$corpus"
-    say "${program##*/}: ${2:-20} s"
-    "$program" -max_total_time="${2:-20}" -print_final_stats=1 -artifact_prefix="$corpus-" \
-      "$corpus" >"$LOG/${program##*/}.log" 2>&1 || {
-      tail -n 30 "$LOG/${program##*/}.log" >&2
-      die "${program##*/} found a fault; its input is beside $corpus"
+    "build/asan/bin/$program" -max_total_time="${2:-20}" -print_final_stats=1 \
+      -artifact_prefix="$corpus-" "$corpus" >"$log" 2>&1 || {
+      tail -n 30 "$log" >&2
+      die "$program found a fault; its input is beside $corpus"
     }
-    grep -E 'number_of_executed_units|new_units_added' "$LOG/${program##*/}.log"
+    say "$program: $(grep -o 'number_of_executed_units: .*' "$log"), no fault"
   done
-  ((found)) || die "no fuzzer whose name contains '${1:-}'"
 }
 
 package() {

@@ -18,7 +18,10 @@ class Clock {
   // Returns at or after `deadline`; at once if it has passed. Errors: kCancelled.
   virtual Task<Result<void>> sleep_until(Instant deadline) = 0;
 
-  Task<Result<void>> sleep(Duration duration) { return sleep_until(monotonic() + duration); }
+  Task<Result<void>> sleep(Duration duration) {
+    const Instant now = monotonic();
+    return sleep_until(duration < Instant::never() - now ? now + duration : Instant::never());
+  }
 };
 
 }  // namespace blixard::env

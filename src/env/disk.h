@@ -9,7 +9,8 @@
 //   have dropped the data), never try again.
 //
 // Paths are absolute, '/'-separated. Errors everywhere: kNotFound, kPermissionDenied,
-// kResourceExhausted "disk_full", kUnavailable "io_error", kCancelled.
+// kResourceExhausted "disk_full", kUnavailable "io_error". An operation under way is not cut short
+// by cancellation; what it then answers is what really happened.
 
 #include <cstdint>
 #include <memory>

@@ -75,7 +75,8 @@ class Process {
  public:
   virtual ~Process() = default;
 
-  // Errors: kNotFound "program_missing", kPermissionDenied, kResourceExhausted.
+  // Errors: kNotFound "program_missing", kPermissionDenied, kResourceExhausted,
+  // kFailedPrecondition "group_missing".
   virtual Task<Result<std::unique_ptr<Child>>> spawn(SpawnSpec spec) = 0;
   // Errors: kNotFound "process_gone" when no process has this id (pid reused counts as gone).
   virtual Task<Result<std::unique_ptr<Child>>> adopt(ProcessId id) = 0;
@@ -85,12 +86,15 @@ class Process {
   virtual Task<Result<std::string>> find_program(std::string name) = 0;
 
   // Groups hold and limit processes; make is idempotent. Where the system has no usable cgroups
-  // they exist in name only, and group_support() says so.
+  // they exist in name only, and group_support() says so. Names are [A-Za-z0-9._-]{1,100}, without
+  // a dot in front. Errors: kInvalidArgument "group_name_invalid", kFailedPrecondition
+  // "group_limit_refused". To kill or remove what is not there is fine.
   enum class GroupSupport : std::uint8_t { kNone, kHybrid, kUnified };
   [[nodiscard]] virtual GroupSupport group_support() const = 0;
   virtual Task<Result<void>> make_group(std::string name, GroupLimits limits) = 0;
   virtual Task<Result<std::vector<std::string>>> groups() = 0;  // every group of ours, by name
   virtual Task<Result<void>> kill_group(std::string name) = 0;  // waits until it is empty
+  // Errors: kFailedPrecondition "group_not_empty".
   virtual Task<Result<void>> remove_group(std::string name) = 0;
 };
 

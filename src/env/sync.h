@@ -100,9 +100,10 @@ Task<Result<T>> with_deadline(Executor& executor, Clock& clock, Instant deadline
   bool expired = false;
   scope.spawn(internal::cancel_at(clock, deadline, work, expired));
   Result<T> result = co_await std::move(task).under(work);
-  scope.cancel();  // the timer; the task has ended
+  const bool came_first = expired;  // a timer that fires from here on changes nothing
+  scope.cancel();
   co_await scope.join();
-  if (expired && !result && result.error().code() == Code::kCancelled) {
+  if (came_first && !result && result.error().code() == Code::kCancelled) {
     co_return fail(Code::kDeadlineExceeded, "deadline_exceeded");
   }
   co_return std::move(result);

@@ -10,7 +10,11 @@ namespace {
 
 constexpr std::size_t kClassBytes = 64;
 constexpr std::size_t kClasses = 32;  // frames up to 2 KiB are kept
+#if __has_feature(address_sanitizer)
+constexpr std::size_t kKeptPerClass = 0;  // a kept frame would hide its use after the end
+#else
 constexpr std::size_t kKeptPerClass = 256;
+#endif
 
 struct FreeFrame {
   FreeFrame* next;

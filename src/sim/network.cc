@@ -156,7 +156,7 @@ class SimNetwork final : public env::Network {
     const Instant until = owner_.engine().now() + duration;
     Pause pause(owner_, std::min(until, last));
     BLX_CO_TRY(co_await pause);
-    if (until > last) co_return fail(Code::kDeadlineExceeded, "dial_timeout");
+    if (until > last) co_return fail(Code::kDeadlineExceeded, "connect_timed_out");
     co_return Result<void>();
   }
 

@@ -232,7 +232,7 @@ Result<ProcessRecord*> ProcessTable::start(Incarnation& parent, env::SpawnSpec s
   }
   if (!spec.group.empty()) {
     const auto group = groups.find(spec.group);
-    if (group == groups.end()) return fail(Code::kNotFound, "group_missing", spec.group);
+    if (group == groups.end()) return fail(Code::kFailedPrecondition, "group_missing", spec.group);
     const std::uint32_t pids = group->second.pids;
     if (pids != 0 && members(spec.group).size() >= pids) {
       return fail(Code::kResourceExhausted, "group_full", spec.group);

@@ -338,8 +338,8 @@ class Image:
         cls.tsc_khz = measure_tsc_khz(work)
 
     @classmethod
-    def start(cls, keys: str = NETWORK) -> Machine:
-        return Machine(OPTIONS.qemu, cls.vmlinux, cls.initrd, cls.tsc_khz, keys)
+    def start(cls, keys: str = NETWORK, saved: Path | None = None) -> Machine:
+        return Machine(OPTIONS.qemu, cls.vmlinux, cls.initrd, cls.tsc_khz, keys, saved)
 
 
 def http_get(port: int, path: str, method: str = "GET") -> tuple[int, str]:
@@ -655,6 +655,25 @@ class LifeTest(unittest.TestCase):
         self.assertRegex(agent.ask("identity", "gw=10.0.2.2"), "^error no address: ")
         self.assertRegex(agent.ask("identity", "ip=10.0.2.15/24", "gw=10.0.2.2"), "^ok ")
         self.assertEqual(http_get(machine.port(), "/health"), (200, "ok\n"))
+
+    def test_clone_becomes_somebody_else(self):
+        with tempfile.TemporaryDirectory(prefix="blixard-saved-") as folder:
+            saved = Path(folder) / "state"
+            template = self.boot()
+            agent = self.agent_of(template)
+            template.save(saved)  # while a host is connected: the clone's host is another one
+            agent.close()
+            for name in ("one", "two"):
+                clone = Image.start(saved=saved)
+                self.addCleanup(clone.end)
+                clone.wait_until(lambda vm=clone: vm.status() != "inmigrate", "the state is read")
+                clone.qmp("cont")
+                agent = self.agent_of(clone)
+                answer = agent.ask("identity", f"name={name}", "ip=10.0.2.16/24", "gw=10.0.2.2")
+                self.assertIn(f" name={name} ", answer)
+                self.assertIn(f"hello from {name}\n", http_get(clone.port(16), "/")[1])
+                clone.qmp("system_powerdown")
+                clone.wait_status("shutdown")
 
     def test_ordered_panics_are_seen(self):
         for fault in ("panic", "exit-init"):

@@ -141,7 +141,9 @@ class Agent(LineSocket):
 class Machine:
     """A running QEMU. Use it in a with block."""
 
-    def __init__(self, qemu: str, vmlinux: Path, initrd: Path, tsc_khz: int, keys: str = NETWORK):
+    def __init__(self, qemu: str, vmlinux: Path, initrd: Path, tsc_khz: int, keys: str = NETWORK,
+                 saved: Path | None = None):
+        """saved: a state to go on from, made by save() of a machine with the same arguments."""
         self._folder = tempfile.TemporaryDirectory(prefix="blixard-vm-")
         run = Path(self._folder.name)
         self.agent_path = run / "agent"
@@ -165,6 +167,8 @@ class Machine:
             "-device", "virtserialport,chardev=ag,name=org.blixard.agent",
             "-device", "pvpanic", "-action", "reboot=reset,shutdown=pause,panic=pause",
         ]
+        if saved is not None:
+            command += ["-incoming", f"exec:cat {saved}"]
         with self._errors.open("wb") as errors:
             self._process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=errors,
                                              stderr=errors)
@@ -232,6 +236,11 @@ class Machine:
 
     def wait_status(self, wanted: str, seconds: float = ANSWER_DEADLINE_S) -> None:
         self.wait_until(lambda: self.status() == wanted, f"status {wanted}", seconds)
+
+    def save(self, path: Path) -> None:
+        self.qmp("stop")
+        self.qmp("migrate", uri=f"exec:cat > {path}")
+        self.wait_until(lambda: self.qmp("query-migrate").get("status") == "completed", "saved")
 
     def port(self, last: int = 15) -> int:
         """The loopback port that leads to port 80 of the guest address 10.0.2.<last>."""

@@ -63,7 +63,7 @@ static int open_port(void) {
   return port;
 }
 
-static void forget_host(struct Agent* agent) {
+static void forget_all(struct Agent* agent) {
   agent->watched = false;
   agent->greeted = false;
   agent->line_too_long = false;
@@ -72,12 +72,19 @@ static void forget_host(struct Agent* agent) {
   agent->output_length = 0;
 }
 
+// Neither the answers nor an unfinished line are dropped: the next host's bytes may be here before
+// the driver knows that it connected, and then they belong to it.
+static void await_host(struct Agent* agent) {
+  agent->watched = false;
+  agent->greeted = false;
+}
+
 static void close_port(struct Agent* agent) {
   console_say("agent: the port is gone: %s", strerror(errno));
   close(agent->port);
   agent->port = -1;
   agent->scan_ms = clock_ms();
-  forget_host(agent);
+  forget_all(agent);
 }
 
 static size_t room(const struct Agent* agent) { return kAgentOutputMax - agent->output_length; }
@@ -155,13 +162,13 @@ static short port_state(const struct Agent* agent) {
 }
 
 // Serves what the port has. A host may ask for something and go away at once, so what it left is
-// read although it hung up; the answers then go nowhere.
+// read although it hung up; the answers wait for the next host, which ignores them.
 static void serve_port(struct Agent* agent) {
   if (agent->test == kTestHangAgent) return;
   const bool hung_up = (port_state(agent) & POLLHUP) != 0;
   if (hung_up) {
     agent->greeted = false;
-    agent->output_length = 0;
+    if (room(agent) < kAgentLineMax) agent->output_length = 0;
   } else if (!agent->greeted) {
     greet(agent);
   }
@@ -171,7 +178,7 @@ static void serve_port(struct Agent* agent) {
   if (reading == kReadFailed) {
     close_port(agent);
   } else if (reading == kReadEnd) {
-    forget_host(agent);
+    await_host(agent);
   } else if (reading == kReadMore) {
     agent->watched = true;
   } else if (hung_up) {

@@ -10,6 +10,7 @@
 #include <array>
 #include <cerrno>
 #include <charconv>
+#include <utility>
 
 #include "linux/descriptor.h"
 #include "linux/disk_calls.h"
@@ -96,25 +97,34 @@ bool is_delegated(const std::string& directory) {
          access((directory + "/cgroup.procs").c_str(), W_OK) == 0;
 }
 
-// Lets the children of `directory` have limits. A cgroup with processes of its own may not (the
-// "no internal processes" rule), so if ours is there, it moves into a leaf first.
-bool enable_limits(const std::string& directory) {
-  const std::string available = read_kernel_file(directory + "/cgroup.controllers");
+// Lets the children of `directory` have limits; gives those it may not have. A cgroup with
+// processes of its own may not (the "no internal processes" rule), so if ours is there, it moves
+// into a leaf first.
+std::vector<std::string> enable_limits(const std::string& directory) {
+  std::string available = read_kernel_file(directory + "/cgroup.controllers");
+  std::ranges::replace(available, '\n', ' ');
+  const std::string file = directory + "/cgroup.subtree_control";
+  std::vector<std::string> missing;
   bool moved = false;
   for (const char* limit : kLimits) {
-    std::string_view listed = available;
-    if (listed.ends_with('\n')) listed.remove_suffix(1);
-    if (!holds_word(listed, limit, ' ')) return false;
     const std::string order = std::string("+") + limit;
-    const std::string file = directory + "/cgroup.subtree_control";
-    if (write_kernel_file(file, order)) continue;
-    if (errno != EBUSY || moved) return false;
-    const std::string leaf = env::join_path(directory, kOwnLeaf);
-    if (!make_or_find(leaf) || !write_kernel_file(leaf + "/cgroup.procs", "0")) return false;
-    moved = true;
-    if (!write_kernel_file(file, order)) return false;
+    errno = 0;
+    bool enabled = holds_word(available, limit, ' ') && write_kernel_file(file, order);
+    if (!enabled && errno == EBUSY && !std::exchange(moved, true)) {
+      const std::string leaf = env::join_path(directory, kOwnLeaf);
+      enabled = make_or_find(leaf) && write_kernel_file(leaf + "/cgroup.procs", "0") &&
+                write_kernel_file(file, order);
+    }
+    if (!enabled) missing.emplace_back(limit);
   }
-  return true;
+  return missing;
+}
+
+std::string joined(const std::vector<std::string>& words) {
+  std::string text;
+  for (const std::string& word : words)
+    text += (text.empty() ? "" : ", ") + word;
+  return text;
 }
 
 // The cgroup below which our root goes: our own if it was delegated to us, else the tree's. An
@@ -136,13 +146,14 @@ struct Setting {
   bool is_optional = false;  // files that not every kernel has
 };
 
+// A limit whose files are missing is one that detect() already said we do not have.
 std::vector<Setting> unified_settings(const env::GroupLimits& limits) {
   const std::uint64_t quota = limits.cpu_percent * kCpuPeriodUs / 100;
-  return {{"memory.max", limit_text(limits.memory.value, "max")},
+  return {{"memory.max", limit_text(limits.memory.value, "max"), true},
           {"memory.swap.max", limits.memory.value == 0 ? "max" : "0", true},
           {"memory.oom.group", "1", true},
-          {"cpu.max", limit_text(quota, "max") + " " + std::to_string(kCpuPeriodUs)},
-          {"pids.max", limit_text(limits.pids, "max")}};
+          {"cpu.max", limit_text(quota, "max") + " " + std::to_string(kCpuPeriodUs), true},
+          {"pids.max", limit_text(limits.pids, "max"), true}};
 }
 
 std::vector<Setting> limit_settings(const std::string& limit, const env::GroupLimits& limits) {
@@ -201,9 +212,26 @@ bool is_group_name(std::string_view name) {
 Groups::Groups(const std::string& group_root) {
   detect(group_root);
   if (support_ == Support::kNone) {
+    remove_roots();
     unified_.clear();
     by_limit_.clear();
   }
+}
+
+Groups::~Groups() { remove_roots(); }
+
+void Groups::remove_roots() const {
+  if (!unified_.empty()) (void)rmdir(unified_.c_str());
+  for (const auto& [limit, directory] : by_limit_)
+    (void)rmdir(directory.c_str());
+}
+
+bool Groups::ensure_roots() const {
+  if (!make_or_find(unified_)) return false;
+  if (support_ == Support::kUnified && enable_limits(unified_).size() == kLimits.size()) {
+    return false;
+  }
+  return std::ranges::all_of(by_limit_, [](const auto& tree) { return make_or_find(tree.second); });
 }
 
 void Groups::detect(const std::string& group_root) {
@@ -217,35 +245,43 @@ void Groups::detect(const std::string& group_root) {
     return;
   }
   const std::string root = choose_unified_root(trees.unified);
-  const bool limits_here = trees.by_limit.empty() && enable_limits(root);
+  const bool owns_limits = trees.by_limit.empty() && enable_limits(root).size() < kLimits.size();
   unified_ = env::join_path(root, group_root);
   if (!make_or_find(unified_)) {
     remark_ = "cannot make " + unified_ + ": " + std::string(error_text(errno)) +
               "; processes are not limited";
     return;
   }
-  if (limits_here && enable_limits(unified_)) {
-    support_ = Support::kUnified;
-    return;
+  std::vector<std::string> missing;
+  if (owns_limits) {
+    missing = enable_limits(unified_);
+    if (missing.size() < kLimits.size()) support_ = Support::kUnified;
+  } else {
+    missing = find_limit_trees(trees.by_limit, group_root);
+    if (missing.size() < kLimits.size()) support_ = Support::kHybrid;
   }
-  std::string missing;
+  if (support_ == Support::kNone) {
+    remark_ = "the limits of memory, cpu and pids are not ours to set in " + root +
+              " (with systemd: Delegate=yes); processes are not limited";
+  } else if (!missing.empty()) {
+    remark_ = "processes have no limits of " + joined(missing);
+  }
+}
+
+std::vector<std::string> Groups::find_limit_trees(const std::map<std::string, std::string>& trees,
+                                                  const std::string& group_root) {
+  std::vector<std::string> missing;
   for (const char* limit : kLimits) {
-    const auto tree = trees.by_limit.find(limit);
+    const auto tree = trees.find(limit);
     const std::string directory =
-        tree == trees.by_limit.end() ? "" : env::join_path(tree->second, group_root);
+        tree == trees.end() ? "" : env::join_path(tree->second, group_root);
     if (!directory.empty() && make_or_find(directory)) {
       by_limit_.emplace(limit, directory);
     } else {
-      missing += missing.empty() ? limit : std::string(", ") + limit;
+      missing.emplace_back(limit);
     }
   }
-  if (by_limit_.empty()) {
-    remark_ = "the limits of memory, cpu and pids are not ours to set in " + root +
-              " (with systemd: Delegate=yes); processes are not limited";
-    return;
-  }
-  support_ = Support::kHybrid;
-  if (!missing.empty()) remark_ = "no limits of " + missing;
+  return missing;
 }
 
 std::vector<std::string> Groups::directories(const std::string& name) const {
@@ -261,6 +297,7 @@ std::vector<std::string> Groups::directories(const std::string& name) const {
 
 Result<void> Groups::make(const std::string& name, const env::GroupLimits& limits) const {
   if (!is_group_name(name)) return fail(Code::kInvalidArgument, "group_name_invalid", name);
+  if (!ensure_roots()) return file_failure("make group", unified_);
   for (const std::string& directory : directories(name)) {
     if (!make_or_find(directory)) return file_failure("make group", directory);
   }
@@ -273,8 +310,9 @@ Result<void> Groups::make(const std::string& name, const env::GroupLimits& limit
 }
 
 Result<std::vector<std::string>> Groups::list() const {
-  BLX_TRY(const auto entries, list_directory(unified_));
   std::vector<std::string> names;
+  if (!exists(unified_)) return names;
+  BLX_TRY(const auto entries, list_directory(unified_));
   for (const env::DirectoryEntry& entry : entries)
     if (entry.is_directory) names.push_back(entry.name);
   return names;

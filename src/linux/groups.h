@@ -5,7 +5,7 @@
 // kUnified: one v2 tree owns everything. kHybrid: limits by the v1 trees of memory, cpu and pids,
 // and a group of the same name in the v2 tree for killing. kNone: names only.
 //
-// Where the groups live (DESIGN of choose_unified_root in groups.cc): below our own v2 cgroup if
+// Where the groups live (choose_unified_root in groups.cc): below our own v2 cgroup if
 // the service manager delegated it to us, else below /<group_root> of the tree. In the v1 trees
 // always below /<group_root>: our own path there may differ after a restart, and groups must be
 // found again.
@@ -28,6 +28,10 @@ class Groups {
 
   // Finds out by trying what this system allows.
   explicit Groups(const std::string& group_root);
+  // Leaves no empty directory behind; groups stay.
+  ~Groups();
+  Groups(const Groups&) = delete;
+  Groups& operator=(const Groups&) = delete;
 
   [[nodiscard]] Support support() const { return support_; }
   // Why not, or with what missing; one sentence for the log.
@@ -50,6 +54,12 @@ class Groups {
 
  private:
   void detect(const std::string& group_root);
+  // Gives the limits for which there is none.
+  std::vector<std::string> find_limit_trees(const std::map<std::string, std::string>& trees,
+                                            const std::string& group_root);
+  void remove_roots() const;  // those that are empty
+  // Another process with the same root may have removed it at its end.
+  [[nodiscard]] bool ensure_roots() const;
   [[nodiscard]] std::vector<std::string> directories(const std::string& name) const;
 
   Support support_ = Support::kNone;

@@ -252,10 +252,14 @@ env::Task<void> Process::collect(Fd& output, std::string& text, std::size_t outp
   }
 }
 
+// What a child of ours started too. The session's id stays taken while the child is not reaped.
+void Process::kill_session(State& state) {
+  if (state.is_child && !state.ended) (void)::kill(-static_cast<pid_t>(state.id.pid), SIGKILL);
+  ignore(state.signal(SIGKILL), "it may have ended by itself");
+}
+
 env::Task<void> Process::end_now(StateRef state) {
-  // The whole session: its id stays taken while the child is not reaped.
-  if (!state->ended) (void)::kill(-static_cast<pid_t>(state->id.pid), SIGKILL);
-  ignore(state->signal(SIGKILL), "it may have ended by itself");
+  kill_session(*state);
   env::Cancellation uncancelled;
   const auto status =
       co_await env::with_deadline(loop_, clock_, clock_.monotonic() + limits::kKillTimeout,
@@ -304,7 +308,7 @@ env::Task<Result<void>> Process::kill_group(std::string name) {
     BLX_CO_TRY(co_await pool_.run([&] { return groups_.kill(name); }));
   } else {
     for (const auto& [pid, state] : running_) {
-      if (state->group == name) (void)::kill(-static_cast<pid_t>(pid), SIGKILL);
+      if (state->group == name) kill_session(*state);
     }
   }
   Result<void> result = co_await env::with_deadline(

@@ -54,6 +54,7 @@ class Process final : public env::Process {
   env::Task<Result<env::RunResult>> finish(StateRef state, Fd output, Instant deadline,
                                            std::size_t output_max);
   env::Task<void> collect(Fd& output, std::string& text, std::size_t output_max);
+  static void kill_session(State& state);
   // Not cut short by cancellation.
   env::Task<void> end_now(StateRef state);
   env::Task<Result<void>> await_empty(std::string name);

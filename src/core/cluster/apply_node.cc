@@ -1,7 +1,5 @@
 // What nodes say: about themselves, and about the VMs they own.
 
-#include <algorithm>
-
 #include <fmt/format.h>
 
 #include "base/limits.h"
@@ -85,18 +83,19 @@ Result<std::uint64_t> State::carry_out(const v1::RegisterNode& command, const St
                   .version = command.version(),
                   .registered = step.time};
   BLX_TRY(check_node(node));
-  const auto namesake = std::ranges::find_if(nodes_, [&](const auto& entry) {
-    return entry.second.name == node.name && entry.first != node.id;
-  });
-  if (namesake != nodes_.end()) {
+  const auto namesake = node_names_.find(node.name);
+  if (namesake != node_names_.end() && namesake->second != node.id) {
     return fail(Code::kAlreadyExists, reason::kNodeExists,
-                fmt::format("node {} has the name {}", namesake->first.value, node.name));
+                fmt::format("node {} has the name {}", namesake->second.value, node.name));
   }
   if (nodes_.size() >= limits::kNodes && !nodes_.contains(node.id)) {
     return fail(Code::kResourceExhausted, reason::kTooManyNodes,
                 fmt::format("there are {} nodes, the most possible", nodes_.size()));
   }
-  nodes_[node.id] = node;
+  Node& kept = nodes_[node.id];
+  node_names_.erase(kept.name);
+  node_names_.emplace(node.name, node.id);
+  kept = node;
   announce(Change::Kind::kNodeChanged, node.id.value, node.name, step);
   return node.id.value;
 }

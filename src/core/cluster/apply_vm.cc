@@ -84,7 +84,9 @@ Result<std::uint64_t> State::carry_out(const v1::SetDesired& command, const Step
   if (!desired) return fail(Code::kInvalidArgument, reason::kDesiredInvalid);
   BLX_TRY(Vm * vm, vm_to_change(command.name(), VmId(command.vm_id())));
   const std::uint64_t id = vm->id.value;
-  if (vm->desired == *desired) return id;
+  const bool starts_again = *desired == VmDesired::kRunning && vm->node &&
+                            (vm->state == VmState::kStopped || vm->state == VmState::kFailed);
+  if (vm->desired == *desired && !starts_again) return id;
   if (vm->desired == VmDesired::kDeleted) {
     return fail(Code::kFailedPrecondition, reason::kVmBeingDeleted,
                 fmt::format("VM {} is being deleted", vm->name));
@@ -94,6 +96,14 @@ Result<std::uint64_t> State::carry_out(const v1::SetDesired& command, const Step
     return id;
   }
   vm->desired = *desired;
+  if (starts_again) {
+    // An explicit start of an ended VM is a new assignment to the same node: its agent cannot
+    // take it for the one it gave up on, and reports of that one are stale.
+    vm->generation = vm->generation.next();
+    vm->state = VmState::kPlaced;
+    vm->reason.clear();
+    vm->changed = step.time;
+  }
   announce(Change::Kind::kVmChanged, id, vm->name, step);
   return id;
 }

@@ -95,9 +95,7 @@ Result<State> State::decode(std::string_view bytes) {
 }
 
 Result<void> State::restore(Node node) {
-  for (const auto& [id, other] : nodes_) {
-    if (other.name == node.name) return invalid("node: name twice");
-  }
+  if (!node_names_.try_emplace(node.name, node.id).second) return invalid("node: name twice");
   if (!nodes_.try_emplace(node.id, std::move(node)).second) return invalid("node: id twice");
   return {};
 }

@@ -81,6 +81,9 @@ class State {
   // the VM runs or lies on the node any more: with desired Deleted it removes the VM, with state
   // Pending it frees it for another node.
   //
+  // SetDesired to what is desired already is success without a change, but for a start of a VM that
+  // ended (Stopped or Failed): it is a new assignment to the same node, at the next generation.
+  //
   // CreateVm with desired Stopped places the VM like any other; its node does not start it.
   Result<Outcome> apply(LogIndex index, const v1::Command& command, const ChangeSink& changed);
 
@@ -155,6 +158,7 @@ class State {
   // Follow from the above; not in snapshots.
   std::map<std::string, VmId, std::less<>> vm_names_;
   std::map<Uuid, VmId> vm_uuids_;
+  std::map<std::string, NodeId, std::less<>> node_names_;
   std::map<std::string, ImageId, std::less<>> image_names_;
   std::map<NodeId, Promised> promised_;
   std::map<std::pair<NodeId, std::uint16_t>, VmId> host_ports_;

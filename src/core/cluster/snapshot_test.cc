@@ -1,0 +1,205 @@
+#include <google/protobuf/stubs/logging.h>
+#include <gtest/gtest.h>
+
+#include "base/limits.h"
+#include "core/cluster/scenario.h"
+#include "core/cluster/state.h"
+
+namespace blixard::cluster {
+namespace {
+
+// Something of everything: nodes, images, VMs pending, placed, running and on their way out, and
+// two remembered answers.
+Scenario rich() {
+  Scenario cluster;
+  EXPECT_TRUE(cluster.add_image("alpine"));
+  EXPECT_TRUE(cluster.apply(R"(add_image { name: "deb" architecture: "x86_64"
+      kernel_version: "6.1" cmdline: "quiet"
+      files { name: "initrd" bytes: 5 digest: "01234567890123456789012345678901" } })"));
+  EXPECT_TRUE(cluster.add_node(1, 4, 1024));
+  EXPECT_TRUE(cluster.add_node(7, 4, 2048));
+  for (const char* name : {"waiting", "placed", "running", "going"}) {
+    EXPECT_TRUE(cluster.create(name));
+  }
+  EXPECT_TRUE(cluster.create("ports", 2, 256, 8080));
+  for (const char* name : {"placed", "running", "going", "ports"}) {
+    EXPECT_TRUE(cluster.place(name, 1));
+  }
+  EXPECT_TRUE(cluster.report("running", v1::VM_STATE_STARTING));
+  EXPECT_TRUE(cluster.report("running", v1::VM_STATE_RUNNING));
+  EXPECT_TRUE(cluster.desire("going", v1::VM_DESIRED_DELETED));
+  EXPECT_TRUE(cluster.apply(
+      "request_id: 'aaaaaaaaaaaaaaaa' set_desired { name: 'ports' desired: VM_DESIRED_STOPPED }"));
+  EXPECT_FALSE(cluster.apply("request_id: 'bbbbbbbbbbbbbbbb' remove_image { name: 'none' }"));
+  return cluster;
+}
+
+v1::StateSnapshot parsed(const State& state) {
+  v1::StateSnapshot snapshot;
+  EXPECT_TRUE(snapshot.ParseFromString(state.encode()));
+  return snapshot;
+}
+
+TEST(Snapshot, GoesBothWays) {
+  const Scenario cluster = rich();
+  const auto restored = State::decode(cluster.state.encode());
+  ASSERT_TRUE(restored) << restored.error().message();
+  EXPECT_TRUE(*restored == cluster.state);
+  EXPECT_EQ(restored->encode(), cluster.state.encode());
+  EXPECT_EQ(restored->hash(), cluster.state.hash());
+}
+
+TEST(Snapshot, OfAnEmptyStateToo) {
+  const auto restored = State::decode(State().encode());
+  ASSERT_TRUE(restored);
+  EXPECT_TRUE(*restored == State());
+}
+
+// What is behind the snapshot goes on as it would have without it: ids, fences, accounts.
+TEST(Snapshot, RestoredStateGoesOnTheSame) {
+  Scenario kept = rich();
+  Scenario restored = kept;
+  restored.state = *State::decode(kept.state.encode());
+  for (Scenario* cluster : {&kept, &restored}) {
+    EXPECT_TRUE(cluster->report("going", v1::VM_STATE_STOPPED, true));
+    EXPECT_FALSE(cluster->create("placed"));
+    EXPECT_TRUE(cluster->create("new", 1, 128, 8080));
+    const auto taken = cluster->place("new", 1);
+    ASSERT_FALSE(taken);
+    EXPECT_EQ(taken.error().reason(), "port_taken");
+    EXPECT_TRUE(cluster->place("new", 7));
+    EXPECT_TRUE(cluster->add_image("third"));
+  }
+  EXPECT_EQ(kept.state.hash(), restored.state.hash());
+}
+
+// A snapshot written today is read by every later program: the format is this number. If a change
+// of it is meant, kModelVersion grows and old snapshots must still decode.
+TEST(Snapshot, FormatIsPinned) {
+  EXPECT_EQ(rich().state.hash(), "fa4a515fbae35716257365962a73106f");
+}
+
+TEST(Snapshot, EqualStatesHaveEqualBytes) {
+  EXPECT_EQ(rich().state.encode(), rich().state.encode());
+  Scenario other = rich();
+  EXPECT_TRUE(other.desire("waiting", v1::VM_DESIRED_STOPPED));
+  EXPECT_NE(other.state.encode(), rich().state.encode());
+}
+
+TEST(Snapshot, OfANewerModelIsRefused) {
+  auto snapshot = parsed(rich().state);
+  snapshot.set_version(kModelVersion + 1);
+  const auto refused = State::decode(snapshot.SerializeAsString());
+  ASSERT_FALSE(refused);
+  EXPECT_EQ(refused.error().code(), Code::kFailedPrecondition);
+  EXPECT_EQ(refused.error().reason(), "model_too_new");
+}
+
+// VMs in rich(): 0 waiting, 1 placed, 2 running, 3 going, 4 ports. Requests: 0 success, 1 refusal.
+TEST(Snapshot, DamagedRecordsAreRefused) {
+  using S = v1::StateSnapshot;
+  const std::pair<std::string_view, std::function<void(S&)>> damages[] = {
+      {"version", [](S& s) { s.clear_version(); }},
+      {"next id", [](S& s) { s.clear_next_id(); }},
+      {"image: id", [](S& s) { s.set_next_id(1); }},
+      {"vm: id", [](S& s) { s.set_next_id(s.vms(4).id()); }},
+      {"node: id twice",
+       [](S& s) {
+         *s.add_nodes() = s.nodes(0);
+         s.mutable_nodes(2)->set_name("other");
+       }},
+      {"node: name twice", [](S& s) { s.mutable_nodes(0)->set_name("n7"); }},
+      {"node: node_invalid", [](S& s) { s.mutable_nodes(0)->clear_id(); }},
+      {"node: name_invalid", [](S& s) { s.mutable_nodes(0)->set_name("N"); }},
+      {"image: id", [](S& s) { s.mutable_images(0)->clear_id(); }},
+      {"image: id twice", [](S& s) { s.mutable_images(1)->set_id(s.images(0).id()); }},
+      {"image: name twice", [](S& s) { s.mutable_images(1)->set_name("alpine"); }},
+      {"image: image_invalid", [](S& s) { s.mutable_images(1)->clear_files(); }},
+      {"digest", [](S& s) { s.mutable_images(1)->mutable_files(0)->set_digest("x"); }},
+      {"vm: id", [](S& s) { s.mutable_vms(0)->clear_id(); }},
+      {"vm: id", [](S& s) { s.mutable_vms(0)->set_id(s.images(0).id()); }},
+      {"vm: id twice", [](S& s) { s.mutable_vms(0)->set_id(s.vms(1).id()); }},
+      {"vm: name twice", [](S& s) { s.mutable_vms(0)->set_name("placed"); }},
+      {"vm: name_invalid", [](S& s) { s.mutable_vms(0)->set_name("a/b"); }},
+      {"vm: uuid twice", [](S& s) { s.mutable_vms(0)->set_uuid(s.vms(1).uuid()); }},
+      {"vm: uuid", [](S& s) { s.mutable_vms(0)->set_uuid("x"); }},
+      {"vm: uuid", [](S& s) { s.mutable_vms(0)->set_uuid(std::string(16, '\0')); }},
+      {"vm: spec_invalid", [](S& s) { s.mutable_vms(0)->mutable_spec()->set_vcpus(0); }},
+      {"vm: desired", [](S& s) { s.mutable_vms(0)->set_desired(v1::VmDesired(9)); }},
+      {"vm: desired", [](S& s) { s.mutable_vms(0)->set_state(v1::VmState(99)); }},
+      {"vm: pending on", [](S& s) { s.mutable_vms(0)->set_node_id(1); }},
+      {"vm: pending on", [](S& s) { s.mutable_vms(1)->clear_node_id(); }},
+      {"vm: deleted and", [](S& s) { s.mutable_vms(0)->set_desired(v1::VM_DESIRED_DELETED); }},
+      {"vm: placed without", [](S& s) { s.mutable_vms(1)->clear_generation(); }},
+      {"vm: its node", [](S& s) { s.mutable_vms(1)->set_node_id(5); }},
+      {"vm: its image", [](S& s) { s.mutable_vms(0)->mutable_spec()->set_image("none"); }},
+      {"vm: host port",
+       [](S& s) {
+         *s.mutable_vms(1)->mutable_spec()->mutable_published_ports() =
+             s.vms(4).spec().published_ports();
+       }},
+      {"vm: reason", [](S& s) { s.mutable_vms(0)->set_reason("\x1b[m"); }},
+      {"vm: reason",
+       [](S& s) { s.mutable_vms(0)->set_reason(std::string(limits::kReasonBytes + 1, 'x')); }},
+      {"vm: accelerator", [](S& s) { s.mutable_vms(0)->set_accelerator("\t\x01"); }},
+      {"vm: pid", [](S& s) { s.mutable_vms(2)->set_pid(-1); }},
+      {"vm: report_invalid",
+       [](S& s) { s.mutable_vms(2)->add_published_ports()->set_guest_port(80); }},
+      {"request: id", [](S& s) { s.mutable_requests(0)->set_request_id("x"); }},
+      {"request: twice", [](S& s) { *s.add_requests() = s.requests(0); }},
+      {"request: a success", [](S& s) { s.mutable_requests(0)->set_reason("vm_exists"); }},
+      {"request: code", [](S& s) { s.mutable_requests(1)->set_code(99); }},
+      {"request: reason", [](S& s) { s.mutable_requests(1)->set_reason("no_such_word"); }},
+      {"request: reason", [](S& s) { s.mutable_requests(1)->set_object_id(1); }},
+      {"request: detail", [](S& s) { s.mutable_requests(1)->set_detail("\x01"); }},
+  };
+  const auto good = parsed(rich().state);
+  for (const auto& [part, damage] : damages) {
+    auto snapshot = good;
+    damage(snapshot);
+    const auto refused = State::decode(snapshot.SerializeAsString());
+    ASSERT_FALSE(refused) << part;
+    EXPECT_EQ(refused.error().code(), Code::kDataLoss) << part;
+    EXPECT_EQ(refused.error().reason(), "snapshot_invalid") << part;
+    EXPECT_NE(refused.error().detail().find(part), std::string_view::npos)
+        << part << " is not in: " << refused.error().message();
+  }
+}
+
+TEST(Snapshot, TooManyRecordsAreRefused) {
+  v1::StateSnapshot snapshot = parsed(State());
+  for (std::size_t at = 0; at <= limits::kRememberedRequests; ++at)
+    snapshot.add_requests();
+  const auto refused = State::decode(snapshot.SerializeAsString());
+  ASSERT_FALSE(refused);
+  EXPECT_EQ(refused.error().detail(), "too many requests");
+}
+
+// Never a crash; and whatever is read is a state that encodes and decodes to itself.
+TEST(Snapshot, AnyCutAndAnyFlippedBitIsRefusedOrAnotherValidState) {
+  const std::string good = rich().state.encode();
+  std::vector<std::string> wrong;
+  for (std::size_t length = 0; length < good.size(); ++length) {
+    wrong.push_back(good.substr(0, length));
+  }
+  for (std::size_t bit = 0; bit < good.size() * 8; ++bit) {
+    wrong.push_back(good);
+    wrong.back()[bit / 8] = static_cast<char>(wrong.back()[bit / 8] ^ (1 << (bit % 8)));
+  }
+  const google::protobuf::LogSilencer quiet;  // it would print every text that is not UTF-8
+  int refused = 0;
+  for (const std::string& bytes : wrong) {
+    const auto state = State::decode(bytes);
+    if (!state) {
+      ++refused;
+      continue;
+    }
+    const auto again = State::decode(state->encode());
+    ASSERT_TRUE(again) << again.error().message();
+    EXPECT_TRUE(*again == *state);
+  }
+  EXPECT_GT(refused, 1000);
+}
+
+}  // namespace
+}  // namespace blixard::cluster

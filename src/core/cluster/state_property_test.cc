@@ -1,0 +1,310 @@
+// What holds whatever the commands are. Commands are random, over so few names, ids and values that
+// they meet: about half of them are carried out and half refused.
+
+#include <rapidcheck.h>
+
+#include <iterator>
+#include <set>
+
+#include <gtest/gtest.h>
+#include <rapidcheck/gtest.h>
+
+#include "core/cluster/scenario.h"
+#include "core/cluster/state.h"
+
+namespace blixard::cluster {
+namespace {
+
+using rc::gen::element;
+
+// Over the whole range whatever RapidCheck's size is, which is small at first.
+template <class T>
+T pick(T min, T end) {
+  return *rc::gen::resize(rc::kNominalSize, rc::gen::inRange<T>(min, end));
+}
+
+std::string some_name() { return *element<std::string>("a", "b", "c", "d", "BAD"); }
+
+// One of the VMs, if there are any; null now and then all the same.
+const Vm* some_vm(const State& state) {
+  if (state.vms().empty() || pick(0, 10) == 0) return nullptr;
+  const auto count = static_cast<std::ptrdiff_t>(state.vms().size());
+  return &std::next(state.vms().begin(), pick<std::ptrdiff_t>(0, count))->second;
+}
+
+// Mostly with the VM's own numbers, sometimes with others.
+template <class Message>
+void name_a_vm(const Vm* vm, Message& message) {
+  message.set_vm_id(vm == nullptr ? 99 : vm->id.value);
+  const std::uint64_t generation = vm == nullptr ? 0 : vm->generation.value;
+  message.set_generation(pick(0, 8) == 0 ? generation + 1 : generation);
+}
+
+void fill_report(const State& state, v1::ReportVms& reports) {
+  const int count = pick(1, 4);
+  std::set<VmId> reported;
+  for (int at = 0; at < count; ++at) {
+    const Vm* vm = some_vm(state);
+    if (at == 0) {
+      const bool owner = vm != nullptr && vm->node && pick(0, 8) != 0;
+      reports.set_node_id(owner ? vm->node.value : pick<std::uint64_t>(1, 4));
+    }
+    // Each VM once, so that a command is one transition of it.
+    if (vm != nullptr && !reported.insert(vm->id).second) continue;
+    v1::VmReport& report = *reports.add_reports();
+    name_a_vm(vm, report);
+    report.set_state(static_cast<v1::VmState>(pick(0, 11)));
+    report.set_released(pick(0, 3) == 0);
+    report.set_pid(pick(0, 10) == 0 ? -1 : pick(0, 3));
+    report.set_reason(*element<std::string>("", "ended", "\x1b[m"));
+  }
+}
+
+void fill_image(v1::AddImage& image) {
+  image.set_name(*element<std::string>("alpine", "deb"));
+  v1::ImageFile& file = *image.add_files();
+  file.set_name("vmlinux");
+  file.set_bytes(pick<std::uint64_t>(0, 3));
+  file.set_digest(std::string(32, 'd'));
+}
+
+v1::Command some_command(const State& state) {
+  const std::string name = some_name();
+  v1::Command command;
+  switch (pick(0, 20)) {
+    case 0:
+      command.mutable_register_node()->set_node_id(pick<std::uint64_t>(0, 4));
+      command.mutable_register_node()->set_name(*element<std::string>("n1", "n2", "n3"));
+      // Never smaller than before, so that what is promised stays within what there is.
+      command.mutable_register_node()->mutable_capacity()->set_vcpus(2);
+      command.mutable_register_node()->mutable_capacity()->set_memory_mib(400);
+      break;
+    case 1:
+    case 2:
+      command =
+          Scenario::create_command(name, pick<std::uint32_t>(0, 4), pick<std::uint32_t>(80, 200),
+                                   *element<std::uint32_t>(0, 80, 81));
+      break;
+    case 3:
+      command.mutable_set_desired()->set_name(name);
+      command.mutable_set_desired()->set_desired(static_cast<v1::VmDesired>(pick(0, 4)));
+      break;
+    case 4:
+    case 5:
+    case 6:
+      name_a_vm(some_vm(state), *command.mutable_place_vm());
+      command.mutable_place_vm()->set_node_id(pick<std::uint64_t>(1, 4));
+      break;
+    case 7:
+      name_a_vm(some_vm(state), *command.mutable_explain_pending());
+      command.mutable_explain_pending()->set_reason(*element<std::string>("", "full"));
+      break;
+    case 8:
+      fill_image(*command.mutable_add_image());
+      break;
+    case 9:
+      command.mutable_remove_image()->set_name(*element<std::string>("alpine", "deb"));
+      break;
+    default:
+      fill_report(state, *command.mutable_report_vms());
+  }
+  command.set_version(kModelVersion);
+  command.set_time_unix_ms(pick<std::int64_t>(0, 1'000'000));
+  if (pick(0, 2) == 0) command.set_request_id(std::string(16, *element('x', 'y', 'z')));
+  return command;
+}
+
+// A state that is already in use, so that few commands are needed to come to interesting ones.
+Scenario started() {
+  Scenario cluster;
+  RC_ASSERT(cluster.add_image("alpine").has_value());
+  RC_ASSERT(cluster.add_node(1, 2, 400).has_value());
+  return cluster;
+}
+
+void check_invariants(const State& state) {
+  std::set<Uuid> uuids;
+  std::map<NodeId, Free> promised;
+  std::set<std::pair<NodeId, std::uint16_t>> ports;
+  for (const auto& [id, vm] : state.vms()) {
+    RC_ASSERT(vm.id == id);
+    RC_ASSERT(state.find_vm(vm.name) == &vm);
+    RC_ASSERT(uuids.insert(vm.uuid).second);
+    RC_ASSERT((vm.state == VmState::kPending) == !vm.node);
+    RC_ASSERT(vm.node || vm.desired != VmDesired::kDeleted);
+    RC_ASSERT(vm.desired == VmDesired::kDeleted || state.find_image(vm.spec.image) != nullptr);
+    if (!vm.node) continue;
+    promised[vm.node].vcpus += vm.spec.vcpus;
+    promised[vm.node].memory_mib += vm.spec.memory_mib;
+    for (const PublishedPort& port : vm.spec.published_ports) {
+      RC_ASSERT(port.host_port == 0 || ports.emplace(vm.node, port.host_port).second);
+    }
+  }
+  for (const auto& [id, node] : state.nodes()) {
+    const Free free = state.free_on(node);
+    RC_ASSERT(free.memory_mib >= 0);
+    RC_ASSERT(free.vcpus >= 0);
+    RC_ASSERT(free.memory_mib == node.memory_mib - promised[id].memory_mib);
+    RC_ASSERT(free.vcpus == node.vcpus * kVcpuOvercommit - promised[id].vcpus);
+  }
+  for (const auto& [id, image] : state.images())
+    RC_ASSERT(state.find_image(image.name) == &image);
+}
+
+// Between two states with one command between them.
+void check_step(const State& before, const State& after) {
+  RC_ASSERT(after.revision() >= before.revision());
+  for (const auto& [id, vm] : before.vms()) {
+    const Vm* now = after.find_vm(id);
+    if (now == nullptr) continue;
+    RC_ASSERT(now->generation >= vm.generation);
+    RC_ASSERT(now->generation == vm.generation || now->state == VmState::kPlaced);
+    // An explicit start of an ended VM: placed again, where it is.
+    const bool again = (vm.state == VmState::kStopped || vm.state == VmState::kFailed) &&
+                       now->state == VmState::kPlaced && now->generation > vm.generation &&
+                       now->node == vm.node;
+    RC_ASSERT(again || now->state == vm.state || may_follow(vm.state, now->state));
+    RC_ASSERT(vm.desired != VmDesired::kDeleted || now->desired == VmDesired::kDeleted);
+    RC_ASSERT(now->spec == vm.spec);
+    RC_ASSERT(now->uuid == vm.uuid);
+  }
+}
+
+// Also counts what was carried out, so that the properties here do not hold for want of commands.
+TEST(StateProperty, InvariantsHoldAfterEveryCommand) {
+  std::map<v1::Command::KindCase, int> carried_out;
+  std::map<VmState, int> seen;
+  EXPECT_TRUE(rc::check([&] {
+    Scenario cluster = started();
+    const int steps = pick(0, 150);
+    for (int at = 0; at < steps; ++at) {
+      const State before = cluster.state;
+      const std::size_t changes = cluster.changes.size();
+      const v1::Command command = some_command(before);
+      const auto outcome = cluster.apply(command);
+      check_invariants(cluster.state);
+      check_step(before, cluster.state);
+      RC_ASSERT(cluster.state.revision() - before.revision() == cluster.changes.size() - changes);
+      for (std::size_t change = changes; change < cluster.changes.size(); ++change) {
+        RC_ASSERT(cluster.changes[change].revision == change + 1);
+      }
+      RC_ASSERT(outcome || cluster.changes.size() == changes);
+      if (cluster.changes.size() > changes) ++carried_out[command.kind_case()];
+      for (const auto& [id, vm] : cluster.state.vms())
+        ++seen[vm.state];
+    }
+  }));
+  EXPECT_EQ(carried_out.size(), 8u);
+  EXPECT_GE(seen.size(), 6u);
+}
+
+RC_GTEST_PROP(StateProperty, SnapshotAfterEveryCommandIsTheState, ()) {
+  Scenario cluster = started();
+  const int steps = pick(0, 50);
+  for (int at = 0; at < steps; ++at) {
+    ignore(cluster.apply(some_command(cluster.state)), "refusals are part of it");
+    auto restored = State::decode(cluster.state.encode());
+    RC_ASSERT(restored.has_value());
+    RC_ASSERT(*restored == cluster.state);
+    RC_ASSERT(restored->encode() == cluster.state.encode());
+    if (pick(0, 4) == 0) cluster.state = std::move(*restored);
+  }
+}
+
+// Two nodes apply one log, one of them restarting from a snapshot in the middle.
+RC_GTEST_PROP(StateProperty, SameLogSameHash, ()) {
+  std::vector<v1::Command> log;
+  Scenario first = started();
+  const int steps = pick(0, 60);
+  for (int at = 0; at < steps; ++at) {
+    log.push_back(some_command(first.state));
+    ignore(first.apply(log.back()), "refusals are part of it");
+  }
+  Scenario second = started();
+  const auto restart = static_cast<std::size_t>(pick(0, 60));
+  for (std::size_t at = 0; at < log.size(); ++at) {
+    if (at == restart) second.state = *State::decode(second.state.encode());
+    // As it comes from the log: through bytes.
+    v1::Command command;
+    RC_ASSERT(command.ParseFromString(log[at].SerializeAsString()));
+    ignore(second.apply(command), "refusals are part of it");
+  }
+  RC_ASSERT(first.state.hash() == second.state.hash());
+}
+
+RC_GTEST_PROP(StateProperty, RetryIsAnsweredAndNotCarriedOut, ()) {
+  Scenario cluster = started();
+  std::vector<std::pair<v1::Command, Result<Outcome>>> answered;
+  const int steps = pick(0, 40);
+  for (int at = 0; at < steps; ++at) {
+    auto command = some_command(cluster.state);
+    command.set_request_id(std::string(16, static_cast<char>('0' + at)));
+    answered.emplace_back(command, cluster.apply(command));
+  }
+  const std::string hash = cluster.state.hash();
+  for (auto& [command, first] : answered) {
+    command.set_time_unix_ms(5);
+    const auto again = cluster.apply(command);
+    RC_ASSERT(again.has_value() == first.has_value());
+    if (again) {
+      RC_ASSERT(again->index == first->index);
+      RC_ASSERT(again->object_id == first->object_id);
+    } else {
+      RC_ASSERT(again.error().message() == first.error().message());
+    }
+  }
+  RC_ASSERT(cluster.state.hash() == hash);
+}
+
+// Names against a model of them: a name is free, or held by one VM from its creation until it is
+// deleted while unplaced or released by its node.
+RC_GTEST_PROP(StateProperty, NamesAreHeldByOneVmAtATime, ()) {
+  Scenario cluster = started();
+  struct Held {
+    std::uint64_t id = 0;
+    bool placed = false;
+    bool deleted = false;
+  };
+  std::map<std::string, Held> model;
+  const int steps = pick(0, 80);
+  for (int at = 0; at < steps; ++at) {
+    const auto name = *element<std::string>("a", "b", "c");
+    const auto held = model.find(name);
+    const bool exists = held != model.end();
+    switch (pick(0, 4)) {
+      case 0: {
+        const auto made = cluster.create(name, 1, 80);
+        RC_ASSERT(made.has_value() == !exists);
+        if (made) model[name] = {.id = made->object_id};
+        break;
+      }
+      case 1:
+        if (exists && !held->second.placed) {
+          held->second.placed = cluster.place(name, 1).has_value();
+          RC_ASSERT(held->second.placed);
+        }
+        break;
+      case 2:
+        RC_ASSERT(cluster.desire(name, v1::VM_DESIRED_DELETED).has_value() == exists);
+        if (exists && !held->second.placed) {
+          model.erase(held);
+        } else if (exists) {
+          held->second.deleted = true;
+        }
+        break;
+      default:
+        if (exists && held->second.placed) {
+          RC_ASSERT(cluster.report(name, v1::VM_STATE_STOPPED, true).has_value());
+          if (held->second.deleted) model.erase(held);
+        }
+    }
+    RC_ASSERT(cluster.state.vms().size() == model.size());
+    for (const auto& [held_name, vm] : model) {
+      RC_ASSERT(cluster.state.find_vm(held_name) != nullptr);
+      RC_ASSERT(cluster.state.find_vm(held_name)->id.value == vm.id);
+    }
+  }
+}
+
+}  // namespace
+}  // namespace blixard::cluster

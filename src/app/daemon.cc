@@ -8,6 +8,7 @@
 
 #include "app/log_sink.h"
 #include "app/version.h"
+#include "core/wire/checksum.h"
 #include "linux/runtime.h"
 #include "node/node.h"
 #include "node/vm/qemu/qemu_driver.h"
@@ -84,11 +85,18 @@ env::Task<void> run_node(linux_side::Runtime& runtime, const NodeOptions& option
   code = done ? kExitDone : kExitFailed;
 }
 
+// Each data directory has groups of its own: daemons on one host must not take each other's
+// guests for leftovers.
+std::string group_root_of(const std::string& data_directory) {
+  return "blixard-" + wire::hash128_hex(absolute(data_directory)).substr(0, 12);
+}
+
 }  // namespace
 
 int run_daemon(const NodeOptions& options) {
   const auto log = make_log_sink(level_of(options.log_level));
-  linux_side::Runtime runtime({.log = log.get()});
+  linux_side::Runtime runtime(
+      {.log = log.get(), .group_root = group_root_of(options.data_directory)});
   int code = kExitFailed;
   runtime.run(run_node(runtime, options, code));
   return code;

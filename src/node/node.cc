@@ -58,7 +58,6 @@ env::Task<Result<void>> Node::open() {
   BLX_CO_TRY(identity_, co_await load_identity(env_, data, config_.name));
   BLX_CO_TRY(const std::string token, co_await load_api_token(env_, path("api.token")));
   BLX_CO_TRY(capabilities_, co_await driver_.probe());
-  BLX_LOG(env_.log, kInfo, "{}", capabilities_.accelerator_reason);
   BLX_CO_TRY(images_, co_await image::Store::open(env_, path("images")));
   BLX_CO_TRY(replica_, co_await replica::open_replica(env_, path("log"), identity_.id, {}));
   agent_ = std::make_unique<agent::Agent>(env_, *replica_, driver_, *images_, identity_.id,
@@ -102,7 +101,9 @@ env::Task<Result<void>> Node::serve(std::function<void(const Ready&)> on_ready) 
   const std::string socket = env::join_path(config_.data_directory, "api.sock");
   BLX_CO_TRY(auto local, co_await env_.network.listen(env::Endpoint::unix_socket(socket)));
   std::unique_ptr<env::Listener> tcp;
-  if (config_.listen) BLX_CO_TRY(tcp, co_await env_.network.listen(*config_.listen));
+  if (config_.listen) {
+    BLX_CO_TRY(tcp, co_await env_.network.listen(*config_.listen));
+  }
   BLX_CO_TRY(co_await register_node());
 
   Ready ready{identity_.id, identity_.name, socket, std::nullopt};

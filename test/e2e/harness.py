@@ -191,11 +191,11 @@ class Place:
                 continue
             try:
                 words = (entry / "cmdline").read_bytes()
+                works_in = os.readlink(entry / "cwd")
             except OSError:
                 continue
-            if b"qemu-system" in words and str(self.path).encode() in words:
-                if alive(int(entry.name)):
-                    found.append(int(entry.name))
+            if b"qemu-system" in words and works_in.startswith(f"{self.path}/"):
+                found.append(int(entry.name))
         return found
 
     def close(self):

@@ -11,11 +11,15 @@
 //
 // The Record is the caller's to keep: written before the process is started (without a process)
 // and again after (with it). It is all that adopt() needs after a restart of the daemon.
+//
+// Calls for several VMs may run at once, and next_change() beside any other call for its VM. Every
+// call must have ended before close() is called, and close() before the driver goes away.
 
 #include <cstdint>
 #include <memory>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "base/ids.h"
@@ -61,6 +65,8 @@ struct GuestSpec {
   Bytes memory = mib(128);
   std::vector<Publish> published;
 };
+// Bounds that hold whatever the hypervisor is. Errors: kInvalidArgument "spec_invalid".
+Result<void> check_guest_spec(const GuestSpec& spec);
 
 struct Record {
   VmId id;
@@ -85,6 +91,7 @@ enum class Phase : std::uint8_t {
   kPanicked,  // the guest's kernel
   kGone,      // the process is not there any more
 };
+std::string_view phase_name(Phase phase);  // "running"
 
 enum class EndReason : std::uint8_t {
   kNone,
@@ -139,9 +146,11 @@ class Driver {
 
   virtual env::Task<Result<Status>> inspect(Record record) = 0;
 
-  // Returns at the next end, panic, pause or resume. Errors: kCancelled.
+  // Returns at the next end, panic, pause or resume since start(), adopt() or the last call; at
+  // once when the guest has ended. Errors: kCancelled.
   virtual env::Task<Result<Status>> next_change(Record record) = 0;
 
+  // Returns when the process has ended, with the rung that did it or why it had ended before.
   virtual env::Task<Result<EndReason>> stop(Record record, StopLadder ladder) = 0;
   virtual env::Task<Result<void>> pause(Record record) = 0;
   virtual env::Task<Result<void>> resume(Record record) = 0;
@@ -150,12 +159,16 @@ class Driver {
   virtual env::Task<Result<std::string>> console(Record record, std::size_t size_max) = 0;
 
   // Idempotent: ends the process if it still runs and removes all that prepare() and start() made.
+  // Errors: kFailedPrecondition "not_ours", and then nothing was touched.
   virtual env::Task<Result<void>> release(Record record) = 0;
 
   // VMs of which something is left on this host, whether or not anybody has their record.
   virtual env::Task<Result<std::vector<VmId>>> leftovers() = 0;
   // release() for one of them without a record.
   virtual env::Task<Result<void>> release_leftover(VmId id) = 0;
+
+  // Lets go of every VM; they run on.
+  virtual env::Task<void> close() = 0;
 };
 
 }  // namespace blixard::vm

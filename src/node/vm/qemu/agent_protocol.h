@@ -1,0 +1,54 @@
+#pragma once
+
+// The lines spoken with the guest's agent (docs/formats/guest-agent.md), without any I/O.
+//
+// The other end is a guest and may send anything: lines have a bound, what is too long or makes no
+// sense is skipped and counted, and answers that carry another nonce are told apart by the caller.
+// They may be left from a client before us.
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <variant>
+#include <vector>
+
+#include "base/result.h"
+
+namespace blixard::qemu {
+
+inline constexpr std::uint64_t kAgentVersion = 1;
+
+struct AgentReady {  // said when a host connects
+  std::uint64_t version = 0;
+  std::string host_name;
+};
+struct AgentOk {
+  std::string nonce;
+  std::vector<std::pair<std::string, std::string>> values;
+};
+struct AgentError {
+  std::string nonce;  // "-": of a line that had none
+  std::string text;
+};
+using AgentLine = std::variant<AgentReady, AgentOk, AgentError>;
+
+// Without its newline. Errors: kDataLoss "agent_line_malformed".
+Result<AgentLine> parse_agent_line(std::string_view line);
+
+// "<verb> <nonce>\n". Precondition: both are words of ours.
+std::string encode_agent_request(std::string_view verb, std::string_view nonce);
+
+class AgentDecoder {
+ public:
+  // Takes bytes as they came; their whole and sensible lines are appended to `lines`.
+  void feed(std::string_view bytes, std::vector<AgentLine>& lines);
+  [[nodiscard]] std::uint64_t skipped() const { return skipped_; }
+
+ private:
+  std::string line_;
+  bool too_long_ = false;
+  std::uint64_t skipped_ = 0;
+};
+
+}  // namespace blixard::qemu

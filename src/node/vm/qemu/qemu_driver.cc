@@ -1,0 +1,488 @@
+#include "node/vm/qemu/qemu_driver.h"
+
+#include <algorithm>
+#include <set>
+#include <utility>
+
+#include "base/limits.h"
+#include "node/vm/qemu/accelerator.h"
+#include "node/vm/qemu/agent_client.h"
+#include "node/vm/qemu/arguments.h"
+#include "node/vm/qemu/process_identity.h"
+#include "node/vm/qemu/readiness.h"
+#include "node/vm/qemu/stop_ladder.h"
+
+namespace blixard::qemu {
+namespace {
+
+using vm::Accelerator;
+using vm::Phase;
+
+constexpr std::string_view kGroupPrefix = "vm-";
+constexpr std::uint64_t kProbeTurn = 0;
+constexpr Duration kProbePatience = 5s;
+constexpr Duration kTakeOverPatience = 5s;
+constexpr Duration kAdoptPingPatience = 1s;
+constexpr Duration kCommandPatience = 2s;
+constexpr Duration kReleasePatience = 1s;
+constexpr std::size_t kProbeOutputMax = 4096;
+
+std::string group_name(VmId id) { return std::string(kGroupPrefix) + std::to_string(id.value); }
+
+std::unexpected<Error> not_ours(std::string detail) {
+  return fail(Code::kFailedPrecondition, "not_ours", std::move(detail));
+}
+
+std::unexpected<Error> hypervisor_missing() {
+  return fail(Code::kNotFound, "hypervisor_missing",
+              "QEMU is not installed: apt install qemu-system-x86");
+}
+
+}  // namespace
+
+QemuDriver::QemuDriver(env::Env env, Options options)
+    : env_(env),
+      options_(std::move(options)),
+      directories_(env, options_.directory),
+      ports_(env.network),
+      turns_(env.executor) {}
+
+QemuDriver::~QemuDriver() { BLX_ASSERT(vms_.empty()); }
+
+env::Task<void> QemuDriver::close() {
+  const std::map<VmId, Vm> vms = std::exchange(vms_, {});
+  for (const auto& [id, vm] : vms)
+    co_await vm->close();
+}
+
+env::Task<Result<vm::Capabilities>> QemuDriver::probe() {
+  BLX_CO_TRY(const Turns::Held turn, co_await turns_.take(kProbeTurn));
+  if (!capabilities_) {
+    BLX_CO_TRY(capabilities_, co_await probe_now());
+    BLX_LOG(env_.log, kInfo, "QEMU {}, {}", capabilities_->version,
+            capabilities_->accelerator_reason);
+  }
+  co_return *capabilities_;
+}
+
+env::Task<Result<std::string>> QemuDriver::binary() {
+  if (!options_.binary.empty()) co_return options_.binary;
+  auto found = co_await env_.process.find_program("qemu-system-x86_64");
+  if (!found && found.error().code() == Code::kNotFound) co_return hypervisor_missing();
+  co_return found;
+}
+
+env::Task<Result<std::string>> QemuDriver::ask_binary(std::string path,
+                                                      std::vector<std::string> arguments) {
+  env::SpawnSpec spec{.executable = std::move(path), .arguments = std::move(arguments)};
+  const Instant deadline = env_.clock.monotonic() + kProbePatience;
+  auto result = co_await env_.process.run(std::move(spec), deadline, kProbeOutputMax);
+  if (!result && result.error().code() == Code::kNotFound) co_return hypervisor_missing();
+  if (!result) co_return std::unexpected(std::move(result).error());
+  if (result->status.exit_code != 0) {
+    co_return fail(
+        Code::kInternal, "hypervisor_broken",
+        result->status.text() + ": " + last_lines(result->output, limits::kOutputTailBytes));
+  }
+  co_return std::move(result->output);
+}
+
+env::Task<Result<vm::Capabilities>> QemuDriver::probe_now() {
+  BLX_CO_TRY(const std::string path, co_await binary());
+  BLX_CO_TRY(const std::string version, co_await ask_binary(path, {"--version"}));
+  BLX_CO_TRY(const std::string accelerators, co_await ask_binary(path, {"-accel", "help"}));
+  env::KvmReport kvm;
+  if (options_.accelerator != Accelerator::kTcg) {
+    const auto report = co_await env_.machine.probe_kvm();
+    if (report) {
+      kvm = *report;
+    } else {
+      kvm.explanation = report.error().message();
+    }
+  }
+  BLX_CO_TRY(const Choice choice,
+             choose_accelerator(kvm, parse_accelerators(accelerators), options_.accelerator));
+  const auto tsc_khz = co_await env_.machine.measure_tsc_khz();
+  if (!tsc_khz && tsc_khz.error().code() == Code::kCancelled) {
+    co_return std::unexpected(tsc_khz.error());
+  }
+  co_return vm::Capabilities{
+      .accelerator = choice.accelerator,
+      .accelerator_reason = choice.reason,
+      .version = parse_version(version),
+      .tsc_khz = tsc_khz ? *tsc_khz : 0,
+      .pause = true,
+      .power_button = true,
+      .end_reason_survives_daemon = true,
+  };
+}
+
+env::Task<Result<vm::Record>> QemuDriver::prepare(vm::GuestSpec spec) {
+  BLX_CO_TRY(vm::check_guest_spec(spec));
+  BLX_CO_TRY(directories_.check_paths(spec.id));
+  BLX_CO_TRY(const vm::Capabilities capabilities, co_await probe());
+  BLX_CO_TRY(const Turns::Held turn, co_await turns_.take(spec.id.value));
+
+  const std::optional<vm::Record> stored = co_await directories_.load(spec.id);
+  if (stored && stored->uuid == spec.uuid && stored->process.pid != 0) {
+    const auto alive = co_await env_.process.adopt(stored->process);
+    if (alive) {  // its ports are taken by itself
+      ports_.keep(spec.id, stored->published);
+      co_return *stored;
+    }
+  }
+  BLX_CO_TRY(co_await directories_.make(spec.id));
+  BLX_CO_TRY(co_await directories_.expose(spec.id, spec.kernel_path));
+  BLX_CO_TRY(co_await directories_.expose(spec.id, spec.initrd_path));
+  vm::Record record{
+      .id = spec.id,
+      .generation = spec.generation,
+      .uuid = spec.uuid,
+      .name = spec.name,
+      .directory = directories_.directory(spec.id),
+      .group = group_name(spec.id),
+      .published = {},
+      .accelerator = capabilities.accelerator,
+      .process = {},
+  };
+  BLX_CO_TRY(record.published, co_await ports_.choose(spec.id, spec.published));
+  const auto limits = options_.limits ? group_limits(spec, record.accelerator) : env::GroupLimits{};
+  BLX_CO_TRY(co_await env_.process.make_group(record.group, limits));
+  BLX_CO_TRY(co_await directories_.store(record));
+  co_return record;
+}
+
+env::Task<Result<vm::Record>> QemuDriver::start(vm::GuestSpec spec, vm::Record prepared,
+                                                Instant deadline) {
+  BLX_CO_TRY(vm::check_guest_spec(spec));
+  BLX_CO_TRY(check_record(prepared));
+  if (spec.id != prepared.id || spec.uuid != prepared.uuid) {
+    co_return fail(Code::kInvalidArgument, "spec_invalid", "the record is of another VM");
+  }
+  BLX_CO_TRY(co_await probe());
+  BLX_CO_TRY(const Turns::Held turn, co_await turns_.take(spec.id.value));
+
+  const std::optional<vm::Record> stored = co_await directories_.load(spec.id);
+  for (const vm::Record* known : {&std::as_const(prepared), stored ? &*stored : nullptr}) {
+    if (known == nullptr || known->uuid != spec.uuid) continue;
+    const auto vm = co_await take_over(*known);
+    if (vm && !(*vm)->exited()) co_return (*vm)->record();
+    const bool is_unclear = !vm && vm.error().code() != Code::kNotFound &&
+                            vm.error().code() != Code::kFailedPrecondition;
+    if (is_unclear) co_return std::unexpected(vm.error());
+  }
+  if (const auto ended = vms_.find(spec.id); ended != vms_.end()) {
+    const Vm vm = ended->second;
+    vms_.erase(ended);
+    co_await vm->close();
+  }
+  BLX_CO_TRY(co_await end_strays(prepared));
+  co_return co_await start_process(spec, std::move(prepared), deadline);
+}
+
+env::Task<Result<env::SpawnSpec>> QemuDriver::spawn_spec(const vm::GuestSpec& spec,
+                                                         const vm::Record& record) {
+  vm::GuestSpec inside = spec;
+  inside.published = record.published;
+  BLX_CO_TRY(const std::string executable, co_await binary());
+  // A file that vanished since prepare() is QEMU's to report: the start fails with its words.
+  if (const auto path = co_await directories_.expose(spec.id, spec.kernel_path)) {
+    inside.kernel_path = *path;
+  }
+  if (const auto path = co_await directories_.expose(spec.id, spec.initrd_path)) {
+    inside.initrd_path = *path;
+  }
+  const HostFacts host{record.accelerator, capabilities_->tsc_khz};
+  BLX_CO_TRY(std::vector<std::string> arguments, build_arguments(inside, host));
+  const env::MachineFacts& facts = env_.machine.facts();
+  co_return env::SpawnSpec{
+      .executable = executable,
+      .arguments = std::move(arguments),
+      .working_directory = record.directory,
+      .output_path = directories_.output(spec.id),
+      .run_as = facts.is_root ? facts.guest_owner : std::nullopt,
+      .group = record.group,
+  };
+}
+
+env::Task<Result<vm::Record>> QemuDriver::start_process(const vm::GuestSpec& spec,
+                                                        vm::Record record, Instant deadline) {
+  record.accelerator = capabilities_->accelerator;
+  record.process = {};
+  BLX_CO_TRY(co_await directories_.make(spec.id));
+  BLX_CO_TRY(co_await directories_.clear_for_start(spec.id));
+  const auto limits = options_.limits ? group_limits(spec, record.accelerator) : env::GroupLimits{};
+  BLX_CO_TRY(co_await env_.process.make_group(record.group, limits));
+  BLX_CO_TRY(env::SpawnSpec how, co_await spawn_spec(spec, record));
+
+  BLX_CO_TRY(std::unique_ptr<env::Child> child, co_await env_.process.spawn(std::move(how)));
+  record.process = child->id();
+  const auto stored = co_await directories_.store(record);
+  const Vm vm =
+      std::make_shared<RunningVm>(env_, record, std::move(child), directories_.output(spec.id));
+  Result<void> connected = stored;
+  if (stored) connected = co_await vm->connect(deadline);
+  if (connected) {
+    vm->set_reported();
+    vms_[spec.id] = vm;
+    BLX_LOG(env_.log, kInfo, "vm {} ({}): QEMU runs, pid {}", spec.id.value, spec.name,
+            record.process.pid);
+    co_return record;
+  }
+  // When we were told to give up, the process may go on: the stored record finds it again.
+  if (connected.error().code() == Code::kCancelled) {
+    co_await vm->close();
+    co_return std::unexpected(connected.error());
+  }
+  Error failure = co_await start_failure(*vm, connected.error());
+  co_await vm->close();
+  co_return std::unexpected(std::move(failure));
+}
+
+// Ends what was started and says why it failed, with QEMU's last lines.
+env::Task<Error> QemuDriver::start_failure(RunningVm& vm, Error error) {
+  const bool exited = vm.exited();
+  ignore(vm.child().kill(env::Kill::kNow), "it may have ended by itself");
+  const Instant gone = env_.clock.monotonic() + kReleasePatience;
+  ignore(co_await vm.wait(gone, [](const RunningVm& running) { return running.exited(); }),
+         "the group is emptied next");
+  ignore(co_await env_.process.kill_group(vm.record().group), "release() tries again");
+  const std::string output = co_await vm.output_tail();
+  const std::string ended = (co_await vm.status()).detail;
+  if (exited) co_return Error(Code::kInternal, "start_failed", "QEMU ended: " + ended);
+  const bool is_late = error.code() == Code::kDeadlineExceeded;
+  const std::string what = is_late ? "QEMU's monitor did not answer in time" : error.message();
+  co_return Error(is_late ? Code::kDeadlineExceeded : Code::kInternal, "start_failed",
+                  output.empty() ? what : what + ": " + output);
+}
+
+env::Task<Result<void>> QemuDriver::end_strays(const vm::Record& record) {
+  if (env_.process.group_support() != env::Process::GroupSupport::kNone) {
+    const auto killed = co_await env_.process.kill_group(record.group);
+    if (!killed && killed.error().code() != Code::kNotFound) co_return killed;
+    co_return Result<void>();
+  }
+  // Without groups: whoever serves the monitor's socket in our directory was started by us.
+  const auto endpoint = env::Endpoint::unix_socket(directories_.socket(record.id, kMonitorSocket));
+  const Instant deadline = env_.clock.monotonic() + kCommandPatience;
+  auto stream = co_await env_.network.dial(endpoint, deadline);
+  if (!stream) co_return Result<void>();
+  QmpClient client(env_.executor, env_.clock, *std::move(stream), [](const Event&) {});
+  env::Scope scope(env_.executor, nullptr);
+  scope.spawn(client.run());
+  const auto greeted = co_await client.handshake(deadline);
+  if (greeted) ignore(co_await client.execute("quit", {}, deadline), "it closes as it obeys");
+  client.close();
+  scope.cancel();
+  co_await scope.join();
+  co_return Result<void>();
+}
+
+env::Task<Result<QemuDriver::Vm>> QemuDriver::find(const vm::Record& record) {
+  BLX_CO_TRY(check_record(record));
+  BLX_CO_TRY(const Turns::Held turn, co_await turns_.take(record.id.value));
+  co_return co_await take_over(record);
+}
+
+env::Task<Result<QemuDriver::Vm>> QemuDriver::take_over(const vm::Record& record) {
+  if (const auto known = vms_.find(record.id); known != vms_.end()) {
+    const Vm vm = known->second;
+    if (vm->record().uuid != record.uuid) co_return not_ours("the uuid is another VM's");
+    const bool is_other = record.process.pid != 0 && vm->record().process != record.process;
+    if (is_other) co_return not_ours("the VM runs in another process");
+    co_return vm;
+  }
+  if (record.process.pid == 0) co_return fail(Code::kNotFound, "process_gone");
+  BLX_CO_TRY(std::unique_ptr<env::Child> child, co_await env_.process.adopt(record.process));
+  const Vm vm =
+      std::make_shared<RunningVm>(env_, record, std::move(child), directories_.output(record.id));
+  const auto connected = co_await vm->connect(env_.clock.monotonic() + kTakeOverPatience);
+  if (!connected) {
+    const bool is_stranger = connected.error().code() == Code::kDeadlineExceeded &&
+                             !vm->was_connected() &&
+                             !co_await was_started_with(env_.disk, record.process, record.uuid);
+    co_await vm->close();
+    if (is_stranger) co_return not_ours("the process does not serve this VM's monitor");
+    co_return std::unexpected(connected.error());
+  }
+  vm->set_reported();
+  vms_[record.id] = vm;
+  ports_.keep(record.id, record.published);
+  co_return vm;
+}
+
+env::Task<Result<vm::Status>> QemuDriver::adopt(vm::Record record) {
+  BLX_CO_TRY(const Vm vm, co_await find(record));
+  if (vm->exited()) co_return fail(Code::kNotFound, "process_gone");
+  if (vm->phase() == Phase::kStarting) {
+    AgentClient agent(env_, directories_.socket(record.id, kAgentSocket));
+    const auto answered = co_await agent.ping(env_.clock.monotonic() + kAdoptPingPatience);
+    if (answered) vm->set_ready();
+    if (!answered && answered.error().code() == Code::kCancelled) {
+      co_return std::unexpected(answered.error());
+    }
+  }
+  vm->set_reported();
+  co_return co_await vm->status();
+}
+
+env::Task<Result<void>> QemuDriver::wait_ready(vm::Record record, Instant deadline) {
+  BLX_CO_TRY(const Vm vm, co_await find(record));
+  co_return co_await wait_for_agent(env_, *vm, directories_.socket(record.id, kAgentSocket),
+                                    deadline);
+}
+
+env::Task<Result<vm::Status>> QemuDriver::inspect(vm::Record record) {
+  const auto found = co_await find(record);
+  if (found) {
+    const Vm vm = *found;
+    if (!vm->ended()) ignore(co_await vm->refresh(kCommandPatience), "the last known state stands");
+    co_return co_await vm->status();
+  }
+  if (found.error().code() != Code::kNotFound) co_return std::unexpected(found.error());
+  vm::Status status{Phase::kGone, vm::EndReason::kNone, {}};
+  if (record.process.pid != 0) {
+    status.end = vm::EndReason::kProcessDied;
+    const auto output =
+        co_await read_tail(env_.disk, directories_.output(record.id), limits::kOutputTailBytes);
+    if (output) status.detail = last_lines(*output, limits::kOutputTailBytes);
+  }
+  co_return status;
+}
+
+env::Task<Result<vm::Status>> QemuDriver::next_change(vm::Record record) {
+  BLX_CO_TRY(const Vm vm, co_await find(record));
+  const auto has_news = [](const RunningVm& running) { return running.has_news(); };
+  BLX_CO_TRY(co_await vm->wait(Instant::never(), has_news));
+  vm->set_reported();
+  co_return co_await vm->status();
+}
+
+env::Task<Result<vm::EndReason>> QemuDriver::stop(vm::Record record, vm::StopLadder ladder) {
+  const auto found = co_await find(record);
+  if (!found) {
+    if (found.error().code() != Code::kNotFound) co_return std::unexpected(found.error());
+    co_return vm::EndReason::kProcessDied;
+  }
+  const Vm vm = *found;
+  const auto reason =
+      co_await climb_stop_ladder(env_, *vm, ladder, directories_.socket(record.id, kAgentSocket));
+  if (!reason && reason.error().code() == Code::kCancelled) co_return reason;
+  const auto emptied = co_await env_.process.kill_group(record.group);
+  if (!emptied && emptied.error().code() != Code::kNotFound) {
+    co_return std::unexpected(emptied.error());
+  }
+  co_return reason;
+}
+
+env::Task<Result<void>> QemuDriver::execute_and_wait(vm::Record record, std::string command,
+                                                     bool pauses) {
+  BLX_CO_TRY(const Vm vm, co_await find(record));
+  if (vm->ended()) co_return fail(Code::kFailedPrecondition, "guest_ended");
+  BLX_CO_TRY(co_await vm->execute(std::move(command), kCommandPatience));
+  BLX_CO_TRY(co_await vm->refresh(kCommandPatience));
+  if (vm->ended()) co_return fail(Code::kFailedPrecondition, "guest_ended");
+  if ((vm->phase() == Phase::kPaused) != pauses) co_return fail(Code::kAborted, "state_changed");
+  co_return Result<void>();
+}
+
+env::Task<Result<void>> QemuDriver::pause(vm::Record record) {
+  co_return co_await execute_and_wait(std::move(record), "stop", true);
+}
+
+env::Task<Result<void>> QemuDriver::resume(vm::Record record) {
+  co_return co_await execute_and_wait(std::move(record), "cont", false);
+}
+
+env::Task<Result<std::string>> QemuDriver::console(vm::Record record, std::size_t size_max) {
+  const std::size_t bounded = std::min(size_max, 2 * limits::kConsoleFileBytes);
+  const auto found = co_await find(record);
+  if (found) {
+    const Vm vm = *found;
+    co_return co_await vm->console_tail(bounded);
+  }
+  if (found.error().code() != Code::kNotFound) co_return std::unexpected(found.error());
+  ConsoleFile file(env_.disk, directories_.directory(record.id));
+  co_return co_await file.tail(bounded);
+}
+
+Result<void> QemuDriver::check_record(const vm::Record& record) const {
+  if (!record.id || record.uuid.is_nil() || record.group != group_name(record.id) ||
+      record.directory != directories_.directory(record.id)) {
+    return fail(Code::kInvalidArgument, "record_invalid", "the record is not one of this driver's");
+  }
+  return {};
+}
+
+env::Task<Result<void>> QemuDriver::release(vm::Record record) {
+  BLX_CO_TRY(check_record(record));
+  BLX_CO_TRY(const Turns::Held turn, co_await turns_.take(record.id.value));
+  const std::optional<vm::Record> stored = co_await directories_.load(record.id);
+  if (stored && stored->uuid != record.uuid) {
+    co_return not_ours("the directory is of uuid " + stored->uuid.text());
+  }
+  const auto known = vms_.find(record.id);
+  if (known != vms_.end() && known->second->record().uuid != record.uuid) {
+    co_return not_ours("what runs is of uuid " + known->second->record().uuid.text());
+  }
+  co_return co_await release_held(stored && stored->process.pid != 0 ? *stored : record);
+}
+
+env::Task<Result<void>> QemuDriver::release_held(const vm::Record& record) {
+  if (const auto known = vms_.find(record.id); known != vms_.end()) {
+    const Vm vm = known->second;
+    BLX_CO_TRY(co_await end_process(env_, *vm, kReleasePatience));
+    vms_.erase(record.id);
+    co_await vm->close();
+  }
+  BLX_CO_TRY(co_await end_strays(record));
+  if (record.process.pid != 0) BLX_CO_TRY(co_await end_recorded_process(record));
+  const auto removed = co_await env_.process.remove_group(record.group);
+  if (!removed && removed.error().code() != Code::kNotFound) co_return removed;
+  BLX_CO_TRY(co_await directories_.remove(record.id));
+  ports_.forget(record.id);
+  co_return Result<void>();
+}
+
+// What still has the recorded pid and start time is killed only when it says that it is this VM's;
+// what is somebody else's is none of our business.
+env::Task<Result<void>> QemuDriver::end_recorded_process(const vm::Record& record) {
+  const auto child = co_await env_.process.adopt(record.process);
+  if (!child && child.error().code() == Code::kNotFound) co_return Result<void>();
+  if (!child) co_return std::unexpected(child.error());
+  if (!co_await was_started_with(env_.disk, record.process, record.uuid)) {
+    BLX_LOG(env_.log, kWarn, "vm {}: pid {} is not its process, it is left alone", record.id.value,
+            record.process.pid);
+    co_return Result<void>();
+  }
+  const auto killed = (*child)->kill(env::Kill::kNow);
+  if (!killed && killed.error().code() == Code::kNotFound) co_return Result<void>();
+  BLX_CO_TRY(killed);
+  const Instant deadline = env_.clock.monotonic() + kCommandPatience;
+  BLX_CO_TRY(co_await env::with_deadline(env_.executor, env_.clock, deadline, (*child)->wait()));
+  co_return Result<void>();
+}
+
+env::Task<Result<std::vector<VmId>>> QemuDriver::leftovers() {
+  BLX_CO_TRY(const std::vector<VmId> with_directory, co_await directories_.list());
+  std::set<VmId> ids(with_directory.begin(), with_directory.end());
+  BLX_CO_TRY(const std::vector<std::string> groups, co_await env_.process.groups());
+  for (const std::string& group : groups) {
+    if (!group.starts_with(kGroupPrefix)) continue;
+    const auto id = parse_vm_id(std::string_view(group).substr(kGroupPrefix.size()));
+    if (id) ids.insert(*id);
+  }
+  co_return std::vector<VmId>(ids.begin(), ids.end());
+}
+
+env::Task<Result<void>> QemuDriver::release_leftover(VmId id) {
+  BLX_CO_TRY(const Turns::Held turn, co_await turns_.take(id.value));
+  vm::Record record;
+  if (const auto stored = co_await directories_.load(id)) record = *stored;
+  record.id = id;
+  record.directory = directories_.directory(id);
+  record.group = group_name(id);
+  co_return co_await release_held(record);
+}
+
+}  // namespace blixard::qemu

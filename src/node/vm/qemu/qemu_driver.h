@@ -1,0 +1,87 @@
+#pragma once
+
+// The hypervisor driver for QEMU: vm::Driver over env::Process, one QEMU process a VM.
+//
+// What is decided lives in the pure parts beside (arguments, accelerator, qmp, agent_protocol);
+// here is the order of things: directory, group and ports before the process; the record on disk
+// right behind it; the process' uuid before it is believed, signalled or ended.
+
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "env/env.h"
+#include "node/vm/driver.h"
+#include "node/vm/qemu/ports.h"
+#include "node/vm/qemu/run_directory.h"
+#include "node/vm/qemu/running_vm.h"
+#include "node/vm/qemu/waiting.h"
+
+namespace blixard::qemu {
+
+struct Options {
+  // Of the VMs' run directories, in the node's data directory: "/var/lib/blixard/vms". Short, since
+  // sockets lie below it.
+  std::string directory;
+  std::string binary;                          // of QEMU; empty: found in PATH
+  std::optional<vm::Accelerator> accelerator;  // forced; none: decided by probe()
+  bool limits = true;                          // of memory, CPU and processes, by group
+};
+
+class QemuDriver final : public vm::Driver {
+ public:
+  QemuDriver(env::Env env, Options options);
+  ~QemuDriver() override;
+
+  env::Task<Result<vm::Capabilities>> probe() override;
+  env::Task<Result<vm::Record>> prepare(vm::GuestSpec spec) override;
+  env::Task<Result<vm::Record>> start(vm::GuestSpec spec, vm::Record prepared,
+                                      Instant deadline) override;
+  env::Task<Result<void>> wait_ready(vm::Record record, Instant deadline) override;
+  env::Task<Result<vm::Status>> adopt(vm::Record record) override;
+  env::Task<Result<vm::Status>> inspect(vm::Record record) override;
+  env::Task<Result<vm::Status>> next_change(vm::Record record) override;
+  env::Task<Result<vm::EndReason>> stop(vm::Record record, vm::StopLadder ladder) override;
+  env::Task<Result<void>> pause(vm::Record record) override;
+  env::Task<Result<void>> resume(vm::Record record) override;
+  env::Task<Result<std::string>> console(vm::Record record, std::size_t size_max) override;
+  env::Task<Result<void>> release(vm::Record record) override;
+  env::Task<Result<std::vector<VmId>>> leftovers() override;
+  env::Task<Result<void>> release_leftover(VmId id) override;
+  env::Task<void> close() override;
+
+ private:
+  using Vm = std::shared_ptr<RunningVm>;
+
+  env::Task<Result<vm::Capabilities>> probe_now();
+  env::Task<Result<std::string>> binary();
+  env::Task<Result<std::string>> ask_binary(std::string path, std::vector<std::string> arguments);
+
+  // The VM of this record, connected; taken over first if need be. Errors: kNotFound
+  // "process_gone", kFailedPrecondition "not_ours".
+  env::Task<Result<Vm>> find(const vm::Record& record);
+  env::Task<Result<Vm>> take_over(const vm::Record& record);  // the VM's turn is held
+
+  env::Task<Result<vm::Record>> start_process(const vm::GuestSpec& spec, vm::Record record,
+                                              Instant deadline);
+  env::Task<Result<env::SpawnSpec>> spawn_spec(const vm::GuestSpec& spec, const vm::Record& record);
+  // What a process that was started for this VM but is in no record might still be doing.
+  env::Task<Result<void>> end_strays(const vm::Record& record);
+  env::Task<Error> start_failure(RunningVm& vm, Error error);
+  env::Task<Result<void>> execute_and_wait(vm::Record record, std::string command, bool pauses);
+
+  [[nodiscard]] Result<void> check_record(const vm::Record& record) const;
+  env::Task<Result<void>> end_recorded_process(const vm::Record& record);
+  env::Task<Result<void>> release_held(const vm::Record& record);
+
+  env::Env env_;
+  Options options_;
+  RunDirectories directories_;
+  HostPorts ports_;
+  Turns turns_;  // one a VM for start, take-over and release; number 0 for probe()
+  std::optional<vm::Capabilities> capabilities_;
+  std::map<VmId, Vm> vms_;
+};
+
+}  // namespace blixard::qemu

@@ -1,0 +1,130 @@
+#include "node/vm/qemu/run_directory.h"
+
+#include <algorithm>
+#include <charconv>
+
+#include "base/limits.h"
+#include "node/vm/qemu/arguments.h"
+
+namespace blixard::qemu {
+namespace {
+
+constexpr std::string_view kRecordFile = "record.json";
+constexpr std::string_view kOutputFile = "output";
+constexpr std::uint32_t kTraversable = 0711;
+constexpr std::uint32_t kPrivate = 0700;
+constexpr std::uint32_t kReadable = 0444;
+
+env::Task<Result<void>> remove_if_there(env::Disk& disk, std::string path) {
+  auto removed = co_await disk.remove(path);
+  if (!removed && removed.error().code() != Code::kNotFound) co_return removed;
+  co_return Result<void>();
+}
+
+}  // namespace
+
+std::optional<VmId> parse_vm_id(std::string_view text) {
+  std::uint64_t number = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
+  if (error != std::errc() || end != text.data() + text.size() || number == 0) return std::nullopt;
+  return VmId(number);
+}
+
+RunDirectories::RunDirectories(env::Env env, std::string root)
+    : env_(env), root_(std::move(root)), data_directory_(env::parent_path(root_)) {}
+
+std::string RunDirectories::directory(VmId id) const {
+  return env::join_path(root_, std::to_string(id.value));
+}
+
+std::string RunDirectories::socket(VmId id, std::string_view name) const {
+  return env::join_path(directory(id), name);
+}
+
+std::string RunDirectories::output(VmId id) const {
+  return env::join_path(directory(id), kOutputFile);
+}
+
+Result<void> RunDirectories::check_paths(VmId id) const {
+  std::size_t longest = 0;
+  for (const std::string_view name : {kMonitorSocket, kOperatorSocket, kAgentSocket})
+    longest = std::max(longest, name.size());
+  const std::string folder = directory(id);
+  const std::size_t length = folder.size() + 1 + longest;
+  if (length <= limits::kSocketPathBytes) return {};
+  return fail(Code::kInvalidArgument, "path_too_long",
+              "sockets in " + folder + " would have paths of " + std::to_string(length) +
+                  " bytes, the system takes " + std::to_string(limits::kSocketPathBytes) +
+                  ": choose a shorter data directory");
+}
+
+env::Task<Result<void>> RunDirectories::make(VmId id) {
+  BLX_CO_TRY(co_await env_.disk.make_directory(directory(id)));
+  const env::MachineFacts& facts = env_.machine.facts();
+  if (!facts.is_root || !facts.guest_owner) co_return Result<void>();
+  BLX_CO_TRY(co_await env_.disk.set_mode(root_, kTraversable, std::nullopt));
+  co_return co_await env_.disk.set_mode(directory(id), kPrivate, facts.guest_owner);
+}
+
+env::Task<Result<void>> RunDirectories::clear_for_start(VmId id) {
+  for (const std::string_view name : {kMonitorSocket, kOperatorSocket, kAgentSocket})
+    BLX_CO_TRY(co_await remove_if_there(env_.disk, socket(id, name)));
+  co_return co_await remove_if_there(env_.disk, output(id));
+}
+
+env::Task<Result<void>> RunDirectories::remove(VmId id) {
+  co_return co_await env_.disk.remove_tree(directory(id));
+}
+
+env::Task<std::optional<vm::Record>> RunDirectories::load(VmId id) {
+  const std::string path = env::join_path(directory(id), kRecordFile);
+  auto bytes = co_await env_.disk.read_file(path, limits::kVmRecordBytes);
+  if (!bytes) co_return std::nullopt;
+  auto record = vm::Record::decode(*bytes);
+  if (!record || record->id != id) co_return std::nullopt;
+  co_return *std::move(record);
+}
+
+env::Task<Result<void>> RunDirectories::store(const vm::Record& record) {
+  const std::string path = env::join_path(directory(record.id), kRecordFile);
+  co_return co_await env_.disk.replace_file(path, record.encode());
+}
+
+env::Task<Result<std::vector<VmId>>> RunDirectories::list() {
+  auto entries = co_await env_.disk.list(root_);
+  if (!entries && entries.error().code() == Code::kNotFound) co_return std::vector<VmId>();
+  if (!entries) co_return std::unexpected(std::move(entries).error());
+  std::vector<VmId> ids;
+  for (const env::DirectoryEntry& entry : *entries) {
+    const std::optional<VmId> id = parse_vm_id(entry.name);
+    if (id && entry.is_directory) ids.push_back(*id);
+  }
+  co_return ids;
+}
+
+env::Task<Result<std::string>> RunDirectories::expose(VmId id, std::string path) {
+  const auto file = co_await env_.disk.open(path, env::OpenMode::kRead);
+  if (!file && file.error().code() == Code::kNotFound) {
+    co_return fail(Code::kNotFound, "image_file_missing", path + " is not there");
+  }
+  if (!file) co_return std::unexpected(file.error());
+  const std::string prefix = env::join_path(data_directory_, "");
+  if (!path.starts_with(prefix)) co_return path;
+  const env::MachineFacts& facts = env_.machine.facts();
+  if (facts.is_root && facts.guest_owner) {
+    BLX_CO_TRY(co_await env_.disk.set_mode(path, kReadable, std::nullopt));
+    std::string folder(env::parent_path(path));
+    while (folder.size() >= data_directory_.size()) {
+      BLX_CO_TRY(co_await env_.disk.set_mode(folder, kTraversable, std::nullopt));
+      folder = env::parent_path(folder);
+    }
+  }
+  const std::string inside = directory(id).substr(prefix.size());
+  std::string relative = "../";
+  for (const char c : inside) {
+    if (c == '/') relative += "../";
+  }
+  co_return relative + path.substr(prefix.size());
+}
+
+}  // namespace blixard::qemu

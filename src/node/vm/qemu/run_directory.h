@@ -1,0 +1,59 @@
+#pragma once
+
+// The folder of one VM: "<root>/<vm id>" with its sockets, console, QEMU's output and, in
+// record.json, what was last started in it. The daemon may die between starting a process and
+// writing that down elsewhere; this copy is what finds the process again.
+
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/ids.h"
+#include "base/result.h"
+#include "env/env.h"
+#include "env/task.h"
+#include "node/vm/driver.h"
+
+namespace blixard::qemu {
+
+class RunDirectories {
+ public:
+  // `root` lies in the node's data directory; images are expected in the same.
+  RunDirectories(env::Env env, std::string root);
+
+  [[nodiscard]] std::string directory(VmId id) const;
+  [[nodiscard]] std::string socket(VmId id, std::string_view name) const;
+  [[nodiscard]] std::string output(VmId id) const;
+
+  // Errors: kInvalidArgument "path_too_long": a socket's path has at most 107 bytes.
+  [[nodiscard]] Result<void> check_paths(VmId id) const;
+
+  // Makes it, owned by the user that guests' processes run as, if there is one.
+  env::Task<Result<void>> make(VmId id);
+  // Removes what an earlier process left that the next one would trip over.
+  env::Task<Result<void>> clear_for_start(VmId id);
+  env::Task<Result<void>> remove(VmId id);
+
+  // None: nothing was stored, or it cannot be read.
+  env::Task<std::optional<vm::Record>> load(VmId id);
+  env::Task<Result<void>> store(const vm::Record& record);
+
+  // VMs that have a directory.
+  env::Task<Result<std::vector<VmId>>> list();
+
+  // How a process in the VM's directory names this file. Where it is in our data directory that is
+  // a relative path, and the file and the folders on the way are opened to the guests' user: that
+  // works whoever owns the folders above.
+  env::Task<Result<std::string>> expose(VmId id, std::string path);
+
+ private:
+  env::Env env_;
+  std::string root_;
+  std::string data_directory_;
+};
+
+// The number that is the whole of `text`, if it is one.
+std::optional<VmId> parse_vm_id(std::string_view text);
+
+}  // namespace blixard::qemu

@@ -1,0 +1,410 @@
+#include "node/vm/sim/sim_driver.h"
+
+#include <algorithm>
+#include <charconv>
+#include <utility>
+
+#include "base/limits.h"
+
+namespace blixard::vm_sim {
+namespace {
+
+using vm::EndReason;
+using vm::Phase;
+
+constexpr std::string_view kGroupPrefix = "vm-";
+
+std::string group_name(VmId id) { return std::string(kGroupPrefix) + std::to_string(id.value); }
+
+std::optional<VmId> parse_id(std::string_view text) {
+  std::uint64_t number = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
+  if (error != std::errc() || end != text.data() + text.size() || number == 0) return std::nullopt;
+  return VmId(number);
+}
+
+std::unexpected<Error> not_ours() { return fail(Code::kFailedPrecondition, "not_ours"); }
+bool is_end(Phase phase) {
+  return phase == Phase::kEnded || phase == Phase::kPanicked || phase == Phase::kGone;
+}
+Phase without_readiness(Phase phase) { return phase == Phase::kStarting ? Phase::kRunning : phase; }
+
+}  // namespace
+
+SimDriver::SimDriver(env::Env env, SimHypervisor& hypervisor, std::string directory,
+                     std::string program)
+    : env_(env),
+      hypervisor_(hypervisor),
+      root_(std::move(directory)),
+      program_(std::move(program)),
+      changed_(env.executor) {
+  hypervisor_.attach(*this);
+}
+
+SimDriver::~SimDriver() { hypervisor_.detach(*this); }
+
+env::Task<void> SimDriver::close() {
+  closed_ = true;
+  changed_.notify_all();
+  vms_.clear();
+  co_return;
+}
+
+template <class Condition>
+env::Task<Result<void>> SimDriver::wait(Instant deadline, Condition condition) {
+  while (!condition()) {
+    if (closed_) co_return fail(Code::kCancelled, "driver_closed");
+    if (deadline == Instant::never()) {
+      BLX_CO_TRY(co_await changed_.wait());
+    } else {
+      BLX_CO_TRY(co_await env::with_deadline(env_.executor, env_.clock, deadline, changed_.wait()));
+    }
+  }
+  co_return Result<void>();
+}
+
+std::string SimDriver::directory(VmId id) const {
+  return env::join_path(root_, std::to_string(id.value));
+}
+
+Result<void> SimDriver::check_record(const vm::Record& record) const {
+  if (record.id && record.group == group_name(record.id) &&
+      record.directory == directory(record.id)) {
+    return {};
+  }
+  return fail(Code::kInvalidArgument, "record_invalid");
+}
+
+env::Task<std::optional<vm::Record>> SimDriver::load(VmId id) {
+  const auto bytes = co_await env_.disk.read_file(env::join_path(directory(id), "record.json"),
+                                                  limits::kVmRecordBytes);
+  if (!bytes) co_return std::nullopt;
+  auto record = vm::Record::decode(*bytes);
+  if (!record) co_return std::nullopt;
+  co_return *std::move(record);
+}
+
+env::Task<Result<void>> SimDriver::store(const vm::Record& record) {
+  co_return co_await env_.disk.replace_file(env::join_path(record.directory, "record.json"),
+                                            record.encode());
+}
+
+env::Task<Result<vm::Capabilities>> SimDriver::probe() {
+  const auto found = co_await env_.process.find_program(std::string(env::last_part(program_)));
+  if (!found) co_return fail(Code::kNotFound, "hypervisor_missing");
+  const auto tsc_khz = co_await env_.machine.measure_tsc_khz();
+  co_return vm::Capabilities{
+      .accelerator = vm::Accelerator::kTcg,
+      .accelerator_reason = "tcg: simulated",
+      .version = "simulated",
+      .tsc_khz = tsc_khz ? *tsc_khz : 0,
+      .pause = true,
+      .power_button = true,
+      .end_reason_survives_daemon = true,
+  };
+}
+
+env::Task<Result<std::vector<vm::Publish>>> SimDriver::choose_ports(
+    VmId id, std::vector<vm::Publish> wanted) {
+  std::set<std::uint16_t> ports;
+  for (vm::Publish& publish : wanted) {
+    auto listener =
+        co_await env_.network.listen(env::Endpoint::tcp("127.0.0.1", publish.host_port));
+    const auto is_promised = [&](const auto& entry) {
+      return entry.first != id && entry.second.contains(publish.host_port);
+    };
+    if (!listener || std::ranges::any_of(ports_, is_promised)) {
+      co_return fail(Code::kAlreadyExists, "port_in_use",
+                     "port " + std::to_string(publish.host_port));
+    }
+    publish.host_port = (*listener)->local().port;
+    ports.insert(publish.host_port);
+  }
+  ports_[id] = std::move(ports);
+  co_return wanted;
+}
+
+env::Task<Result<vm::Record>> SimDriver::prepare(vm::GuestSpec spec) {
+  BLX_CO_TRY(vm::check_guest_spec(spec));
+  BLX_CO_TRY(const vm::Capabilities capabilities, co_await probe());
+  const auto stored = co_await load(spec.id);
+  if (stored && stored->uuid == spec.uuid && stored->process.pid != 0 &&
+      co_await env_.process.adopt(stored->process)) {
+    co_return *stored;
+  }
+  for (const std::string& path : {spec.kernel_path, spec.initrd_path}) {
+    if (!co_await env_.disk.open(path, env::OpenMode::kRead)) {
+      co_return fail(Code::kNotFound, "image_file_missing", path);
+    }
+  }
+  vm::Record record{
+      .id = spec.id,
+      .generation = spec.generation,
+      .uuid = spec.uuid,
+      .name = spec.name,
+      .directory = directory(spec.id),
+      .group = group_name(spec.id),
+      .published = {},
+      .accelerator = capabilities.accelerator,
+      .process = {},
+  };
+  BLX_CO_TRY(record.published, co_await choose_ports(spec.id, spec.published));
+  BLX_CO_TRY(co_await env_.disk.make_directory(record.directory));
+  BLX_CO_TRY(co_await env_.process.make_group(record.group, {.memory = spec.memory}));
+  BLX_CO_TRY(co_await store(record));
+  co_return record;
+}
+
+env::Task<Result<vm::Record>> SimDriver::start(vm::GuestSpec spec, vm::Record prepared,
+                                               Instant deadline) {
+  BLX_CO_TRY(vm::check_guest_spec(spec));
+  BLX_CO_TRY(check_record(prepared));
+  const auto stored = co_await load(spec.id);
+  for (const vm::Record& known : {prepared, stored.value_or(prepared)}) {
+    const auto vm = co_await find(known);
+    if (vm && hypervisor_.find((*vm)->record.process) != nullptr) co_return (*vm)->record;
+  }
+  vms_.erase(spec.id);
+  BLX_CO_TRY(co_await env_.process.kill_group(prepared.group));
+  co_return co_await start_process(std::move(spec), std::move(prepared), deadline);
+}
+
+env::Task<Result<vm::Record>> SimDriver::start_process(vm::GuestSpec spec, vm::Record record,
+                                                       Instant deadline) {
+  const auto failed = [](Code code, const std::string& why) {
+    return fail(code, "start_failed", why);
+  };
+  for (const std::string& path : {spec.kernel_path, spec.initrd_path}) {
+    if (!co_await env_.disk.open(path, env::OpenMode::kRead)) {
+      co_return failed(Code::kInternal, "could not open " + path);
+    }
+  }
+  const auto vm = std::make_shared<Known>();
+  BLX_CO_TRY(vm->child, co_await env_.process.spawn({
+                            .executable = program_,
+                            .arguments = {spec.uuid.text(), spec.cmdline},
+                            .group = record.group,
+                        }));
+  record.process = vm->child->id();
+  vm->record = record;
+  vms_[spec.id] = vm;
+  BLX_CO_TRY(co_await store(record));
+  while (true) {
+    const SimGuest* guest = hypervisor_.find(record.process);
+    if (guest != nullptr && guest->monitor_answers) co_return record;
+    if (!co_await env_.process.adopt(record.process)) {
+      vms_.erase(spec.id);
+      co_return failed(Code::kInternal, "exit code 1: out of luck");
+    }
+    if (env_.clock.monotonic() >= deadline) {
+      vms_.erase(spec.id);
+      BLX_CO_TRY(co_await env_.process.kill_group(record.group));
+      co_return failed(Code::kDeadlineExceeded, "the monitor did not answer: feeling sleepy");
+    }
+    BLX_CO_TRY(co_await env_.clock.sleep(10ms));
+  }
+}
+
+env::Task<Result<SimDriver::Vm>> SimDriver::find(vm::Record record) {
+  BLX_CO_TRY(check_record(record));
+  if (const auto known = vms_.find(record.id); known != vms_.end()) {
+    const Vm vm = known->second;
+    const bool is_other = record.process.pid != 0 && vm->record.process != record.process;
+    if (vm->record.uuid != record.uuid || is_other) co_return not_ours();
+    co_return vm;
+  }
+  if (record.process.pid == 0) co_return fail(Code::kNotFound, "process_gone");
+  const Vm vm = std::make_shared<Known>();
+  BLX_CO_TRY(vm->child, co_await env_.process.adopt(record.process));
+  const SimGuest* guest = hypervisor_.find(record.process);
+  if (guest == nullptr || guest->uuid != record.uuid) co_return not_ours();
+  vm->record = record;
+  vms_[record.id] = vm;
+  for (const vm::Publish& publish : record.published)
+    ports_[record.id].insert(publish.host_port);
+  co_return vm;
+}
+
+vm::Status SimDriver::status_of(const Known& vm) {
+  const SimGuest* guest = hypervisor_.find(vm.record.process);
+  if (guest == nullptr) {
+    const bool by_quit = vm.rung == EndReason::kStoppedByQuit;
+    const bool by_us = by_quit || vm.rung == EndReason::kStoppedByKill;
+    return {by_quit ? Phase::kEnded : Phase::kGone, by_us ? vm.rung : EndReason::kProcessDied,
+            "signal 9"};
+  }
+  if (guest->end == Phase::kPanicked) {
+    return {Phase::kPanicked, EndReason::kGuestPanic, guest->console};
+  }
+  if (guest->end == Phase::kEnded) {
+    const bool on_ladder = vm.rung != EndReason::kNone;
+    return {Phase::kEnded, on_ladder ? vm.rung : EndReason::kGuestShutdown, guest->console};
+  }
+  if (guest->paused) return {Phase::kPaused, EndReason::kNone, {}};
+  return {vm.ready ? Phase::kRunning : Phase::kStarting, EndReason::kNone, {}};
+}
+
+env::Task<Result<void>> SimDriver::wait_ready(vm::Record record, Instant deadline) {
+  BLX_CO_TRY(const Vm vm, co_await find(record));
+  const auto answers = [&] {
+    const SimGuest* guest = hypervisor_.find(vm->record.process);
+    return guest != nullptr && guest->agent_answers && !guest->paused;
+  };
+  const auto settled = [&] { return answers() || is_end(status_of(*vm).phase); };
+  const auto waited = co_await wait(deadline, settled);
+  if (!waited && waited.error().code() == Code::kDeadlineExceeded) {
+    const SimGuest* guest = hypervisor_.find(vm->record.process);
+    co_return fail(Code::kDeadlineExceeded, "guest_not_ready",
+                   guest != nullptr ? guest->console : std::string());
+  }
+  BLX_CO_TRY(waited);
+  if (!answers()) co_return fail(Code::kFailedPrecondition, "guest_ended");
+  vm->ready = true;
+  co_return Result<void>();
+}
+
+env::Task<Result<vm::Status>> SimDriver::adopt(vm::Record record) {
+  BLX_CO_TRY(const Vm vm, co_await find(record));
+  const SimGuest* guest = hypervisor_.find(record.process);
+  if (guest == nullptr) co_return fail(Code::kNotFound, "process_gone");
+  vm->ready = vm->ready || guest->agent_answers;
+  const vm::Status status = status_of(*vm);
+  vm->reported = status.phase;
+  co_return status;
+}
+
+env::Task<Result<vm::Status>> SimDriver::inspect(vm::Record record) {
+  const auto vm = co_await find(record);
+  if (vm) co_return status_of(**vm);
+  if (vm.error().code() != Code::kNotFound) co_return std::unexpected(vm.error());
+  const bool had_run = record.process.pid != 0;
+  co_return vm::Status{Phase::kGone, had_run ? EndReason::kProcessDied : EndReason::kNone, {}};
+}
+
+env::Task<Result<vm::Status>> SimDriver::next_change(vm::Record record) {
+  BLX_CO_TRY(const Vm vm, co_await find(record));
+  const auto has_news = [&] {
+    const Phase phase = status_of(*vm).phase;
+    return is_end(phase) || without_readiness(phase) != without_readiness(vm->reported);
+  };
+  BLX_CO_TRY(co_await wait(Instant::never(), has_news));
+  const vm::Status status = status_of(*vm);
+  vm->reported = status.phase;
+  co_return status;
+}
+
+env::Task<Result<EndReason>> SimDriver::stop(vm::Record record, vm::StopLadder ladder) {
+  const auto found = co_await find(record);
+  if (!found) {
+    if (found.error().code() != Code::kNotFound) co_return std::unexpected(found.error());
+    co_return EndReason::kProcessDied;
+  }
+  const Vm vm = *found;
+  if (SimGuest* guest = hypervisor_.find(record.process)) guest->paused = false;
+  struct Rung {
+    EndReason reason;
+    Duration patience;
+  };
+  const Rung rungs[] = {{EndReason::kStoppedByAgent, ladder.agent},
+                        {EndReason::kStoppedByButton, ladder.button}};
+  const auto ended = [&] { return is_end(status_of(*vm).phase); };
+  for (const Rung& rung : rungs) {
+    if (ended() || rung.patience <= Duration{}) continue;
+    vm->rung = rung.reason;
+    SimGuest* guest = hypervisor_.find(record.process);
+    const bool by_agent = rung.reason == EndReason::kStoppedByAgent;
+    if (by_agent ? guest->agent_answers : guest->booted) guest->shutdown_wanted = true;
+    guest->asked.notify_all();
+    const auto waited = co_await wait(env_.clock.monotonic() + rung.patience, ended);
+    if (!waited && waited.error().code() != Code::kDeadlineExceeded) {
+      co_return std::unexpected(waited.error());
+    }
+  }
+  const EndReason before = ended() ? status_of(*vm).end : EndReason::kNone;
+  const auto gone = [&] { return hypervisor_.find(record.process) == nullptr; };
+  if (SimGuest* guest = hypervisor_.find(record.process);
+      guest != nullptr && (ended() || ladder.quit > Duration{})) {
+    vm->rung = EndReason::kStoppedByQuit;
+    guest->quit_wanted = true;
+    guest->asked.notify_all();
+    ignore(co_await wait(env_.clock.monotonic() + std::max(ladder.quit, Duration(2s)), gone),
+           "the next rung ends it");
+  }
+  if (!gone()) vm->rung = EndReason::kStoppedByKill;
+  BLX_CO_TRY(co_await env_.process.kill_group(record.group));
+  co_return before != EndReason::kNone ? before : vm->rung;
+}
+
+env::Task<Result<void>> SimDriver::pause(vm::Record record) {
+  BLX_CO_TRY(const Vm vm, co_await find(record));
+  if (is_end(status_of(*vm).phase)) co_return fail(Code::kFailedPrecondition, "guest_ended");
+  hypervisor_.find(record.process)->paused = true;
+  hypervisor_.tell_all();
+  co_return Result<void>();
+}
+
+env::Task<Result<void>> SimDriver::resume(vm::Record record) {
+  BLX_CO_TRY(const Vm vm, co_await find(record));
+  if (is_end(status_of(*vm).phase)) co_return fail(Code::kFailedPrecondition, "guest_ended");
+  SimGuest* guest = hypervisor_.find(record.process);
+  guest->paused = false;
+  guest->asked.notify_all();
+  hypervisor_.tell_all();
+  co_return Result<void>();
+}
+
+env::Task<Result<std::string>> SimDriver::console(vm::Record record, std::size_t size_max) {
+  BLX_CO_TRY(const Vm vm, co_await find(record));
+  const SimGuest* guest = hypervisor_.find(record.process);
+  if (guest == nullptr) co_return std::string();
+  const std::size_t size = guest->console.size();
+  co_return guest->console.substr(size - std::min(size, size_max));
+}
+
+env::Task<Result<void>> SimDriver::release(vm::Record record) {
+  BLX_CO_TRY(check_record(record));
+  const auto stored = co_await load(record.id);
+  if (stored && stored->uuid != record.uuid) co_return not_ours();
+  co_return co_await release_known(std::move(record));
+}
+
+env::Task<Result<void>> SimDriver::release_known(vm::Record record) {
+  const auto known = vms_.find(record.id);
+  if (known != vms_.end() && known->second->rung == EndReason::kNone) {
+    known->second->rung = EndReason::kStoppedByKill;
+  }
+  BLX_CO_TRY(co_await env_.process.kill_group(record.group));
+  BLX_CO_TRY(co_await env_.process.remove_group(record.group));
+  BLX_CO_TRY(co_await env_.disk.remove_tree(record.directory));
+  vms_.erase(record.id);
+  ports_.erase(record.id);
+  changed_.notify_all();
+  co_return Result<void>();
+}
+
+env::Task<Result<std::vector<VmId>>> SimDriver::leftovers() {
+  std::set<VmId> ids;
+  const auto entries = co_await env_.disk.list(root_);
+  if (!entries && entries.error().code() != Code::kNotFound) {
+    co_return std::unexpected(entries.error());
+  }
+  for (const auto& entry : entries ? *entries : std::vector<env::DirectoryEntry>{}) {
+    if (const auto id = parse_id(entry.name)) ids.insert(*id);
+  }
+  BLX_CO_TRY(const std::vector<std::string> groups, co_await env_.process.groups());
+  for (const std::string& group : groups) {
+    if (!group.starts_with(kGroupPrefix)) continue;
+    if (const auto id = parse_id(group.substr(kGroupPrefix.size()))) ids.insert(*id);
+  }
+  co_return std::vector<VmId>(ids.begin(), ids.end());
+}
+
+env::Task<Result<void>> SimDriver::release_leftover(VmId id) {
+  vm::Record record;
+  record.id = id;
+  record.directory = directory(id);
+  record.group = group_name(id);
+  co_return co_await release_known(std::move(record));
+}
+
+}  // namespace blixard::vm_sim

@@ -1,0 +1,85 @@
+#pragma once
+
+// vm::Driver for simulated machines: the same promises as the real driver's (driver_suite.h checks
+// them), over a SimHypervisor instead of sockets. Processes, groups, files and ports are those of
+// the simulated machine, by way of env.
+
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <optional>
+#include <set>
+#include <string>
+
+#include "env/env.h"
+#include "env/sync.h"
+#include "node/vm/driver.h"
+#include "node/vm/sim/sim_hypervisor.h"
+
+namespace blixard::vm_sim {
+
+class SimDriver final : public vm::Driver, private SimHypervisor::Listener {
+ public:
+  // `directory`: of the VMs' records. `program`: whose behaviour is SimHypervisor::run_guest().
+  SimDriver(env::Env env, SimHypervisor& hypervisor, std::string directory,
+            std::string program = std::string(kSimHypervisorPath));
+  ~SimDriver() override;
+  SimDriver(const SimDriver&) = delete;
+  SimDriver& operator=(const SimDriver&) = delete;
+
+  env::Task<Result<vm::Capabilities>> probe() override;
+  env::Task<Result<vm::Record>> prepare(vm::GuestSpec spec) override;
+  env::Task<Result<vm::Record>> start(vm::GuestSpec spec, vm::Record prepared,
+                                      Instant deadline) override;
+  env::Task<Result<void>> wait_ready(vm::Record record, Instant deadline) override;
+  env::Task<Result<vm::Status>> adopt(vm::Record record) override;
+  env::Task<Result<vm::Status>> inspect(vm::Record record) override;
+  env::Task<Result<vm::Status>> next_change(vm::Record record) override;
+  env::Task<Result<vm::EndReason>> stop(vm::Record record, vm::StopLadder ladder) override;
+  env::Task<Result<void>> pause(vm::Record record) override;
+  env::Task<Result<void>> resume(vm::Record record) override;
+  env::Task<Result<std::string>> console(vm::Record record, std::size_t size_max) override;
+  env::Task<Result<void>> release(vm::Record record) override;
+  env::Task<Result<std::vector<VmId>>> leftovers() override;
+  env::Task<Result<void>> release_leftover(VmId id) override;
+  env::Task<void> close() override;
+
+ private:
+  // What this driver knows of a VM it started or took over.
+  struct Known {
+    vm::Record record;
+    std::unique_ptr<env::Child> child;
+    vm::Phase reported = vm::Phase::kRunning;
+    vm::EndReason rung = vm::EndReason::kNone;
+    bool ready = false;
+  };
+  using Vm = std::shared_ptr<Known>;
+
+  void guests_changed() override { changed_.notify_all(); }
+  [[nodiscard]] std::string directory(VmId id) const;
+  [[nodiscard]] Result<void> check_record(const vm::Record& record) const;
+  env::Task<std::optional<vm::Record>> load(VmId id);
+  env::Task<Result<void>> store(const vm::Record& record);
+  env::Task<Result<std::vector<vm::Publish>>> choose_ports(VmId id,
+                                                           std::vector<vm::Publish> wanted);
+  env::Task<Result<Vm>> find(vm::Record record);
+  env::Task<Result<vm::Record>> start_process(vm::GuestSpec spec, vm::Record record,
+                                              Instant deadline);
+  env::Task<Result<void>> release_known(vm::Record record);
+  [[nodiscard]] vm::Status status_of(const Known& vm);
+
+  // Waits until condition() holds, asked at each change of any guest.
+  template <class Condition>
+  env::Task<Result<void>> wait(Instant deadline, Condition condition);
+
+  env::Env env_;
+  SimHypervisor& hypervisor_;
+  std::string root_;
+  std::string program_;
+  env::Signal changed_;
+  std::map<VmId, Vm> vms_;
+  std::map<VmId, std::set<std::uint16_t>> ports_;
+  bool closed_ = false;
+};
+
+}  // namespace blixard::vm_sim

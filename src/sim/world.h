@@ -14,6 +14,7 @@
 // one that then still does not end within kUnwindLimit of virtual time ends the program, since on
 // Linux it would hang a daemon that stops. So what a task refers to must outlive run() for the
 // task given to it, and the world for tasks started on a machine (or stop_daemon() is called).
+// Streams, files and whatever else an Env handed out must be gone before the world is.
 
 #include <cstdint>
 #include <memory>

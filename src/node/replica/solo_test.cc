@@ -1,0 +1,350 @@
+#include "node/replica/solo.h"
+
+#include <algorithm>
+
+#include "base/limits.h"
+#include "env/scope.h"
+#include "node/log/segment.h"
+#include "sim/world.h"
+
+// ASSERT_TRUE for coroutines.
+#define CO_ASSERT(condition, ...)                     \
+  do {                                                \
+    if (!(condition)) {                               \
+      ADD_FAILURE() << #condition << " " __VA_ARGS__; \
+      co_return;                                      \
+    }                                                 \
+  } while (false)
+
+namespace blixard::replica {
+namespace {
+
+constexpr const char* kDirectory = "/var/lib/blixard/log";
+
+std::string bytes_of(const Uuid& id) {
+  return {reinterpret_cast<const char*>(id.bytes.data()), id.bytes.size()};
+}
+
+v1::Command add_image(const std::string& name, std::uint64_t request = 0) {
+  v1::Command command;
+  if (request != 0) command.set_request_id(bytes_of(Uuid::from_random(1, request)));
+  auto& image = *command.mutable_add_image();
+  image.set_name(name);
+  auto& file = *image.add_files();
+  file.set_name("vmlinux");
+  file.set_bytes(4096);
+  file.set_digest(std::string(32, 'd'));
+  return command;
+}
+
+v1::Command remove_image(const std::string& name) {
+  v1::Command command;
+  command.mutable_remove_image()->set_name(name);
+  return command;
+}
+
+class SoloTest : public testing::Test {
+ protected:
+  sim::World world{3};
+  sim::Machine& machine = world.add_machine("a");
+  NodeId self{5};
+  Options options{.log = {.segment_bytes = std::uint64_t{2} << 20}};
+
+  env::Task<Result<std::unique_ptr<Replica>>> open() {
+    return open_replica(machine.env(), kDirectory, self, options);
+  }
+  void run(env::Task<void> task) { ASSERT_TRUE(world.run(std::move(task))); }
+
+  env::Task<void> propose(Replica& replica, v1::Command command,
+                          std::vector<Result<cluster::Outcome>>& answers) {
+    auto answer = co_await replica.propose(std::move(command));
+    answers.push_back(std::move(answer));
+  }
+
+  env::Task<void> propose_one(env::Env env, std::vector<Result<cluster::Outcome>>& answers) {
+    auto replica = co_await open_replica(env, kDirectory, self, options);
+    if (!replica) co_return;  // the power went
+    co_await propose(**replica, add_image("one"), answers);
+    co_await (*replica)->stop();
+  }
+
+  env::Task<void> wait_failed(Replica& replica, std::string& reason) {
+    const auto failed = co_await replica.failed();
+    reason = failed ? "" : failed.error().reason();
+  }
+
+  // Writes entries straight into the log.
+  env::Task<void> write_log(std::vector<log::Entry> entries) {
+    auto log = co_await log::Log::open(machine.env(), kDirectory, options.log);
+    CO_ASSERT(log);
+    EXPECT_TRUE(co_await (*log)->append(std::move(entries), std::nullopt));
+    co_await (*log)->close();
+  }
+  env::Task<void> expect_refused(const char* reason, std::string word) {
+    auto replica = co_await open();
+    CO_ASSERT(!replica, << "opened");
+    EXPECT_EQ(replica.error().reason(), reason);
+    EXPECT_THAT(std::string(replica.error().detail()), testing::HasSubstr(word));
+  }
+  static log::Entry entry(std::uint64_t index, std::string payload, EntryKind kind) {
+    return {.term = Term(1),
+            .index = LogIndex(index),
+            .kind = static_cast<std::uint8_t>(kind),
+            .payload = std::move(payload)};
+  }
+};
+
+TEST_F(SoloTest, LeadsAtOnceAndKeepsWhatItAcknowledged) {
+  std::string hash;
+  run([&]() -> env::Task<void> {
+    auto replica = co_await open();
+    CO_ASSERT(replica, << replica.error().message());
+    EXPECT_TRUE((*replica)->is_leader());
+    EXPECT_EQ((*replica)->status().leader, self);
+    EXPECT_EQ((*replica)->status().term, Term(1));
+    const WallTime now = machine.env().clock.wall();
+    const auto added = co_await (*replica)->propose(add_image("one", 1));
+    CO_ASSERT(added, << added.error().message());
+    EXPECT_EQ(added->index, LogIndex(1));
+    // Stamped: the model keeps the time.
+    EXPECT_EQ((*replica)->state().find_image("one")->added, now);
+    const auto again = co_await (*replica)->propose(add_image("one", 1));
+    CO_ASSERT(again);
+    EXPECT_EQ(again->index, LogIndex(1));
+    const auto other = co_await (*replica)->propose(remove_image("two"));
+    CO_ASSERT(!other);
+    EXPECT_EQ(other.error().reason(), "image_not_found");
+    EXPECT_TRUE(co_await (*replica)->read_barrier());
+    EXPECT_EQ((*replica)->status().applied, LogIndex(3));
+    hash = (*replica)->state().hash();
+    co_await (*replica)->stop();
+    EXPECT_EQ((co_await (*replica)->propose(add_image("two"))).error().reason(), "stopped");
+    EXPECT_EQ((co_await (*replica)->read_barrier()).error().reason(), "stopped");
+  }());
+  machine.lose_power();
+  machine.restart();
+  run([&]() -> env::Task<void> {
+    auto replica = co_await open();
+    CO_ASSERT(replica, << replica.error().message());
+    EXPECT_EQ((*replica)->state().hash(), hash);
+    const auto again = co_await (*replica)->propose(add_image("one", 1));
+    EXPECT_EQ(again ? again->index : LogIndex(), LogIndex(1));
+    co_await (*replica)->stop();
+  }());
+}
+
+TEST_F(SoloTest, ProposalsThatArriveTogetherShareOneSyncAndAreAnsweredEachOnItsOwn) {
+  run([&]() -> env::Task<void> {
+    auto replica = co_await open();
+    CO_ASSERT(replica);
+    std::vector<Result<cluster::Outcome>> answers;
+    env::Scope scope(machine.env().executor, co_await env::this_cancellation());
+    const Instant begin = machine.env().clock.monotonic();
+    for (int i = 0; i < 200; ++i) {
+      const std::string name = "image-" + std::to_string(i);
+      scope.spawn(propose(**replica, i % 2 == 0 ? add_image(name) : remove_image(name), answers));
+    }
+    co_await scope.join();
+    // Two batches at most, 2.2 ms at most each; one by one it would be 40 ms at least.
+    EXPECT_LT(machine.env().clock.monotonic() - begin, 5ms);
+    CO_ASSERT(answers.size() == 200u);
+    for (std::size_t i = 0; i < answers.size(); ++i) {
+      if (i % 2 == 0) {
+        CO_ASSERT(answers[i], << i);
+        EXPECT_EQ(answers[i]->index, LogIndex(i + 1));
+      } else {
+        CO_ASSERT(!answers[i], << i);
+        EXPECT_EQ(answers[i].error().code(), Code::kNotFound) << i;
+      }
+    }
+    co_await (*replica)->stop();
+  }());
+}
+
+TEST_F(SoloTest, AnswersOnlyWhatIsOnDisk) {
+  // Power is lost at each step of the way, until the answer comes before it.
+  bool answered = false;
+  for (int step = 0; step < 200 && !answered; ++step) {
+    std::vector<Result<cluster::Outcome>> answers;
+    sim::World other(static_cast<std::uint64_t>(step));
+    sim::Machine& host = other.add_machine("b");
+    host.start(propose_one(host.env(), answers));
+    ASSERT_TRUE(other.run([&]() -> env::Task<void> {
+      EXPECT_TRUE(co_await host.env().clock.sleep(step * 100us));
+    }()));
+    answered = !answers.empty() && answers[0].has_value();
+    host.lose_power();
+    host.restart();
+    ASSERT_TRUE(other.run([&]() -> env::Task<void> {
+      auto replica = co_await open_replica(host.env(), kDirectory, self, options);
+      CO_ASSERT(replica, << replica.error().message());
+      if (answered) EXPECT_NE((*replica)->state().find_image("one"), nullptr);
+      co_await (*replica)->stop();
+    }()));
+  }
+  EXPECT_TRUE(answered);
+}
+
+TEST_F(SoloTest, RefusesWhatItCannotTake) {
+  run([&]() -> env::Task<void> {
+    auto replica = co_await open();
+    CO_ASSERT(replica);
+    const auto none = co_await (*replica)->propose({});
+    EXPECT_EQ(none.error().reason(), "command_invalid");
+    EXPECT_EQ(none.error().code(), Code::kInvalidArgument);
+    const auto large =
+        co_await (*replica)->propose(add_image(std::string(limits::kCommandBytes, 'x')));
+    EXPECT_EQ(large.error().reason(), "command_too_large");
+
+    std::vector<Result<cluster::Outcome>> answers;
+    env::Scope scope(machine.env().executor, co_await env::this_cancellation());
+    for (std::size_t i = 0; i < limits::kProposalsInFlight + 10; ++i)
+      scope.spawn(propose(**replica, add_image("image"), answers));
+    co_await scope.join();
+    const auto refused = std::ranges::count_if(answers, [](const auto& answer) {
+      return !answer && answer.error().reason() == "too_many_proposals";
+    });
+    EXPECT_EQ(refused, 10);
+    EXPECT_EQ((*replica)->status().applied, LogIndex(limits::kProposalsInFlight));
+    co_await (*replica)->stop();
+  }());
+}
+
+TEST_F(SoloTest, AFailedLogEndsIt) {
+  run([&]() -> env::Task<void> {
+    auto replica = co_await open();
+    CO_ASSERT(replica);
+    EXPECT_TRUE(co_await (*replica)->propose(add_image("one")));
+    std::string reason;
+    env::Scope scope(machine.env().executor, co_await env::this_cancellation());
+    scope.spawn(wait_failed(**replica, reason));
+    EXPECT_TRUE(co_await machine.env().clock.sleep(1ms));
+    EXPECT_EQ(reason, "");
+    machine.disk_faults().fail_next_sync_below = kDirectory;
+    std::vector<Result<cluster::Outcome>> answers;
+    scope.spawn(propose(**replica, add_image("two"), answers));
+    scope.spawn(propose(**replica, add_image("three"), answers));
+    co_await scope.join();
+    EXPECT_EQ(reason, "log_failed");
+    CO_ASSERT(answers.size() == 2u);
+    for (const auto& answer : answers) {
+      CO_ASSERT(!answer);
+      EXPECT_EQ(answer.error().code(), Code::kUnavailable);  // it may have happened
+      EXPECT_EQ(answer.error().reason(), "log_failed");
+    }
+    EXPECT_EQ((*replica)->state().find_image("two"), nullptr);
+    EXPECT_TRUE((*replica)->status().failed);
+    EXPECT_FALSE((*replica)->is_leader());
+    EXPECT_EQ((co_await (*replica)->propose(add_image("four"))).error().reason(), "log_failed");
+    EXPECT_EQ((co_await (*replica)->read_barrier()).error().reason(), "log_failed");
+    co_await (*replica)->stop();
+  }());
+}
+
+TEST_F(SoloTest, AFullDiskRefusesCommandsAndPasses) {
+  run([&]() -> env::Task<void> {
+    auto replica = co_await open();
+    CO_ASSERT(replica);
+    machine.set_disk_capacity(Bytes(options.log.segment_bytes));
+    v1::Command large = add_image("large");
+    large.mutable_add_image()->set_cmdline(std::string(900'000, 'x'));  // refused, but logged
+    Result<cluster::Outcome> answer = fail(Code::kInternal, "none");
+    int tries = 0;
+    do {
+      answer = co_await (*replica)->propose(large);
+    } while (++tries < 10 && !answer && answer.error().reason() != "disk_full");
+    EXPECT_EQ(answer.error().code(), Code::kResourceExhausted) << answer.error().message();
+    const LogIndex applied = (*replica)->status().applied;
+    EXPECT_TRUE(co_await (*replica)->propose(add_image("small")));
+    EXPECT_EQ((*replica)->status().applied, applied.next());
+    machine.set_disk_capacity(gib(1));
+    EXPECT_NE((co_await (*replica)->propose(large)).error().reason(), "disk_full");
+    EXPECT_FALSE((*replica)->status().failed);
+    co_await (*replica)->stop();
+  }());
+}
+
+TEST_F(SoloTest, TakesSnapshotsAndStartsFromThem) {
+  options.snapshot_entries = 20;
+  std::string hash;
+  run([&]() -> env::Task<void> {
+    auto replica = co_await open();
+    CO_ASSERT(replica);
+    for (int i = 0; i < 70; ++i)
+      EXPECT_TRUE(co_await (*replica)->propose(add_image("image-" + std::to_string(i))));
+    hash = (*replica)->state().hash();
+    co_await (*replica)->stop();
+    EXPECT_EQ((*replica)->status().snapshot, LogIndex(60));
+  }());
+  machine.lose_power();
+  machine.restart();
+  run([&]() -> env::Task<void> {
+    auto replica = co_await open();
+    CO_ASSERT(replica, << replica.error().message());
+    EXPECT_EQ((*replica)->state().hash(), hash);
+    EXPECT_EQ((*replica)->status().applied, LogIndex(70));
+    // Watchers may go on where the snapshot was, not before.
+    EXPECT_EQ((*replica)->changes(60)->size(), 10u);
+    EXPECT_EQ((*replica)->changes(59).error().reason(), "revision_compacted");
+    co_await (*replica)->stop();
+  }());
+}
+
+TEST_F(SoloTest, RemembersTheLatestChanges) {
+  run([&]() -> env::Task<void> {
+    auto replica = co_await open();
+    CO_ASSERT(replica);
+    std::vector<Result<cluster::Outcome>> answers;
+    env::Scope scope(machine.env().executor, co_await env::this_cancellation());
+    const std::size_t count = limits::kEventBacklog + 5;
+    for (std::size_t i = 0; i < count; ++i)
+      scope.spawn(propose(**replica, add_image("image-" + std::to_string(i)), answers));
+    EXPECT_TRUE(co_await (*replica)->applied().wait());
+    co_await scope.join();
+    const auto latest = (*replica)->changes(count - 2);
+    CO_ASSERT(latest && latest->size() == 2u);
+    EXPECT_EQ(latest->back().revision, count);
+    EXPECT_EQ(latest->back().name, "image-" + std::to_string(count - 1));
+    EXPECT_EQ((*replica)->changes(5)->size(), limits::kEventBacklog);
+    EXPECT_EQ((*replica)->changes(count)->size(), 0u);
+    EXPECT_EQ((*replica)->changes(4).error().reason(), "revision_compacted");
+    EXPECT_EQ((*replica)->changes(count + 1).error().reason(), "revision_compacted");
+    co_await (*replica)->stop();
+  }());
+}
+
+TEST_F(SoloTest, RefusesTheDirectoryOfAnotherNode) {
+  run([&]() -> env::Task<void> {
+    auto replica = co_await open();
+    CO_ASSERT(replica);
+    co_await (*replica)->stop();
+  }());
+  self = NodeId(6);
+  run(expect_refused("other_node", "node 5"));
+}
+
+TEST_F(SoloTest, NamesTheEntryThatItCannotApply) {
+  v1::Command sound = add_image("one");
+  sound.set_version(1);
+  run(write_log({entry(1, sound.SerializeAsString(), EntryKind::kCommand),
+                 entry(2, "", EntryKind::kNoOp), entry(3, "\xff\xff", EntryKind::kCommand)}));
+  run(expect_refused("command_invalid", "entry 3"));
+  sound.set_version(99);
+  run(write_log({entry(2, sound.SerializeAsString(), EntryKind::kCommand)}));
+  run(expect_refused("model_too_new", "entry 2"));
+  run(write_log({entry(2, "", static_cast<EntryKind>(77))}));
+  run(expect_refused("model_too_new", "kind 77"));
+}
+
+TEST_F(SoloTest, NamesASnapshotThatItCannotRead) {
+  run([&]() -> env::Task<void> {
+    auto log = co_await log::Log::open(machine.env(), kDirectory, options.log);
+    CO_ASSERT(log);
+    EXPECT_TRUE(co_await (*log)->save_snapshot({LogIndex(1), Term(1)}, "no state"));
+    co_await (*log)->close();
+  }());
+  run(expect_refused("snapshot_invalid", ""));
+}
+
+}  // namespace
+}  // namespace blixard::replica

@@ -116,9 +116,9 @@ Task<void> append_records(Env env, int& acknowledged) {
 TEST(DiskSeeds, AcknowledgedRecordsSurvivePowerLossAtAnyMoment) {
   int torn = 0;
   for (std::uint64_t seed = 0; seed < 200; ++seed) {
+    int acknowledged = 0;
     World world(seed);
     Machine& machine = world.add_machine("a");
-    int acknowledged = 0;
     machine.start(append_records(machine.env(), acknowledged));
     Result<void> slept;
     const Duration until = Duration(5ms) + seed * Duration(37us);
@@ -317,9 +317,9 @@ Task<void> forget(Task<Result<void>> task) {
 TEST(DiskSeeds, CrashOfTheDaemonKeepsUnsyncedData) {
   int partial = 0;
   for (std::uint64_t seed = 0; seed < 50; ++seed) {
+    int done = 0;
     World world(seed);
     Machine& machine = world.add_machine("a");
-    int done = 0;
     machine.start(forget(write_forever(machine.env(), done)));
     Result<void> slept;
     ASSERT_TRUE(world.run(keep(slept, machine.env().clock.sleep(5ms))));

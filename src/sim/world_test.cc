@@ -88,9 +88,9 @@ Task<void> sleep_exactly(Env env, Duration duration) {
 }
 
 TEST(World, TenHoursOfTimersTakeNoTime) {
+  int ticks = 0;
   World world(1);
   Machine& machine = world.add_machine("a");
-  int ticks = 0;
   machine.start(count_ticks(machine.env(), 100ms, ticks));
   EXPECT_TRUE(world.run(sleep_exactly(machine.env(), 10h), 11h));
   EXPECT_EQ(world.elapsed(), 10h);

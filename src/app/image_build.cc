@@ -56,6 +56,11 @@ env::Task<Result<void>> build_image(env::Env env, ImageBuild build, std::string 
                    "the guest image builder is not beside this program: install the package");
   }
   std::vector<std::string> words{"python3", builder, "--output", directory, "--name", build.name};
+  // The package brings a ready init program, so that no compiler is needed.
+  const std::string init = env::join_path(env::parent_path(builder), "init.elf");
+  if (co_await env.disk.open(init, env::OpenMode::kRead)) {
+    words.insert(words.end(), {"--init", init});
+  }
   if (!build.cache_directory.empty()) {
     words.insert(words.end(), {"--cache", build.cache_directory});
   }

@@ -94,6 +94,8 @@ std::string group_root_of(const std::string& data_directory) {
 }  // namespace
 
 int run_daemon(const NodeOptions& options) {
+  // What it would print about input it refuses, we answer to whoever sent it.
+  google::protobuf::SetLogHandler(nullptr);
   const auto log = make_log_sink(level_of(options.log_level));
   linux_side::Runtime runtime(
       {.log = log.get(), .group_root = group_root_of(options.data_directory)});

@@ -145,7 +145,8 @@ env::Task<void> RunningVm::keep_draining() {
     const auto drained = co_await drain();
     const auto bounded = co_await bound_output();
     for (const auto* result : {&drained, &bounded}) {
-      if (*result || exited() || result->error().code() == Code::kCancelled) continue;
+      if (*result || result->error().code() == Code::kCancelled) continue;
+      if (result->error().reason() == "qmp_closed") continue;  // keep_connected() sees to it
       BLX_LOG(env_.log, kWarn, "vm {}: its console cannot be kept: {}", record_.id.value,
               result->error().message());
     }

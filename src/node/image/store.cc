@@ -74,6 +74,8 @@ env::Task<Result<std::unique_ptr<Store>>> Store::open(env::Env env, std::string 
   std::unique_ptr<Store> store(new Store(env, root));
   BLX_CO_TRY(co_await env.disk.make_directory(root));
   BLX_CO_TRY(co_await env.disk.set_mode(root, 0755, std::nullopt));
+  // Its own name must last too; the directory above is the caller's.
+  BLX_CO_TRY(co_await env.disk.sync_directory(std::string(env::parent_path(root))));
   BLX_CO_TRY(co_await store->sweep());
   co_return std::move(store);
 }

@@ -38,7 +38,8 @@ struct Paths {
 
 class Store {
  public:
-  // Makes `root` if it is not there and sweeps half-imported folders.
+  // Makes `root` if it is not there and sweeps half-imported folders. What holds `root` must be
+  // there to stay.
   static env::Task<Result<std::unique_ptr<Store>>> open(env::Env env, std::string root);
 
   // Takes a copy of the image in `folder`, as `name` (empty: its own name), and answers with what

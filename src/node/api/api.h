@@ -56,9 +56,6 @@ class Api final : public http::Handler {
   using Answer = env::Task<Result<http::Response>>;
   struct RouteMetrics;
 
-  // What a VM was before a request, where that decides when a wait ends.
-  using Baseline = std::optional<cluster::Vm>;
-
   Answer dispatch(const http::Request& request, std::size_t& route_index);
   [[nodiscard]] Result<void> authorize(const http::Request& request) const;
   Result<void> check_body(const http::Request& request, const Route& route) const;
@@ -67,8 +64,8 @@ class Api final : public http::Handler {
 
   env::Task<Result<cluster::Outcome>> propose(const Call& call, v1::Command command);
   env::Task<Result<void>> barrier(const Call& call);
-  env::Task<Result<void>> wait_for(VmId id, WaitFor wait, Instant deadline, Baseline before);
-  [[nodiscard]] Result<bool> arrived(VmId id, WaitFor wait, const Baseline& before) const;
+  env::Task<Result<void>> wait_for(VmId id, WaitFor wait, Instant deadline);
+  [[nodiscard]] Result<bool> arrived(VmId id, WaitFor wait) const;
   [[nodiscard]] http::Response vm_response(int status, const cluster::Vm& vm) const;
   Answer change_vm(const Call& call, int desired);
 

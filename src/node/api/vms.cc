@@ -66,12 +66,6 @@ std::unexpected<Error> no_vm(std::string_view name) {
   return fail(Code::kNotFound, "vm_not_found", fmt::format("no VM is named {}", name));
 }
 
-// What is seen now is what was there before the request, and says nothing about it.
-bool is_as_before(const cluster::Vm& vm, const std::optional<cluster::Vm>& before) {
-  return before && before->state == vm.state && before->changed == vm.changed &&
-         before->restarts == vm.restarts && before->generation == vm.generation;
-}
-
 bool is_stopped(const cluster::Vm& vm) {
   const bool never_started = vm.state == cluster::VmState::kPending && !vm.node;
   const bool is_still = vm.state == cluster::VmState::kFailed || never_started;
@@ -86,7 +80,7 @@ http::Response Api::vm_response(int status, const cluster::Vm& vm) const {
 }
 
 // True: the VM is what is waited for. Errors: it will not become that.
-Result<bool> Api::arrived(VmId id, WaitFor wait, const Baseline& before) const {
+Result<bool> Api::arrived(VmId id, WaitFor wait) const {
   const cluster::Vm* vm = replica_.state().find_vm(id);
   if (vm == nullptr) {
     if (wait == WaitFor::kDeleted) return true;
@@ -104,15 +98,16 @@ Result<bool> Api::arrived(VmId id, WaitFor wait, const Baseline& before) const {
   if (wait == WaitFor::kStopped) return is_stopped(*vm);
   if (vm->desired != cluster::VmDesired::kRunning) return impossible();
   if (vm->state == cluster::VmState::kRunning) return true;
-  if (vm->state == cluster::VmState::kFailed && !is_as_before(*vm, before)) {
+  // Starting a failed VM takes it out of this state at once, so the failure is of this start.
+  if (vm->state == cluster::VmState::kFailed) {
     return fail(Code::kFailedPrecondition, "vm_failed", vm->reason);
   }
   return false;
 }
 
-env::Task<Result<void>> Api::wait_for(VmId id, WaitFor wait, Instant deadline, Baseline before) {
+env::Task<Result<void>> Api::wait_for(VmId id, WaitFor wait, Instant deadline) {
   while (true) {
-    BLX_CO_TRY(const bool is_there, arrived(id, wait, before));
+    BLX_CO_TRY(const bool is_there, arrived(id, wait));
     if (is_there) co_return Result<void>();
     const auto changed =
         co_await env::with_deadline(env_.executor, env_.clock, deadline, replica_.applied().wait());
@@ -135,7 +130,7 @@ env::Task<Result<http::Response>> Api::create_vm(const Call& call) {
   BLX_CO_TRY(const auto outcome, co_await propose(call, create_command(request, call.request_id)));
   const VmId id(outcome.object_id);
   if (call.query.wait != WaitFor::kNothing) {
-    BLX_CO_TRY(co_await wait_for(id, call.query.wait, deadline, std::nullopt));
+    BLX_CO_TRY(co_await wait_for(id, call.query.wait, deadline));
   }
   const cluster::Vm* vm = replica_.state().find_vm(id);
   if (vm == nullptr) {
@@ -168,7 +163,7 @@ env::Task<Result<http::Response>> Api::get_vm(const Call& call) {
   if (vm == nullptr) co_return no_vm(call.name);
   if (call.query.wait == WaitFor::kNothing) co_return vm_response(200, *vm);
   const cluster::Vm before = *vm;
-  BLX_CO_TRY(co_await wait_for(before.id, call.query.wait, deadline, std::nullopt));
+  BLX_CO_TRY(co_await wait_for(before.id, call.query.wait, deadline));
   vm = replica_.state().find_vm(before.id);
   co_return vm_response(200, vm != nullptr ? *vm : before);
 }
@@ -176,7 +171,7 @@ env::Task<Result<http::Response>> Api::get_vm(const Call& call) {
 env::Task<Result<http::Response>> Api::change_vm(const Call& call, int desired) {
   const Instant deadline = env_.clock.monotonic() + call.query.timeout;
   const cluster::Vm* found = replica_.state().find_vm(call.name);
-  Baseline before = found == nullptr ? Baseline() : Baseline(*found);
+  cluster::Vm before = found == nullptr ? cluster::Vm() : *found;
   v1::Command command;
   command.mutable_set_desired()->set_name(call.name);
   command.mutable_set_desired()->set_desired(static_cast<v1::VmDesired>(desired));
@@ -184,19 +179,14 @@ env::Task<Result<http::Response>> Api::change_vm(const Call& call, int desired) 
   const VmId id(outcome.object_id);
   const auto wanted = static_cast<cluster::VmDesired>(desired);
   if (call.query.wait != WaitFor::kNothing) {
-    // A failure from before counts when nothing new was asked for: nothing will change it.
-    const bool is_new = before && before->id == id && before->desired != wanted;
-    BLX_CO_TRY(co_await wait_for(id, call.query.wait, deadline, is_new ? before : Baseline()));
+    BLX_CO_TRY(co_await wait_for(id, call.query.wait, deadline));
   }
   const int status = call.query.wait == WaitFor::kNothing ? 202 : 200;
   if (const cluster::Vm* vm = replica_.state().find_vm(id)) co_return vm_response(status, *vm);
   // Gone already: as it was last seen here.
-  cluster::Vm gone;
-  if (before && before->id == id) gone = std::move(*before);
-  gone.id = id;
-  gone.name = call.name;
-  gone.desired = wanted;
-  co_return vm_response(200, gone);
+  if (before.id != id) before = cluster::Vm{.id = id, .name = call.name};
+  before.desired = wanted;
+  co_return vm_response(200, before);
 }
 
 env::Task<Result<http::Response>> Api::start_vm(const Call& call) {

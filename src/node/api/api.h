@@ -56,6 +56,11 @@ class Api final : public http::Handler {
   using Answer = env::Task<Result<http::Response>>;
   struct RouteMetrics;
 
+  static std::vector<Route> vm_routes();
+  static std::vector<Route> image_routes();
+  static std::vector<Route> cluster_routes();
+  static std::vector<Route> program_routes();
+
   Answer dispatch(const http::Request& request, std::size_t& route_index);
   [[nodiscard]] Result<void> authorize(const http::Request& request) const;
   Result<void> check_body(const http::Request& request, const Route& route) const;

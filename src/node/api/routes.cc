@@ -1,6 +1,6 @@
 // The route table: routing and the OpenAPI document are made from it.
 
-#include <array>
+#include <vector>
 
 #include "blixard/v1/api.pb.h"
 #include "node/api/api.h"
@@ -18,8 +18,8 @@ const google::protobuf::Message* message() {
 
 }  // namespace
 
-std::span<const Route> Api::routes() {
-  static const auto kRoutes = std::to_array<Route>({
+std::vector<Route> Api::vm_routes() {
+  return {
       {.method = Method::kPost,
        .pattern = "/v1/vms",
        .name = "create_vm",
@@ -84,6 +84,11 @@ std::span<const Route> Api::routes() {
        .content_type = "text/plain; charset=utf-8",
        .errors = "vm_not_found vm_not_here console_empty",
        .handler = &Api::vm_logs},
+  };
+}
+
+std::vector<Route> Api::image_routes() {
+  return {
       {.method = Method::kPost,
        .pattern = "/v1/images",
        .name = "import_image",
@@ -118,6 +123,11 @@ std::span<const Route> Api::routes() {
        .response = message<v1::Image>(),
        .errors = "image_not_found image_in_use",
        .handler = &Api::delete_image},
+  };
+}
+
+std::vector<Route> Api::cluster_routes() {
+  return {
       {.method = Method::kGet,
        .pattern = "/v1/nodes",
        .name = "list_nodes",
@@ -142,6 +152,11 @@ std::span<const Route> Api::routes() {
        .content_type = "text/event-stream",
        .errors = "too_many_streams",
        .handler = &Api::events},
+  };
+}
+
+std::vector<Route> Api::program_routes() {
+  return {
       {.method = Method::kGet,
        .pattern = "/v1/openapi.json",
        .name = "openapi",
@@ -168,7 +183,17 @@ std::span<const Route> Api::routes() {
        .summary = "Metrics for Prometheus",
        .content_type = "text/plain; version=0.0.4; charset=utf-8",
        .handler = &Api::metrics_text},
-  });
+  };
+}
+
+std::span<const Route> Api::routes() {
+  static const std::vector<Route> kRoutes = [] {
+    std::vector<Route> all;
+    for (const auto& part : {vm_routes(), image_routes(), cluster_routes(), program_routes()}) {
+      all.insert(all.end(), part.begin(), part.end());
+    }
+    return all;
+  }();
   return kRoutes;
 }
 

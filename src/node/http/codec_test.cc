@@ -83,6 +83,19 @@ TEST(ResponseParser, ReadsWhatTheServerWrites) {
   EXPECT_EQ(parser.take_body(), "{}");
 }
 
+TEST(RequestParser, AnEmptyChunkedBodyMayComeInAnyPieces) {
+  RequestParser parser({16384, 100});
+  std::string pending;
+  for (const char c : std::string(
+           "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n0\r\nX: y\r\n\r\n")) {
+    pending += c;
+    const auto taken = parser.put(pending);
+    ASSERT_TRUE(taken) << taken.error().message();
+    pending.erase(0, *taken);
+  }
+  EXPECT_TRUE(parser.done());
+}
+
 TEST(ResponseParser, RefusesWhatIsNone) {
   ResponseParser parser({16384, 100}, false);
   const auto taken = parser.put("SSH-2.0-server\r\n\r\n");

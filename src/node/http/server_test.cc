@@ -242,6 +242,13 @@ TEST_P(ServerTest, TakesChunkedBodies) {
         "3\r\nabc\r\n2;x=y\r\nde\r\n0\r\n\r\n";
     EXPECT_EQ(body_of(co_await bench.raw(bytes)), "abcde");
     EXPECT_EQ(body_of(co_await bench.raw(bytes, 1)), "abcde");
+    // Found by the fuzzer: an empty body whose last chunk comes in pieces ended the program.
+    const std::string empty =
+        "POST /echo HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\nConnection: close\r\n\r\n"
+        "0\r\n\r\n";
+    for (std::size_t step = 1; step < 8; ++step) {
+      EXPECT_EQ(status_of(co_await bench.raw(empty, step)), 200) << step;
+    }
   });
 }
 

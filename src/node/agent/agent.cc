@@ -2,7 +2,15 @@
 
 #include <utility>
 
+#include "base/limits.h"
+
 namespace blixard::agent {
+namespace {
+
+constexpr Duration kRetryDelay = 1s;
+constexpr Duration kFlushPatience = 10s;
+
+}  // namespace
 
 Agent::Agent(env::Env env, replica::Replica& replica, vm::Driver& driver, image::Store& images,
              NodeId self, std::string records_directory)
@@ -10,23 +18,29 @@ Agent::Agent(env::Env env, replica::Replica& replica, vm::Driver& driver, image:
       records_(env, std::move(records_directory)),
       reports_(env, replica, self),
       services_{env, replica, driver, images, records_, reports_, self},
-      kept_(env.executor) {}
+      changed_(env.executor) {}
 
 env::Task<Result<void>> Agent::run() {
-  BLX_CO_TRY(found_records_, co_await records_.load());
+  BLX_CO_TRY(found_, co_await records_.load());
+  BLX_CO_TRY(co_await wait_until_current());
+  if (leaving_) co_return Result<void>();
   env::Scope scope(env_.executor, co_await env::this_cancellation());
   scope_ = &scope;
   scope.spawn(reports_.run());
   look_at_all();
-  scope.spawn(sweep(std::exchange(found_records_, {})));
+  scope.spawn(sweep());
   Result<void> waited;
   while (waited && !leaving_) {
     follow_changes();
     waited = co_await services_.replica.applied().wait();
   }
   while (waited && !keepers_.empty())
-    waited = co_await kept_.wait();
-  if (waited) waited = co_await reports_.flush();
+    waited = co_await changed_.wait();
+  if (waited) {
+    const Instant deadline = env_.clock.monotonic() + kFlushPatience;
+    ignore(co_await env::with_deadline(env_.executor, env_.clock, deadline, reports_.flush()),
+           "the next daemon sees for itself");
+  }
   scope.cancel();
   co_await scope.join();
   scope_ = nullptr;
@@ -34,14 +48,31 @@ env::Task<Result<void>> Agent::run() {
   co_return waited;
 }
 
+env::Task<Result<void>> Agent::wait_until_current() {
+  while (!leaving_) {
+    const auto current = co_await services_.replica.read_barrier();
+    if (current) co_return current;
+    const Instant again = env_.clock.monotonic() + kRetryDelay;
+    const auto waited =
+        co_await env::with_deadline(env_.executor, env_.clock, again, changed_.wait());
+    if (!waited && waited.error().code() == Code::kCancelled) co_return waited;
+  }
+  co_return Result<void>();
+}
+
 void Agent::leave() {
   leaving_ = true;
   for (auto& [id, keeper] : keepers_)
     keeper->leave();
+  changed_.notify_all();
   services_.replica.applied().notify_all();
 }
 
 env::Task<Result<std::string>> Agent::console(VmId id, std::size_t size_max) {
+  const cluster::Vm* vm = services_.replica.state().find_vm(id);
+  if (vm != nullptr && vm->node && vm->node != services_.self) {
+    co_return fail(Code::kFailedPrecondition, "vm_not_here");
+  }
   const auto found = keepers_.find(id);
   if (found == keepers_.end() || !found->second->record()) {
     co_return fail(Code::kNotFound, "console_empty");
@@ -52,13 +83,16 @@ env::Task<Result<std::string>> Agent::console(VmId id, std::size_t size_max) {
 void Agent::look_at(const cluster::Vm& vm) {
   if (const auto found = keepers_.find(vm.id); found != keepers_.end()) {
     found->second->wake();
-    return;
+  } else if (vm.node == services_.self && !leaving_) {
+    begin_keeping(vm.id);
   }
-  if (vm.node != services_.self || leaving_) return;
+}
+
+void Agent::begin_keeping(VmId id) {
   std::optional<vm::Record> record;
-  if (auto node = found_records_.extract(vm.id); !node.empty()) record = std::move(node.mapped());
-  keepers_.emplace(vm.id, std::make_unique<VmKeeper>(services_, vm.id, std::move(record)));
-  scope_->spawn(keep(vm.id));
+  if (auto found = found_.records.extract(id); !found.empty()) record = std::move(found.mapped());
+  keepers_.emplace(id, std::make_unique<VmKeeper>(services_, id, std::move(record)));
+  scope_->spawn(keep(id));
 }
 
 void Agent::look_at_all() {
@@ -88,29 +122,28 @@ void Agent::follow_changes() {
 env::Task<void> Agent::keep(VmId id) {
   co_await keepers_.at(id)->run();
   keepers_.erase(id);
-  kept_.notify_all();
+  changed_.notify_all();
   // It may have been assigned to this node again while the old copy was put away.
   const auto* cancellation = co_await env::this_cancellation();
   if (cancellation->requested()) co_return;
   if (const cluster::Vm* vm = services_.replica.state().find_vm(id)) look_at(*vm);
 }
 
-env::Task<void> Agent::sweep(std::map<VmId, vm::Record> unclaimed) {
-  if (!co_await services_.replica.read_barrier()) co_return;
-  for (auto& [id, record] : unclaimed) {
-    if (keepers_.contains(id)) continue;
-    BLX_LOG(env_.log, kInfo, "vm {} is not this node's any more: removed", id.value);
-    if (co_await services_.driver.release(record)) {
-      ignore(co_await records_.remove(id), "tried again at the next start");
-    }
+// What is here of VMs that are not this node's gets keepers as well: they find that nobody wants
+// it and put it away.
+env::Task<void> Agent::sweep() {
+  std::set<VmId> here = std::exchange(found_.damaged, {});
+  for (const auto& [id, record] : found_.records)
+    here.insert(id);
+  auto leftovers = co_await services_.driver.leftovers();
+  while (!leftovers) {
+    BLX_LOG(env_.log, kWarn, "leftovers cannot be listed: {}", leftovers.error().message());
+    if (!co_await env_.clock.sleep(kRetryDelay)) co_return;
+    leftovers = co_await services_.driver.leftovers();
   }
-  const auto leftovers = co_await services_.driver.leftovers();
-  if (!leftovers) co_return;
-  for (const VmId id : *leftovers) {
-    if (keepers_.contains(id)) continue;
-    BLX_LOG(env_.log, kInfo, "vm {} has no owner: removed", id.value);
-    const auto released = co_await services_.driver.release_leftover(id);
-    if (!released) BLX_LOG(env_.log, kWarn, "vm {}: {}", id.value, released.error().message());
+  here.insert(leftovers->begin(), leftovers->end());
+  for (const VmId id : here) {
+    if (!keepers_.contains(id) && !leaving_) begin_keeping(id);
   }
 }
 

@@ -4,8 +4,10 @@
 //
 // It only reads the applied state and only answers by reports; it may be killed at any instant.
 // A new one adopts the guests that still run (same process), starts none twice, and removes what
-// belongs to nobody, but only after it knows the state to be current, so that a node that was away
-// never kills a healthy VM on old news.
+// belongs to nobody. It touches nothing before it knows the state to be current, so that a node
+// that was away never kills a healthy VM on old news.
+//
+// Each VM of which something is here, or should be, has one VmKeeper, and nothing else touches it.
 
 #include <map>
 #include <memory>
@@ -26,26 +28,33 @@ class Agent {
   env::Task<Result<void>> run();
 
   // Stops every guest of this node, each by its own ladder, side by side; then run() returns.
+  // Before the state is known to be current it stops none.
   void leave();
 
-  // The newest bytes of a guest's console. Errors: kNotFound "vm_not_here".
+  // The newest bytes of a guest's console. Errors: kFailedPrecondition "vm_not_here", kNotFound
+  // "console_empty".
   env::Task<Result<std::string>> console(VmId id, std::size_t size_max);
 
+  // Reports that the log has not taken yet.
+  [[nodiscard]] std::size_t reports_waiting() const { return reports_.waiting(); }
+
  private:
+  env::Task<Result<void>> wait_until_current();
   void look_at(const cluster::Vm& vm);
   void look_at_all();
   void follow_changes();
+  void begin_keeping(VmId id);
   env::Task<void> keep(VmId id);
-  env::Task<void> sweep(std::map<VmId, vm::Record> unclaimed);
+  env::Task<void> sweep();
 
   env::Env env_;
   Records records_;
   Reports reports_;
   Services services_;
   std::map<VmId, std::unique_ptr<VmKeeper>> keepers_;
-  std::map<VmId, vm::Record> found_records_;
+  FoundRecords found_;
   env::Scope* scope_ = nullptr;
-  env::Signal kept_;  // a keeper has ended
+  env::Signal changed_;  // a keeper has ended, or it is time to leave
   std::uint64_t seen_revision_ = 0;
   bool leaving_ = false;
 };

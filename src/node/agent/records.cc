@@ -1,35 +1,66 @@
 #include "node/agent/records.h"
 
+#include <charconv>
+#include <optional>
+#include <string_view>
+
 #include "base/limits.h"
 
 namespace blixard::agent {
 namespace {
 
+constexpr std::string_view kPrefix = "vm-";
 constexpr std::string_view kSuffix = ".json";
+constexpr std::string_view kHalfWritten = ".new";  // as env::Disk::replace_file() names it
+
+std::string file_name(VmId id) {
+  return std::string(kPrefix) + std::to_string(id.value) + std::string(kSuffix);
+}
+
+std::optional<VmId> id_of(std::string_view name) {
+  if (!name.starts_with(kPrefix) || !name.ends_with(kSuffix)) return std::nullopt;
+  const std::string_view digits =
+      name.substr(kPrefix.size(), name.size() - kPrefix.size() - kSuffix.size());
+  std::uint64_t number = 0;
+  const char* const end = digits.data() + digits.size();
+  const auto [parsed, error] = std::from_chars(digits.data(), end, number);
+  if (error != std::errc() || parsed != end || file_name(VmId(number)) != name) return std::nullopt;
+  return VmId(number);
+}
 
 }  // namespace
 
-std::string Records::path_of(VmId id) const {
-  return env::join_path(directory_, "vm-" + std::to_string(id.value) + std::string(kSuffix));
-}
+std::string Records::path_of(VmId id) const { return env::join_path(directory_, file_name(id)); }
 
-env::Task<Result<std::map<VmId, vm::Record>>> Records::load() {
+env::Task<Result<FoundRecords>> Records::load() {
   BLX_CO_TRY(co_await env_.disk.make_directory(directory_));
   BLX_CO_TRY(const auto entries, co_await env_.disk.list(directory_));
-  std::map<VmId, vm::Record> records;
+  FoundRecords found;
   for (const env::DirectoryEntry& entry : entries) {
-    if (!entry.name.ends_with(kSuffix)) continue;
-    const std::string path = env::join_path(directory_, entry.name);
-    BLX_CO_TRY(const std::string content, co_await env_.disk.read_file(path, limits::kRecordBytes));
-    auto record = vm::Record::decode(content);
-    if (!record) {
-      BLX_LOG(env_.log, kError, "{} is damaged and left out: {}", path, record.error().message());
-      continue;
+    if (entry.name.ends_with(kHalfWritten)) {
+      ignore(co_await env_.disk.remove(env::join_path(directory_, entry.name)),
+             "the next record of this VM takes its place");
+    } else if (const auto id = id_of(entry.name)) {
+      BLX_CO_TRY(co_await load_one(*id, found));
     }
-    const VmId id = record->id;
-    records.emplace(id, std::move(*record));
   }
-  co_return records;
+  co_return std::move(found);
+}
+
+env::Task<Result<void>> Records::load_one(VmId id, FoundRecords& found) {
+  const auto content = co_await env_.disk.read_file(path_of(id), limits::kRecordBytes);
+  if (!content && content.error().reason() != "file_too_large") {
+    co_return std::unexpected(content.error());
+  }
+  auto record = content ? vm::Record::decode(*content) : std::unexpected(content.error());
+  if (record && record->id == id) {
+    found.records.emplace(id, std::move(*record));
+    co_return Result<void>();
+  }
+  BLX_LOG(env_.log, kError, "{} is damaged and left out: {}", path_of(id),
+          record ? "it is of another VM" : record.error().message());
+  found.damaged.insert(id);
+  co_return Result<void>();
 }
 
 env::Task<Result<void>> Records::save(vm::Record record) {
@@ -38,7 +69,8 @@ env::Task<Result<void>> Records::save(vm::Record record) {
 
 env::Task<Result<void>> Records::remove(VmId id) {
   const auto removed = co_await env_.disk.remove(path_of(id));
-  if (!removed && removed.error().code() != Code::kNotFound) co_return removed;
+  if (!removed && removed.error().code() == Code::kNotFound) co_return Result<void>();
+  if (!removed) co_return removed;
   co_return co_await env_.disk.sync_directory(directory_);
 }
 

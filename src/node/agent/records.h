@@ -4,6 +4,7 @@
 // whole, so that after a crash either the old or the new one is there.
 
 #include <map>
+#include <set>
 #include <string>
 
 #include "env/env.h"
@@ -12,18 +13,23 @@
 
 namespace blixard::agent {
 
+struct FoundRecords {
+  std::map<VmId, vm::Record> records;
+  std::set<VmId> damaged;  // what they pointed to is still known to the driver as a leftover
+};
+
 class Records {
  public:
   Records(env::Env env, std::string directory) : env_(env), directory_(std::move(directory)) {}
 
-  // Damaged files are reported in the log and left out: what they pointed to is found again as a
-  // leftover of the driver.
-  env::Task<Result<std::map<VmId, vm::Record>>> load();
+  // Damaged files are reported in the log.
+  env::Task<Result<FoundRecords>> load();
   env::Task<Result<void>> save(vm::Record record);
-  env::Task<Result<void>> remove(VmId id);
+  env::Task<Result<void>> remove(VmId id);  // fine if it is not there
 
  private:
   [[nodiscard]] std::string path_of(VmId id) const;
+  env::Task<Result<void>> load_one(VmId id, FoundRecords& found);
 
   env::Env env_;
   std::string directory_;

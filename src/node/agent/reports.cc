@@ -7,13 +7,34 @@
 namespace blixard::agent {
 namespace {
 
-constexpr Duration kRetryDelay = 200ms;
+constexpr Duration kRetryMin = 200ms;
+constexpr Duration kRetryMax = 10s;
+
+// The log may take it another time; everything else is apply's word on the reports.
+bool is_passing(Code code) {
+  return code == Code::kUnavailable || code == Code::kDeadlineExceeded ||
+         code == Code::kResourceExhausted || code == Code::kCancelled;
+}
 
 }  // namespace
 
 void Reports::add(v1::VmReport report) {
+  drop_round(report);
   pending_.push_back(std::move(report));
   changed_.notify_all();
+}
+
+// What led to that state may also follow it this time, so what lies between may go.
+void Reports::drop_round(const v1::VmReport& report) {
+  const auto is_of_vm = [&](const v1::VmReport& other) {
+    return other.vm_id() == report.vm_id() && other.generation() == report.generation();
+  };
+  const auto begin = pending_.begin() + static_cast<std::ptrdiff_t>(in_flight_);
+  const auto same = std::find_if(begin, pending_.end(), [&](const v1::VmReport& other) {
+    return is_of_vm(other) && other.state() == report.state() &&
+           other.released() == report.released();
+  });
+  pending_.erase(std::remove_if(same, pending_.end(), is_of_vm), pending_.end());
 }
 
 env::Task<Result<void>> Reports::flush() {
@@ -23,28 +44,37 @@ env::Task<Result<void>> Reports::flush() {
 }
 
 env::Task<void> Reports::run() {
+  Duration delay = kRetryMin;
   while (true) {
     while (pending_.empty()) {
       if (!co_await changed_.wait()) co_return;
     }
     const std::size_t count = std::min(pending_.size(), limits::kReportsPerCommand);
-    v1::Command command;
-    auto* reports = command.mutable_report_vms();
-    reports->set_node_id(self_.value);
-    for (std::size_t i = 0; i < count; ++i)
-      *reports->add_reports() = pending_[i];
-
-    const auto outcome = co_await replica_.propose(std::move(command));
-    if (outcome || outcome.error().code() == Code::kInvalidArgument) {
-      if (!outcome) BLX_LOG(env_.log, kError, "reports refused: {}", outcome.error().message());
+    in_flight_ = count;
+    const auto sent = co_await send(count);
+    in_flight_ = 0;
+    if (sent || !is_passing(sent.error().code())) {
+      if (!sent) BLX_LOG(env_.log, kError, "reports refused: {}", sent.error().message());
       pending_.erase(pending_.begin(), pending_.begin() + static_cast<std::ptrdiff_t>(count));
       changed_.notify_all();
+      delay = kRetryMin;
       continue;
     }
-    if (outcome.error().code() == Code::kCancelled) co_return;
-    BLX_LOG(env_.log, kWarn, "reports wait: {}", outcome.error().message());
-    if (!co_await env_.clock.sleep(kRetryDelay)) co_return;
+    if (sent.error().code() == Code::kCancelled) co_return;
+    BLX_LOG(env_.log, kWarn, "{} reports wait: {}", pending_.size(), sent.error().message());
+    if (!co_await env_.clock.sleep(delay)) co_return;
+    delay = std::min(2 * delay, kRetryMax);
   }
+}
+
+env::Task<Result<void>> Reports::send(std::size_t count) {
+  v1::Command command;
+  auto* reports = command.mutable_report_vms();
+  reports->set_node_id(self_.value);
+  for (std::size_t i = 0; i < count; ++i)
+    *reports->add_reports() = pending_[i];
+  BLX_CO_TRY(co_await replica_.propose(std::move(command)));
+  co_return Result<void>();
 }
 
 }  // namespace blixard::agent

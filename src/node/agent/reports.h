@@ -3,7 +3,9 @@
 // What this node saw of its VMs, on its way into the log: in order, in batches, until accepted.
 //
 // Reports of one VM keep their order (the model refuses a jump from Placed to Running); those
-// that come while a proposal is under way travel together in the next.
+// that come while a proposal is under way travel together in the next. While none is accepted they
+// do not pile up: a state that a VM comes back to replaces the whole round since it was there last,
+// so at most one report a state of each VM waits.
 
 #include <deque>
 
@@ -25,14 +27,20 @@ class Reports {
   // Sends until cancelled.
   env::Task<void> run();
 
-  // Returns when all that was added has been accepted. Errors: kCancelled.
+  // Returns when all that was added has been accepted or refused. Errors: kCancelled.
   env::Task<Result<void>> flush();
 
+  [[nodiscard]] std::size_t waiting() const { return pending_.size(); }
+
  private:
+  void drop_round(const v1::VmReport& report);
+  env::Task<Result<void>> send(std::size_t count);
+
   env::Env env_;
   replica::Replica& replica_;
   NodeId self_;
   std::deque<v1::VmReport> pending_;
+  std::size_t in_flight_ = 0;  // of the first ones, which may be in the log already
   env::Signal changed_;
 };
 

@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "base/limits.h"
+#include "core/cluster/text.h"
 
 namespace blixard::agent {
 namespace {
@@ -11,10 +12,17 @@ namespace {
 using cluster::VmDesired;
 using cluster::VmState;
 
-constexpr Duration kTurnRetryDelay = 1s;
+constexpr Duration kTurnRetryMin = 1s;
+constexpr Duration kTurnRetryMax = 60s;
+constexpr std::uint32_t kTurnsUntilReported = 3;
 
 bool has_ended(vm::Phase phase) {
   return phase == vm::Phase::kEnded || phase == vm::Phase::kPanicked || phase == vm::Phase::kGone;
+}
+
+// The driver knows that our guest is not there; every other error means that it cannot tell.
+bool is_gone(const Error& error) {
+  return error.code() == Code::kNotFound || error.code() == Code::kFailedPrecondition;
 }
 
 std::string describe(const vm::Status& status) {
@@ -27,14 +35,28 @@ vm::Status ended_unseen(std::string detail) {
   return {vm::Phase::kGone, vm::EndReason::kProcessDied, std::move(detail)};
 }
 
+bool restarts_after(VmState ended, cluster::RestartPolicy policy) {
+  if (policy == cluster::RestartPolicy::kAlways) return true;
+  return policy == cluster::RestartPolicy::kOnFailure && ended == VmState::kFailed;
+}
+
+Duration doubled(Duration least, std::uint32_t times, Duration most) {
+  return std::min(least * (1U << std::min(times, 16U)), most);
+}
+
+bool is_requested(const env::Cancellation* cancellation) {
+  return cancellation != nullptr && cancellation->requested();
+}
+
 }  // namespace
 
 VmKeeper::VmKeeper(Services& services, VmId id, std::optional<vm::Record> record)
     : services_(services), id_(id), record_(std::move(record)), changed_(services.env.executor) {
   if (const cluster::Vm* vm = assigned()) {
-    generation_ = vm->generation;
-    reported_ = vm->state;
-    restarts_ = vm->restarts;
+    // A record of another assignment is put away by the first turn, as for any new generation.
+    const bool is_other =
+        record_ && (record_->generation != vm->generation || record_->uuid != vm->uuid);
+    if (!is_other) begin_assignment(*vm);
   }
   restart_at_ = services_.env.clock.monotonic() + limits::kRestartDelayMin;
 }
@@ -50,17 +72,30 @@ bool VmKeeper::still_wanted(Generation generation) const {
          vm->desired == VmDesired::kRunning;
 }
 
+void VmKeeper::begin_assignment(const cluster::Vm& vm) {
+  generation_ = vm.generation;
+  reported_ = vm.state;
+  restarts_ = vm.restarts;
+  failures_in_row_ = 0;
+  is_released_ = false;
+  // A guest that stopped by itself says how in its reason.
+  stopped_by_wish_ = vm.state == VmState::kStopped && vm.reason.empty();
+}
+
 void VmKeeper::leave() {
   leaving_ = true;
   changed_.notify_all();
 }
 
-void VmKeeper::report(VmState state, std::string reason, bool released) {
+// ---- reports ----
+
+void VmKeeper::send_report(VmState state, std::string reason, bool released) {
   v1::VmReport report;
   report.set_vm_id(id_.value);
   report.set_generation(generation_.value);
   report.set_state(static_cast<v1::VmState>(state));
-  report.set_reason(std::move(reason));
+  // What a guest or QEMU printed is any bytes; the log carries text.
+  report.set_reason(cluster::bounded_text(reason, limits::kReasonBytes));
   report.set_restarts(restarts_);
   report.set_released(released);
   if (record_ && (state == VmState::kRunning || state == VmState::kPaused)) {
@@ -76,114 +111,138 @@ void VmKeeper::report(VmState state, std::string reason, bool released) {
   services_.reports.add(std::move(report));
 }
 
+void VmKeeper::report(VmState state, std::string reason) {
+  report_on_the_way(state);
+  send_report(state, std::move(reason), false);
+}
+
+// What must lie between the last report and this one, when a daemon before us did not say it.
+void VmKeeper::report_on_the_way(VmState state) {
+  const auto follows = [&] { return reported_ == state || may_follow(reported_, state); };
+  if (state == VmState::kStarting && !follows()) send_report(VmState::kStopped, "", false);
+  if (state != VmState::kRunning && state != VmState::kPaused) return;
+  if (reported_ == VmState::kStopping) send_report(VmState::kStopped, "", false);
+  if (!follows() && may_follow(reported_, VmState::kStarting)) {
+    send_report(VmState::kStarting, "", false);
+  }
+  if (!follows()) send_report(VmState::kRunning, "", false);
+}
+
+// ---- the loop ----
+
 env::Task<void> VmKeeper::run() {
-  Result<void> done;
-  if (record_) done = co_await adopt();
-  while (done || done.error().code() != Code::kCancelled) {
-    if (!done) {
-      BLX_LOG(services_.env.log, kWarn, "vm {}: {}", id_.value, done.error().message());
-      const auto& env = services_.env;
-      const Instant again = env.clock.monotonic() + kTurnRetryDelay;
-      ignore(co_await env::with_deadline(env.executor, env.clock, again, changed_.wait()),
-             "both a change and the deadline end the pause");
-      if (const auto* cancellation = co_await env::this_cancellation();
-          cancellation != nullptr && cancellation->requested()) {
-        break;
-      }
+  const env::Cancellation* cancellation = co_await env::this_cancellation();
+  while (!finished_ && !is_requested(cancellation)) {
+    const auto done = co_await turn();
+    if (done) {
+      failed_turns_ = 0;
+    } else if (is_requested(cancellation)) {
+      break;
+    } else if (leaving_) {
+      BLX_LOG(services_.env.log, kWarn, "vm {} is left as it is: {}", id_.value,
+              done.error().message());
+      break;
+    } else {
+      co_await pause_after(done.error());
     }
-    const cluster::Vm* vm = assigned();
-    if (vm == nullptr || leaving_) {
-      if (vm != nullptr && watching_) {
-        done = co_await stop_guest(*vm);
-      } else {
-        done = co_await put_away();
-      }
-      if (done) co_return;
-      continue;
-    }
-    done = co_await turn(*vm);
   }
   co_await stop_watching();
 }
 
-env::Task<Result<void>> VmKeeper::turn(cluster::Vm vm) {
-  if (vm.generation != generation_) co_return co_await begin_generation(vm);
-  if (vm.desired == VmDesired::kRunning) co_return co_await keep_running(vm);
-  co_return co_await keep_stopped(vm);
+env::Task<void> VmKeeper::pause_after(Error error) {
+  const auto& env = services_.env;
+  BLX_LOG(env.log, kWarn, "vm {}: {}", id_.value, error.message());
+  const Duration delay = doubled(kTurnRetryMin, failed_turns_, kTurnRetryMax);
+  ++failed_turns_;
+  const cluster::Vm* vm = assigned();
+  if (failed_turns_ == kTurnsUntilReported && vm != nullptr && vm->generation == generation_) {
+    send_report(reported_, error.message(), false);
+  }
+  ignore(co_await env::with_deadline(env.executor, env.clock, env.clock.monotonic() + delay,
+                                     changed_.wait()),
+         "a change, the deadline and a cancellation all end the pause");
 }
 
-env::Task<Result<void>> VmKeeper::begin_generation(const cluster::Vm& vm) {
-  const Generation generation = vm.generation;
-  const VmState state = vm.state;
-  BLX_CO_TRY(co_await put_away());
-  generation_ = generation;
-  reported_ = state;
-  failures_in_row_ = 0;
-  co_return Result<void>();
+env::Task<Result<void>> VmKeeper::turn() {
+  const cluster::Vm* vm = assigned();
+  if (vm == nullptr) {
+    const bool had_nothing = is_clean_;
+    BLX_CO_TRY(co_await put_away());
+    if (!had_nothing) BLX_LOG(services_.env.log, kInfo, "vm {}: nothing is left here", id_.value);
+    finished_ = true;
+    co_return Result<void>();
+  }
+  if (vm->generation != generation_) {
+    BLX_CO_TRY(co_await put_away());
+    if (const cluster::Vm* now = assigned()) begin_assignment(*now);
+    co_return Result<void>();
+  }
+  if (record_ && !is_known_) co_return co_await adopt(*vm);
+  if (leaving_) co_return co_await go_away(*vm);
+  if (vm->desired == VmDesired::kRunning) co_return co_await keep_running(*vm);
+  co_return co_await keep_stopped(*vm);
 }
 
-env::Task<Result<void>> VmKeeper::wait_for_news(const cluster::Vm& seen) {
+env::Task<Result<void>> VmKeeper::wait_for_news(cluster::Vm seen) {
   // What changed while this turn was busy has already notified: look before waiting.
   const cluster::Vm* now = assigned();
   if (now == nullptr || *now != seen || leaving_ || ended_) co_return Result<void>();
   co_return co_await changed_.wait();
 }
 
-env::Task<Result<void>> VmKeeper::keep_running(const cluster::Vm& vm) {
-  if (ended_) co_return co_await settle_end(vm);
-  if (watching_) co_return co_await wait_for_news(vm);
-  switch (reported_) {
-    case VmState::kFailed:
-    case VmState::kStopped:
-      if (!restarts_after(reported_, vm.spec.restart)) co_return co_await wait_for_news(vm);
-      if (services_.env.clock.monotonic() < restart_at_) co_return co_await wait_to_restart();
-      ++restarts_;
-      co_return co_await start(vm);
-    default:
-      // Placed: to be started. Any other state without a guest of ours here was left by a daemon
-      // that stopped its guests when it went.
-      co_return co_await start(vm);
-  }
-}
-
-env::Task<Result<void>> VmKeeper::keep_stopped(const cluster::Vm& vm) {
-  const bool deleted = vm.desired == VmDesired::kDeleted;
-  if (watching_ && !ended_) {
-    report(VmState::kStopping, "");
-    BLX_CO_TRY(co_await stop_guest(vm));
+env::Task<Result<void>> VmKeeper::go_away(cluster::Vm vm) {
+  // How a guest ended decides whether the next daemon starts it again.
+  if (ended_ && vm.desired == VmDesired::kRunning) {
+    BLX_CO_TRY(co_await settle_end(vm.spec.restart));
+  } else if (watching_ && !ended_) {
+    BLX_CO_TRY(co_await stop_guest(vm.spec.stop_grace_seconds));
   }
   BLX_CO_TRY(co_await put_away());
-  if (deleted) {
-    report(VmState::kStopped, "", /*released=*/true);
-    // The report ends this VM; until it is applied there is nothing to do but to wait.
-    while (assigned() != nullptr)
-      BLX_CO_TRY(co_await changed_.wait());
+  finished_ = true;
+  co_return Result<void>();
+}
+
+// ---- wanted running ----
+
+env::Task<Result<void>> VmKeeper::keep_running(cluster::Vm vm) {
+  if (ended_ && reported_ != VmState::kStopping) co_return co_await settle_end(vm.spec.restart);
+  if (reported_ == VmState::kStopping) {
+    // Wanted again while it was told to shut down, which nobody can take back.
+    if (watching_ && !ended_) BLX_CO_TRY(co_await stop_guest(vm.spec.stop_grace_seconds));
+    BLX_CO_TRY(co_await put_away());
+    stopped_by_wish_ = true;
+    report(VmState::kStopped, "");
     co_return Result<void>();
   }
-  if (reported_ != VmState::kStopped) report(VmState::kStopped, "");
-  co_return co_await wait_for_news(vm);
+  if (watching_) co_return co_await wait_for_news(std::move(vm));
+  co_return co_await start_if_due(std::move(vm));
 }
 
-bool VmKeeper::restarts_after(VmState ended, cluster::RestartPolicy policy) const {
-  if (policy == cluster::RestartPolicy::kAlways) return true;
-  return policy == cluster::RestartPolicy::kOnFailure && ended == VmState::kFailed;
+env::Task<Result<void>> VmKeeper::start_if_due(cluster::Vm vm) {
+  const bool was_over = reported_ == VmState::kFailed || reported_ == VmState::kStopped;
+  // Placed: to be started. Any other state without a guest here was left by a daemon that stopped
+  // its guests when it went.
+  if (was_over && !stopped_by_wish_) {
+    if (!restarts_after(reported_, vm.spec.restart)) co_return co_await wait_for_news(vm);
+    if (services_.env.clock.monotonic() < restart_at_) co_return co_await wait_to_restart();
+    ++restarts_;
+  }
+  co_return co_await start(std::move(vm), Begin::kBoot);
 }
 
-env::Task<Result<void>> VmKeeper::settle_end(const cluster::Vm& vm) {
+env::Task<Result<void>> VmKeeper::settle_end(cluster::RestartPolicy policy) {
   const vm::Status status = *ended_;
   const bool clean = status.end == vm::EndReason::kGuestShutdown;
-  const bool will_restart =
-      restarts_after(clean ? VmState::kStopped : VmState::kFailed, vm.spec.restart);
+  const VmState state = clean ? VmState::kStopped : VmState::kFailed;
   BLX_CO_TRY(co_await put_away());
   const Instant now = services_.env.clock.monotonic();
   if (now - running_since_ > limits::kRestartForgiven) failures_in_row_ = 0;
-  const Duration delay = std::min(limits::kRestartDelayMin * (1U << std::min(failures_in_row_, 6U)),
-                                  Duration(limits::kRestartDelayMax));
+  restart_at_ = now + doubled(limits::kRestartDelayMin, failures_in_row_, limits::kRestartDelayMax);
   ++failures_in_row_;
-  restart_at_ = now + delay;
+  stopped_by_wish_ = false;
   BLX_LOG(services_.env.log, kInfo, "vm {} ended ({}){}", id_.value, describe(status),
-          will_restart ? ", will be restarted" : "");
-  report(clean ? VmState::kStopped : VmState::kFailed, describe(status));
+          restarts_after(state, policy) ? ", will be restarted" : "");
+  report(state, describe(status));
   co_return Result<void>();
 }
 
@@ -195,76 +254,133 @@ env::Task<Result<void>> VmKeeper::wait_to_restart() {
   co_return Result<void>();
 }
 
-env::Task<Result<void>> VmKeeper::adopt() {
+// ---- wanted stopped ----
+
+env::Task<Result<void>> VmKeeper::keep_stopped(cluster::Vm vm) {
+  if (watching_ && !ended_) {
+    if (may_follow(reported_, VmState::kStopping)) report(VmState::kStopping, "");
+    BLX_CO_TRY(co_await stop_guest(vm.spec.stop_grace_seconds));
+  }
+  BLX_CO_TRY(co_await put_away());
+  if (vm.desired == VmDesired::kDeleted) {
+    // The report ends this VM; until it is applied there is nothing to do but to wait.
+    if (!is_released_) send_report(VmState::kStopped, "", true);
+    is_released_ = true;
+  } else if (reported_ != VmState::kStopped || !stopped_by_wish_) {
+    stopped_by_wish_ = true;
+    report(VmState::kStopped, "");
+  }
+  co_return co_await wait_for_news(std::move(vm));
+}
+
+env::Task<Result<void>> VmKeeper::stop_guest(std::uint32_t grace_seconds) {
+  const vm::StopLadder ladder{.agent = std::chrono::seconds(grace_seconds)};
+  co_await stop_watching();
+  const auto how = co_await services_.driver.stop(*record_, ladder);
+  if (!how && is_requested(co_await env::this_cancellation())) {
+    co_return std::unexpected(how.error());
+  }
+  BLX_LOG(services_.env.log, kInfo, "vm {} stopped ({})", id_.value,
+          how ? vm::end_reason_name(*how) : how.error().message());
+  co_return co_await put_away();
+}
+
+// Ends what still runs, the hard way, and removes all traces.
+env::Task<Result<void>> VmKeeper::put_away() {
+  co_await stop_watching();
+  if (!is_clean_) {
+    auto& driver = services_.driver;
+    Result<void> released;
+    if (record_) released = co_await driver.release(*record_);
+    // A record that is not of this place (the data directory was moved) says nothing.
+    const bool is_useless = !released && released.error().code() == Code::kInvalidArgument;
+    if (!record_ || is_useless) released = co_await driver.release_leftover(id_);
+    BLX_CO_TRY(released);
+    BLX_CO_TRY(co_await services_.records.remove(id_));
+  }
+  record_.reset();
+  ended_.reset();
+  is_clean_ = true;
+  co_return Result<void>();
+}
+
+// ---- starting ----
+
+env::Task<Result<void>> VmKeeper::adopt(cluster::Vm vm) {
   if (record_->process.pid == 0) {
     // The daemon ended between preparing and knowing the process; start over.
     co_return co_await put_away();
   }
+  const bool is_wanted = vm.desired == VmDesired::kRunning && !leaving_;
   const auto status = co_await services_.driver.adopt(*record_);
-  if (!status) {
-    const Code code = status.error().code();
-    if (code != Code::kNotFound && code != Code::kFailedPrecondition) {
+  if (!status && status.error().code() == Code::kInvalidArgument) co_return co_await put_away();
+  if (!status && !is_gone(status.error())) {
+    if (is_requested(co_await env::this_cancellation()) || is_wanted) {
       co_return std::unexpected(status.error());
     }
-    ended_ = ended_unseen("it ended while this node's daemon was away");
+    is_known_ = true;  // to be stopped anyway: the hard way then
     co_return Result<void>();
   }
-  if (has_ended(status->phase)) {
-    ended_ = *status;
+  is_known_ = true;
+  if (!status || has_ended(status->phase)) {
+    ended_ = status ? *status : ended_unseen("it ended while this node's daemon was away");
     co_return Result<void>();
   }
   BLX_LOG(services_.env.log, kInfo, "vm {} adopted, pid {}", id_.value, record_->process.pid);
-  const Instant deadline = services_.env.clock.monotonic() + limits::kBootTimeout;
-  if (status->phase == vm::Phase::kPaused) {
-    if (reported_ != VmState::kPaused) report(VmState::kPaused, "");
-  } else {
-    const auto ready = co_await services_.driver.wait_ready(*record_, deadline);
-    if (!ready && ready.error().code() == Code::kCancelled) co_return ready;
-    if (!ready) {
-      // A guest that ran when the daemon went is not killed for a slow answer now.
-      BLX_LOG(services_.env.log, kWarn, "vm {}: {}", id_.value, ready.error().message());
-    }
-    if (reported_ == VmState::kPlaced) report(VmState::kStarting, "");
-    report(VmState::kRunning, "");
+  running_since_ = services_.env.clock.monotonic();
+  const bool is_paused = status->phase == vm::Phase::kPaused;
+  const bool had_run = reported_ == VmState::kRunning || reported_ == VmState::kPaused ||
+                       reported_ == VmState::kLost;
+  if (!is_wanted || reported_ == VmState::kStopping) {
+    co_await begin_watching();
+    co_return Result<void>();
   }
+  // A guest that ran when the daemon went is not asked again whether it is ready.
+  if (!is_paused && !had_run) co_return co_await start(std::move(vm), Begin::kAdopted);
+  report(is_paused ? VmState::kPaused : VmState::kRunning, "");
   co_await begin_watching();
   co_return Result<void>();
 }
 
-env::Task<Result<void>> VmKeeper::start(const cluster::Vm& vm) {
+env::Task<Result<void>> VmKeeper::start(cluster::Vm vm, Begin begin) {
   if (reported_ != VmState::kStarting) report(VmState::kStarting, "");
-  const auto booted = co_await boot_while_wanted(vm);
-  if (booted) {
+  stopped_by_wish_ = false;
+  const Generation generation = vm.generation;
+  const auto ready =
+      co_await while_wanted(generation, begin == Begin::kBoot ? boot(std::move(vm)) : wait_ready());
+  running_since_ = services_.env.clock.monotonic();
+  if (ready) {
     BLX_LOG(services_.env.log, kInfo, "vm {} runs, pid {}", id_.value, record_->process.pid);
-    running_since_ = services_.env.clock.monotonic();
     report(VmState::kRunning, "");
     co_await begin_watching();
     co_return Result<void>();
   }
-  if (booted.error().code() == Code::kCancelled) {
-    if (still_wanted(generation_)) co_return booted;  // the daemon goes; the guest may boot on
-    co_return Result<void>();                         // the next turn puts it away
+  // The daemon goes; the guest may boot on.
+  if (is_requested(co_await env::this_cancellation())) co_return ready;
+  if (ready.error().code() == Code::kCancelled) {
+    if (still_wanted(generation)) co_return ready;  // wanted again meanwhile
+    co_return Result<void>();                       // the next turn puts it away
   }
-  running_since_ = services_.env.clock.monotonic();
-  ended_ = vm::Status{vm::Phase::kEnded, vm::EndReason::kStartFailed, booted.error().message()};
+  ended_ = vm::Status{vm::Phase::kEnded, vm::EndReason::kStartFailed, ready.error().message()};
   co_return Result<void>();
 }
 
-env::Task<Result<void>> VmKeeper::boot_while_wanted(const cluster::Vm& vm) {
+env::Task<Result<void>> VmKeeper::while_wanted(Generation generation,
+                                               env::Task<Result<void>> work) {
   env::Scope scope(services_.env.executor, co_await env::this_cancellation());
-  env::Cancellation boot_cancellation(&scope.cancellation());
-  scope.spawn(cancel_when_unwanted(vm.generation, boot_cancellation));
-  const auto booted = co_await boot(vm).under(boot_cancellation);
+  env::Cancellation cancellation(&scope.cancellation());
+  scope.spawn(cancel_when_unwanted(generation, cancellation));
+  const auto done = co_await std::move(work).under(cancellation);
   scope.cancel();
   co_await scope.join();
-  co_return booted;
+  co_return done;
 }
 
-env::Task<void> VmKeeper::cancel_when_unwanted(Generation generation, env::Cancellation& boot) {
+env::Task<void> VmKeeper::cancel_when_unwanted(Generation generation, env::Cancellation& work) {
   while (still_wanted(generation)) {
     if (!co_await changed_.wait()) co_return;
   }
-  boot.request();
+  work.request();
 }
 
 env::Task<Result<void>> VmKeeper::boot(cluster::Vm vm) {
@@ -288,7 +404,9 @@ env::Task<Result<void>> VmKeeper::boot(cluster::Vm vm) {
   spec.initrd_path = std::move(paths.initrd);
 
   auto& driver = services_.driver;
-  if (!record_) BLX_CO_TRY(co_await driver.release_leftover(id_));
+  if (!record_) BLX_CO_TRY(co_await put_away());
+  is_clean_ = false;
+  is_known_ = true;
   BLX_CO_TRY(record_, co_await driver.prepare(spec));
   // Before and after: a crash in between leaves a record without a process, and the driver's own
   // traces, by which the next daemon clears it away.
@@ -297,26 +415,15 @@ env::Task<Result<void>> VmKeeper::boot(cluster::Vm vm) {
   BLX_CO_TRY(record_,
              co_await driver.start(spec, *record_, clock.monotonic() + limits::kMonitorTimeout));
   BLX_CO_TRY(co_await services_.records.save(*record_));
-  co_return co_await driver.wait_ready(*record_, clock.monotonic() + limits::kBootTimeout);
+  co_return co_await wait_ready();
 }
 
-env::Task<Result<void>> VmKeeper::stop_guest(const cluster::Vm& vm) {
-  const vm::StopLadder ladder{.agent = std::chrono::seconds(vm.spec.stop_grace_seconds)};
-  co_await stop_watching();
-  BLX_CO_TRY(const vm::EndReason how, co_await services_.driver.stop(*record_, ladder));
-  BLX_LOG(services_.env.log, kInfo, "vm {} stopped ({})", id_.value, vm::end_reason_name(how));
-  co_return co_await put_away();
+env::Task<Result<void>> VmKeeper::wait_ready() {
+  const Instant deadline = services_.env.clock.monotonic() + limits::kBootTimeout;
+  co_return co_await services_.driver.wait_ready(*record_, deadline);
 }
 
-env::Task<Result<void>> VmKeeper::put_away() {
-  co_await stop_watching();
-  ended_.reset();
-  if (!record_) co_return Result<void>();
-  BLX_CO_TRY(co_await services_.driver.release(*record_));
-  BLX_CO_TRY(co_await services_.records.remove(id_));
-  record_.reset();
-  co_return Result<void>();
-}
+// ---- watching ----
 
 env::Task<void> VmKeeper::begin_watching() {
   watching_ =
@@ -334,7 +441,13 @@ env::Task<void> VmKeeper::stop_watching() {
 env::Task<void> VmKeeper::watch(vm::Record record) {
   while (true) {
     const auto change = co_await services_.driver.next_change(record);
-    if (!change && change.error().code() == Code::kCancelled) co_return;
+    if (!change && is_requested(co_await env::this_cancellation())) co_return;
+    if (!change && !is_gone(change.error())) {
+      BLX_LOG(services_.env.log, kWarn, "vm {} cannot be watched: {}", id_.value,
+              change.error().message());
+      if (!co_await services_.env.clock.sleep(kTurnRetryMin)) co_return;
+      continue;
+    }
     const vm::Status status = change ? *change : ended_unseen(change.error().message());
     if (has_ended(status.phase)) {
       ended_ = status;

@@ -4,11 +4,15 @@
 //
 // Each turn compares what is desired (the applied state) with what is here (a record and the
 // driver's word) and does the one next thing, or waits for either to change. Nothing else starts,
-// stops or releases this VM on this node, so there is no locking and at most one process.
+// stops or releases this VM on this node, so there is no locking and at most one process. What
+// lies here of a VM that is not this node's has a keeper too, which clears it away.
 //
 // The keeper never decides by the state it reported earlier as the cluster shows it (that lags
 // behind its own reports), but by `reported_`. A new generation is a new assignment: what ran
 // under the old one is put away first.
+//
+// A guest is only ended when that is wanted, or when the driver knows that it is over. A driver
+// that cannot tell is asked again.
 
 #include <memory>
 #include <optional>
@@ -48,38 +52,47 @@ class VmKeeper {
   // The applied state may have changed.
   void wake() { changed_.notify_all(); }
 
-  // Stops the guest because the node goes away; the next daemon starts it again.
+  // Stops the guest because the node goes away; the next daemon starts it again. What cannot be
+  // stopped is left to that one too.
   void leave();
 
   [[nodiscard]] const std::optional<vm::Record>& record() const { return record_; }
 
  private:
+  enum class Begin : std::uint8_t { kBoot, kAdopted };
+
   // The VM, if it is assigned to this node; valid until the next suspension.
   [[nodiscard]] const cluster::Vm* assigned() const;
   [[nodiscard]] bool still_wanted(Generation generation) const;
+  void begin_assignment(const cluster::Vm& vm);
 
-  env::Task<Result<void>> turn(cluster::Vm vm);
-  env::Task<Result<void>> begin_generation(const cluster::Vm& vm);
-  env::Task<Result<void>> keep_running(const cluster::Vm& vm);
-  env::Task<Result<void>> keep_stopped(const cluster::Vm& vm);
-  env::Task<Result<void>> settle_end(const cluster::Vm& vm);
+  // `vm` is a copy: the state moves on while a turn waits.
+  env::Task<Result<void>> turn();
+  env::Task<Result<void>> keep_running(cluster::Vm vm);
+  env::Task<Result<void>> start_if_due(cluster::Vm vm);
+  env::Task<Result<void>> keep_stopped(cluster::Vm vm);
+  env::Task<Result<void>> go_away(cluster::Vm vm);
+  env::Task<Result<void>> settle_end(cluster::RestartPolicy policy);
   env::Task<Result<void>> wait_to_restart();
-  env::Task<Result<void>> wait_for_news(const cluster::Vm& seen);
+  env::Task<Result<void>> wait_for_news(cluster::Vm seen);
+  env::Task<void> pause_after(Error error);
 
-  env::Task<Result<void>> adopt();
-  env::Task<Result<void>> start(const cluster::Vm& vm);
+  env::Task<Result<void>> adopt(cluster::Vm vm);
+  env::Task<Result<void>> start(cluster::Vm vm, Begin begin);
   env::Task<Result<void>> boot(cluster::Vm vm);
-  env::Task<Result<void>> boot_while_wanted(const cluster::Vm& vm);
-  env::Task<void> cancel_when_unwanted(Generation generation, env::Cancellation& boot);
-  env::Task<Result<void>> stop_guest(const cluster::Vm& vm);
+  env::Task<Result<void>> wait_ready();
+  env::Task<Result<void>> while_wanted(Generation generation, env::Task<Result<void>> work);
+  env::Task<void> cancel_when_unwanted(Generation generation, env::Cancellation& work);
+  env::Task<Result<void>> stop_guest(std::uint32_t grace_seconds);
   env::Task<Result<void>> put_away();
 
   env::Task<void> begin_watching();
   env::Task<void> stop_watching();
   env::Task<void> watch(vm::Record record);
 
-  [[nodiscard]] bool restarts_after(cluster::VmState ended, cluster::RestartPolicy policy) const;
-  void report(cluster::VmState state, std::string reason, bool released = false);
+  void report(cluster::VmState state, std::string reason);
+  void report_on_the_way(cluster::VmState state);
+  void send_report(cluster::VmState state, std::string reason, bool released);
 
   Services& services_;
   VmId id_;
@@ -87,13 +100,20 @@ class VmKeeper {
   env::Signal changed_;
   std::unique_ptr<env::Scope> watching_;  // while the guest is known to run
   std::optional<vm::Status> ended_;       // how it ended, until that is reported
+  bool is_known_ = false;                 // what became of the process of `record_`
+  bool is_clean_ = false;                 // nothing of the VM is on this host
+  bool is_released_ = false;              // and that was reported, for the last time
+  bool finished_ = false;
+  bool leaving_ = false;
+
   Generation generation_;
   cluster::VmState reported_ = cluster::VmState::kPending;
+  bool stopped_by_wish_ = false;  // Stopped because that was desired, not by itself
   std::uint32_t restarts_ = 0;
-  std::uint32_t failures_in_row_ = 0;
+  std::uint32_t failures_in_row_ = 0;  // of the guest
+  std::uint32_t failed_turns_ = 0;     // in a row, of ours
   Instant running_since_;
   Instant restart_at_;
-  bool leaving_ = false;
 };
 
 }  // namespace blixard::agent

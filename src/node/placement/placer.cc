@@ -3,15 +3,30 @@
 #include "blixard/v1/cluster.pb.h"
 #include "core/sched/place.h"
 #include "env/scope.h"
+#include "env/sync.h"
 
 namespace blixard::placement {
+namespace {
+
+constexpr Duration kRetryDelay = 1s;
+
+}  // namespace
 
 env::Task<void> Placer::run() {
   while (true) {
     const std::uint64_t revision = replica_.state().revision();
+    retry_is_due_ = false;
     if (replica_.is_leader()) co_await place_pending();
     if (replica_.state().revision() != revision) continue;
-    if (!co_await replica_.applied().wait()) co_return;
+    const Instant again = env_.clock.monotonic() + kRetryDelay;
+    Result<void> woken;
+    if (retry_is_due_) {
+      woken =
+          co_await env::with_deadline(env_.executor, env_.clock, again, replica_.applied().wait());
+    } else {
+      woken = co_await replica_.applied().wait();
+    }
+    if (!woken && woken.error().code() == Code::kCancelled) co_return;
   }
 }
 
@@ -40,10 +55,13 @@ env::Task<void> Placer::place_pending() {
 
 env::Task<void> Placer::propose(v1::Command command) {
   const auto outcome = co_await replica_.propose(std::move(command));
-  if (!outcome && outcome.error().code() != Code::kCancelled) {
-    // The state moved on; the next round plans on the new one.
-    BLX_LOG(env_.log, kDebug, "placement refused: {}", outcome.error().message());
-  }
+  if (outcome) co_return;
+  const Code code = outcome.error().code();
+  // What apply refused was planned on a state that moved on: the next round plans on the new one.
+  const bool is_full =
+      outcome.error().reason() == "node_full" || outcome.error().reason() == "port_taken";
+  retry_is_due_ |= code == Code::kUnavailable || (code == Code::kResourceExhausted && !is_full);
+  BLX_LOG(env_.log, kDebug, "placement refused: {}", outcome.error().message());
 }
 
 }  // namespace blixard::placement

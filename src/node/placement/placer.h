@@ -4,7 +4,8 @@
 //
 // It looks at the applied state, lets core/sched plan, and proposes the plan; apply checks it
 // again, so a plan made on an old state does no harm. It runs again whenever the state changed:
-// capacity that appears is used at once, and a VM that fits nowhere carries the reason.
+// capacity that appears is used at once, and a VM that fits nowhere carries the reason. While
+// nothing changes it proposes nothing; what the log could not take is tried again after a while.
 
 #include "env/env.h"
 #include "env/task.h"
@@ -25,6 +26,7 @@ class Placer {
 
   env::Env env_;
   replica::Replica& replica_;
+  bool retry_is_due_ = false;  // the log did not take a proposal
 };
 
 }  // namespace blixard::placement

@@ -1,0 +1,186 @@
+#pragma once
+
+// What tests of the agent run: a daemon with a replica, a placer and an agent on a simulated
+// machine, whose replica and driver misbehave when they are told to.
+
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include <fmt/format.h>
+#include <gtest/gtest.h>
+
+#include "blixard/v1/cluster.pb.h"
+#include "env/scope.h"
+#include "node/agent/agent.h"
+#include "node/image/store.h"
+#include "node/replica/replica.h"
+#include "node/vm/sim/sim_driver.h"
+#include "node/vm/sim/sim_hypervisor.h"
+#include "sim/world.h"
+
+// ASSERT_TRUE for coroutines.
+#define CO_ASSERT(condition, ...)                        \
+  do {                                                   \
+    if (!(condition)) {                                  \
+      ADD_FAILURE() << #condition << " " << __VA_ARGS__; \
+      co_return;                                         \
+    }                                                    \
+  } while (false)
+
+namespace blixard::agent {
+
+inline constexpr NodeId kSelf{1};
+inline constexpr const char* kData = "/var/lib/blixard";
+
+// A report that was proposed, and when.
+struct Proposed {
+  Instant at;
+  v1::VmReport report;
+};
+
+struct ReplicaFaults {
+  bool barrier_closed = false;
+  std::optional<Error> reports_fail;  // while set, nothing of theirs is proposed
+  std::vector<Proposed> proposed;     // that came through
+  std::uint64_t report_tries = 0;
+};
+
+class FaultyReplica final : public replica::Replica {
+ public:
+  FaultyReplica(env::Env env, std::unique_ptr<replica::Replica> inner, ReplicaFaults& faults)
+      : env_(env), inner_(std::move(inner)), faults_(faults) {}
+
+  env::Task<Result<cluster::Outcome>> propose(v1::Command command) override {
+    if (!command.has_report_vms()) co_return co_await inner_->propose(std::move(command));
+    ++faults_.report_tries;
+    if (faults_.reports_fail) co_return std::unexpected(*faults_.reports_fail);
+    for (const v1::VmReport& report : command.report_vms().reports())
+      faults_.proposed.push_back({env_.clock.monotonic(), report});
+    co_return co_await inner_->propose(std::move(command));
+  }
+  env::Task<Result<void>> read_barrier() override {
+    if (faults_.barrier_closed) co_return fail(Code::kUnavailable, "not_leader");
+    co_return co_await inner_->read_barrier();
+  }
+  [[nodiscard]] const cluster::State& state() const override { return inner_->state(); }
+  [[nodiscard]] replica::Status status() const override { return inner_->status(); }
+  [[nodiscard]] bool is_leader() const override { return inner_->is_leader(); }
+  [[nodiscard]] env::Signal& applied() override { return inner_->applied(); }
+  [[nodiscard]] Result<std::vector<cluster::Change>> changes(std::uint64_t since) const override {
+    return inner_->changes(since);
+  }
+  env::Task<Result<void>> failed() override { return inner_->failed(); }
+  env::Task<void> stop() override { return inner_->stop(); }
+
+ private:
+  env::Env env_;
+  std::unique_ptr<replica::Replica> inner_;
+  ReplicaFaults& faults_;
+};
+
+// While an error is set, the call has it and does nothing.
+struct DriverFaults {
+  std::optional<Error> adopt;
+  std::optional<Error> next_change;
+  std::optional<Error> stop;
+  std::optional<Error> release;  // also of leftovers
+  std::uint64_t adopt_calls = 0;
+  std::uint64_t release_calls = 0;
+};
+
+class FaultyDriver final : public vm::Driver {
+ public:
+  FaultyDriver(vm::Driver& inner, DriverFaults& faults) : inner_(inner), faults_(faults) {}
+
+  env::Task<Result<vm::Capabilities>> probe() override { return inner_.probe(); }
+  env::Task<Result<vm::Record>> prepare(vm::GuestSpec spec) override {
+    return inner_.prepare(std::move(spec));
+  }
+  env::Task<Result<vm::Record>> start(vm::GuestSpec spec, vm::Record prepared,
+                                      Instant deadline) override {
+    return inner_.start(std::move(spec), std::move(prepared), deadline);
+  }
+  env::Task<Result<void>> wait_ready(vm::Record record, Instant deadline) override {
+    return inner_.wait_ready(std::move(record), deadline);
+  }
+  env::Task<Result<vm::Status>> adopt(vm::Record record) override {
+    ++faults_.adopt_calls;
+    if (faults_.adopt) co_return std::unexpected(*faults_.adopt);
+    co_return co_await inner_.adopt(std::move(record));
+  }
+  env::Task<Result<vm::Status>> inspect(vm::Record record) override {
+    return inner_.inspect(std::move(record));
+  }
+  env::Task<Result<vm::Status>> next_change(vm::Record record) override {
+    if (faults_.next_change) co_return std::unexpected(*faults_.next_change);
+    co_return co_await inner_.next_change(std::move(record));
+  }
+  env::Task<Result<vm::EndReason>> stop(vm::Record record, vm::StopLadder ladder) override {
+    if (faults_.stop) co_return std::unexpected(*faults_.stop);
+    co_return co_await inner_.stop(std::move(record), ladder);
+  }
+  env::Task<Result<void>> pause(vm::Record record) override {
+    return inner_.pause(std::move(record));
+  }
+  env::Task<Result<void>> resume(vm::Record record) override {
+    return inner_.resume(std::move(record));
+  }
+  env::Task<Result<std::string>> console(vm::Record record, std::size_t size_max) override {
+    return inner_.console(std::move(record), size_max);
+  }
+  env::Task<Result<void>> release(vm::Record record) override {
+    ++faults_.release_calls;
+    if (faults_.release) co_return std::unexpected(*faults_.release);
+    co_return co_await inner_.release(std::move(record));
+  }
+  env::Task<Result<std::vector<VmId>>> leftovers() override { return inner_.leftovers(); }
+  env::Task<Result<void>> release_leftover(VmId id) override {
+    ++faults_.release_calls;
+    if (faults_.release) co_return std::unexpected(*faults_.release);
+    co_return co_await inner_.release_leftover(id);
+  }
+  env::Task<void> close() override { return inner_.close(); }
+
+ private:
+  vm::Driver& inner_;
+  DriverFaults& faults_;
+};
+
+// A folder to import, with a kernel of a few bytes in one uncompressed block of zstd.
+inline env::Task<Result<void>> write_image(env::Env env, std::string folder, std::string cmdline) {
+  const std::string kernel = "kernel";
+  std::string packed("\x28\xb5\x2f\xfd\x20", 5);
+  packed += static_cast<char>(kernel.size());
+  packed += static_cast<char>(kernel.size() << 3 | 1);
+  packed += std::string(2, '\0') + kernel;
+  BLX_CO_TRY(co_await env.disk.make_directory(folder));
+  const std::string about = fmt::format(
+      R"({{"format":1,"name":"tiny","architecture":"x86_64","kernel_version":"6.1","cmdline":"{}",)"
+      R"("files":{{"initrd":{{"bytes":6}},"vmlinux.zst":{{"bytes":{},"unpacked_bytes":{}}}}}}})",
+      cmdline, packed.size(), kernel.size());
+  BLX_CO_TRY(co_await env.disk.replace_file(env::join_path(folder, "image.json"), about));
+  BLX_CO_TRY(co_await env.disk.replace_file(env::join_path(folder, "initrd"), "initrd"));
+  co_return co_await env.disk.replace_file(env::join_path(folder, "vmlinux.zst"), packed);
+}
+
+inline v1::Command add_image_command(const cluster::Image& image) {
+  v1::Command command;
+  auto& add = *command.mutable_add_image();
+  add.set_name(image.name);
+  add.set_architecture(image.architecture);
+  add.set_kernel_version(image.kernel_version);
+  add.set_cmdline(image.cmdline);
+  for (const cluster::ImageFile& file : image.files) {
+    auto& added = *add.add_files();
+    added.set_name(file.name);
+    added.set_bytes(file.size.value);
+    added.set_digest(file.digest.data(), file.digest.size());
+  }
+  return command;
+}
+
+}  // namespace blixard::agent

@@ -60,9 +60,9 @@ class CommandLine {
     app_.add_option("--token-file", command_.connection.token_file,
                     "File with the bearer token for --address")
         ->envname("BLIXARD_TOKEN_FILE");
-    app_.add_option("--output,-o", command_.output, "table or json")
-        ->transform(CLI::CheckedTransformer(std::map<std::string, OutputFormat>{
-            {"table", OutputFormat::kTable}, {"json", OutputFormat::kJson}}));
+    app_.add_option("--output,-o", output_, "Form of what is printed")
+        ->check(CLI::IsMember({"table", "json"}))
+        ->capture_default_str();
     add_node();
     add_vm();
     add_image();
@@ -146,7 +146,7 @@ class CommandLine {
         ->add_option("--stop-grace", create_.stop_grace_seconds,
                      "Seconds the guest gets to shut down by itself")
         ->capture_default_str();
-    create->add_flag("!--no-start", create_.start, "Create it stopped");
+    create->add_flag("--no-start", create_stopped_, "Create it stopped");
     add_wait(create, "Wait until it runs");
     create->footer(
         "Examples:\n  blixard vm create web --image guest --publish 8080:80 --wait\n"
@@ -182,7 +182,7 @@ class CommandLine {
     build->add_option("--name", build_.name, "Name of the image")->capture_default_str();
     build->add_option("--directory", build_.output_directory, "Keep the built files here");
     build->add_option("--cache", build_.cache_directory, "Keep downloaded packages here");
-    build->add_flag("!--no-import", build_.import_after, "Only build, into --directory");
+    build->add_flag("--no-import", build_only_, "Only build, into --directory");
     CLI::App* import = add_bound(*image, "import", "Import a built image", import_);
     import->add_option("path", import_.path, "Directory with image.json")->required();
     import->add_option("--name", import_.name, "Name of the image; default: the one in it");
@@ -207,13 +207,16 @@ class CommandLine {
 
  public:
   Result<void> finish() {
+    if (output_ == "json") command_.output = OutputFormat::kJson;
     if (auto* create = std::get_if<VmCreate>(&command_.action)) {
+      create->start = !create_stopped_;
       BLX_TRY(create->memory_mib, parse_memory_mib(memory_));
       for (const std::string& text : publish_) {
         BLX_TRY(const Publish publish, parse_publish(text));
         create->publish.push_back(publish);
       }
     }
+    if (auto* build = std::get_if<ImageBuild>(&command_.action)) build->import_after = !build_only_;
     return {};
   }
 
@@ -221,9 +224,12 @@ class CommandLine {
   CLI::App app_{"microVMs across machines as if they were one machine"};
   Command command_;
   bool chosen_ = false;
+  std::string output_ = "table";
   NodeOptions node_;
   VmCreate create_;
   std::string memory_ = "128MiB";
+  bool create_stopped_ = false;
+  bool build_only_ = false;
   std::vector<std::string> publish_;
   VmAction start_, stop_, delete_, show_;
   VmLogs logs_;

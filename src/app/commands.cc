@@ -45,6 +45,15 @@ std::string published_text(const json::value& vm) {
   return out;
 }
 
+std::string counts_text(const json::value& status) {
+  std::string out;
+  for (const auto& entry : items_of(status, "vms_by_state")) {
+    if (!out.empty()) out += ", ";
+    out += text_of(entry, "count") + " " + text_of(entry, "state");
+  }
+  return out;
+}
+
 class Session {
  public:
   Session(env::Env env, const Command& command)
@@ -163,8 +172,9 @@ class Session {
     if (!object.is_object()) return;
     for (const auto& [key, member] : object.get_object()) {
       const std::string name(key);
-      std::string value =
-          name == "published_ports" ? published_text(object) : text_of(object, name);
+      std::string value = name == "published_ports" ? published_text(object)
+                          : name == "vms_by_state"  ? counts_text(object)
+                                                    : text_of(object, name);
       if (!value.empty()) print(fmt::format("{:<20} {}\n", name, value));
     }
   }

@@ -61,7 +61,8 @@ install(FILES ${made}/completion.fish RENAME blixard.fish
 install(FILES ${CMAKE_SOURCE_DIR}/LICENSE RENAME copyright DESTINATION ${doc_dir})
 install(DIRECTORY ${CMAKE_SOURCE_DIR}/tools/guest/ DESTINATION lib/blixard/guest
         FILES_MATCHING PATTERN "*.py"
-        PATTERN "*_test.py" EXCLUDE PATTERN "init" EXCLUDE PATTERN "__pycache__" EXCLUDE)
+        PATTERN "*_test.py" EXCLUDE PATTERN "machine.py" EXCLUDE
+        PATTERN "init" EXCLUDE PATTERN "__pycache__" EXCLUDE)
 install(PROGRAMS ${made}/guest/init RENAME init.elf DESTINATION lib/blixard/guest)
 
 set(CPACK_GENERATOR DEB)
@@ -70,9 +71,9 @@ set(CPACK_PACKAGE_VERSION ${PROJECT_VERSION})
 set(CPACK_PACKAGE_CONTACT "The Blixard authors <blixard@localhost>")
 set(CPACK_PACKAGE_DESCRIPTION_SUMMARY "${PROJECT_DESCRIPTION}")
 set(CPACK_PACKAGE_DESCRIPTION
-    "Blixard runs microVMs on a cluster of machines from one program: a replicated cluster state,
-a scheduler, QEMU microVMs, health checks and fenced recovery. The service listens on the
-loopback only until it is told otherwise.")
+    "Blixard runs microVMs from one program: a replicated state, placement that says why, QEMU
+microVMs that live on when the daemon dies, an HTTP API and a command line. The service listens
+on the loopback only until it is told otherwise.")
 set(CPACK_PACKAGING_INSTALL_PREFIX /usr)
 set(CPACK_STRIP_FILES ON)
 set(CPACK_DEBIAN_FILE_NAME DEB-DEFAULT)
@@ -81,8 +82,8 @@ set(CPACK_DEBIAN_PACKAGE_PRIORITY optional)
 set(CPACK_DEBIAN_PACKAGE_SHLIBDEPS ON)
 set(CPACK_DEBIAN_PACKAGE_DEPENDS "adduser, init-system-helpers (>= 1.54), qemu-system-x86")
 # For building guest images here.
-set(CPACK_DEBIAN_PACKAGE_RECOMMENDS "kmod, python3 (>= 3.11), zstd")
-set(CPACK_DEBIAN_PACKAGE_SUGGESTS "iproute2, nftables, qemu-utils")
+set(CPACK_DEBIAN_PACKAGE_RECOMMENDS "kmod, lz4, python3 (>= 3.11), xz-utils, zstd")
+set(CPACK_DEBIAN_PACKAGE_SUGGESTS "qemu-utils")
 set(CPACK_DEBIAN_PACKAGE_CONTROL_EXTRA
     ${package_dir}/postinst ${package_dir}/prerm ${package_dir}/postrm)
 set(CPACK_DEBIAN_PACKAGE_CONTROL_STRICT_PERMISSION ON)

@@ -44,6 +44,7 @@ inline constexpr std::size_t kCmdlineBytes = 1024;  // an image's kernel argumen
 // A VM on its node: what its hypervisor and its guest may make us read or keep.
 inline constexpr std::size_t kGuestCmdlineBytes = 1024;
 inline constexpr std::size_t kVmRecordBytes = 16 * 1024;
+inline constexpr std::size_t kKvmVerdictBytes = 4 * 1024;
 inline constexpr std::size_t kQmpLineBytes = 256 * 1024;
 inline constexpr std::size_t kQmpDepth = 16;
 inline constexpr std::size_t kAgentLineBytes = 512;           // with its newline

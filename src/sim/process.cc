@@ -272,8 +272,12 @@ ProcessRecord* ProcessTable::find(env::ProcessId id) {
 
 std::vector<ProcessRecord*> ProcessTable::members(std::string_view group) {
   std::vector<ProcessRecord*> found;
-  for (const auto& [pid, process] : living_)
-    if (process->spec.group == group) found.push_back(process);
+  for (const auto& [pid, process] : living_) {
+    // Names alone are in the head of the daemon that gave them.
+    const bool is_forgotten =
+        group_support == env::Process::GroupSupport::kNone && !process->parent->alive();
+    if (process->spec.group == group && !is_forgotten) found.push_back(process);
+  }
   return found;
 }
 

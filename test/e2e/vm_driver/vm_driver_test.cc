@@ -2,12 +2,17 @@
 //
 //   vm_driver_test                      every case
 //   vm_driver_test --boots=30           and that many cold boots in a row, none of which may hang
+//   vm_driver_test --boots=30 --busy=2  the same beside two busy loops
 
+#include <sys/prctl.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 #include <zstd.h>
 
+#include <algorithm>
 #include <charconv>
+#include <csignal>
 #include <cstdio>
 #include <cstdlib>
 #include <filesystem>
@@ -18,6 +23,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include <gtest/gtest.h>
 
@@ -34,6 +40,7 @@ using vm::HypervisorFault;
 namespace files = std::filesystem;
 
 int boots_wanted = 0;
+int busy_wanted = 0;
 
 class WarningsToStderr final : public observe::LogSink {
  public:
@@ -64,6 +71,10 @@ class Surroundings {
     unpack(files::path(BLX_SOURCE_DIR) / "build" / "guest");
     write_script("exits", "echo out of luck >&2; exit 1");
     write_script("hangs", "echo feeling sleepy >&2; exec sleep 600");
+    // QEMU gives up at once where KVM cannot be the host's CPU; with a plain one the guest begins.
+    write_script("plain",
+                 "for word; do [ \"$word\" = host ] && word=qemu64\n"
+                 "set -- \"$@\" \"$word\"; shift; done; exec qemu-system-x86_64 \"$@\"");
   }
   Surroundings(const Surroundings&) = delete;
   Surroundings& operator=(const Surroundings&) = delete;
@@ -185,6 +196,165 @@ TEST_P(QemuSuite, Holds) { run_on_linux(GetParam().run); }
 INSTANTIATE_TEST_SUITE_P(Driver, QemuSuite, testing::ValuesIn(vm::driver_suite()),
                          [](const auto& info) { return std::string(info.param.name); });
 
+// ---- the trial of KVM ----
+
+// How KVM fails the trial guest.
+struct Failure {
+  const char* binary;    // of QEMU; empty: the real one
+  bool as_itself;        // QEMU keeps the right to open the device
+  const char* expected;  // in the reason
+  Duration least;        // until the VM has started
+};
+
+// This machine, as one whose KVM passes every check.
+class ClaimsKvm final : public env::Machine {
+ public:
+  ClaimsKvm(env::Machine& inner, bool as_itself) : inner_(inner), facts_(inner.facts()) {
+    if (as_itself) facts_.guest_owner.reset();
+  }
+  [[nodiscard]] const env::MachineFacts& facts() const override { return facts_; }
+  env::Task<Result<env::KvmReport>> probe_kvm() override {
+    auto report = co_await inner_.probe_kvm();
+    if (report) report->usable = true;
+    co_return report;
+  }
+  env::Task<Result<std::uint64_t>> measure_tsc_khz() override { return inner_.measure_tsc_khz(); }
+  double load_average() override { return inner_.load_average(); }
+  Bytes memory_available() override { return inner_.memory_available(); }
+
+ private:
+  env::Machine& inner_;
+  env::MachineFacts facts_;
+};
+
+Result<void> expect(bool holds, const char* what, const std::string& seen) {
+  if (holds) return {};
+  return fail(Code::kInternal, "expectation_failed", std::string(what) + ": " + seen);
+}
+
+// What is expected of a driver that was told that KVM works.
+env::Task<Result<void>> falls_back(env::Env env, qemu::QemuDriver& driver, vm::GuestSpec spec,
+                                   Failure failure) {
+  BLX_CO_TRY(const vm::Capabilities before, co_await driver.probe());
+  BLX_CO_TRY(expect(before.accelerator == vm::Accelerator::kKvm, "KVM is chosen first",
+                    before.accelerator_reason));
+  BLX_CO_TRY(vm::Record record, co_await driver.prepare(spec));
+  const Instant begin = env.clock.monotonic();
+  BLX_CO_TRY(record, co_await driver.start(spec, record, begin + 30s));
+  const Duration took = env.clock.monotonic() - begin;
+  BLX_CO_TRY(const vm::Capabilities after, co_await driver.probe());
+  std::printf("started after %.2f s: %s\n", std::chrono::duration<double>(took).count(),
+              after.accelerator_reason.c_str());
+  BLX_CO_TRY(expect(after.accelerator_reason.contains(failure.expected) && took >= failure.least,
+                    "the reason", after.accelerator_reason));
+  BLX_CO_TRY(expect(record.accelerator == vm::Accelerator::kTcg, "TCG is started with",
+                    after.accelerator_reason));
+  BLX_CO_TRY(expect(after.accelerator == vm::Accelerator::kTcg, "probe() says so",
+                    after.accelerator_reason));
+  BLX_CO_TRY(co_await driver.wait_ready(record, env.clock.monotonic() + 60s));
+  BLX_CO_TRY(const std::vector<VmId> left, co_await driver.leftovers());
+  BLX_CO_TRY(expect(left == std::vector<VmId>{spec.id}, "the trial left nothing",
+                    std::to_string(left.size()) + " VMs"));
+  co_return co_await driver.release(record);
+}
+
+qemu::Options options_of(const Failure& failure) {
+  qemu::Options options{.directory = surroundings->path("vms")};
+  if (*failure.binary != '\0') options.binary = surroundings->path(failure.binary);
+  return options;
+}
+
+env::Task<Result<void>> trial_fails(env::Env env, vm::GuestSpec spec, Failure failure) {
+  const std::string verdict = surroundings->path("vms/kvm-trial.json");
+  ignore(co_await env.disk.remove(verdict), "there may be none");
+  std::optional<vm::Capabilities> remembered;
+  for (const bool is_first : {true, false}) {
+    qemu::QemuDriver driver(env, options_of(failure));
+    Result<void> held;
+    if (is_first) held = co_await falls_back(env, driver, spec, failure);
+    const auto capabilities = co_await driver.probe();
+    co_await driver.close();
+    BLX_CO_TRY(held);
+    BLX_CO_TRY(remembered, capabilities);
+  }
+  BLX_CO_TRY(expect(remembered->accelerator == vm::Accelerator::kTcg, "the next driver knows",
+                    remembered->accelerator_reason));
+  ignore(co_await env.disk.remove(verdict), "it is of this test");
+  co_return Result<void>();
+}
+
+env::Task<Result<void>> forced_trial_fails(env::Env env, vm::GuestSpec spec, Failure failure) {
+  qemu::Options options = options_of(failure);
+  options.accelerator = vm::Accelerator::kKvm;
+  qemu::QemuDriver driver(env, std::move(options));
+  const auto record = co_await driver.prepare(spec);
+  if (!record) co_return std::unexpected(record.error());
+  const auto started = co_await driver.start(spec, *record, env.clock.monotonic() + 30s);
+  const auto released = co_await driver.release(*record);
+  co_await driver.close();
+  ignore(co_await env.disk.remove(surroundings->path("vms/kvm-trial.json")), "of this test");
+  BLX_CO_TRY(released);
+  if (started) co_return fail(Code::kInternal, "expectation_failed", "it started");
+  std::printf("%s\n", started.error().message().c_str());
+  co_return expect(started.error().reason() == "accelerator_unusable" &&
+                       started.error().detail().contains(failure.expected),
+                   "it is refused", started.error().message());
+}
+
+using TrialBody = env::Task<Result<void>> (*)(env::Env, vm::GuestSpec, Failure);
+enum class Kvm : std::uint8_t { kUsable, kAbsent, kUseless };
+
+env::Task<void> run_trial(env::Env env, TrialBody body, Failure failure, Kvm& kvm,
+                          Result<void>& result) {
+  const auto report = co_await env.machine.probe_kvm();
+  kvm = !report || report->module.empty() || report->loop_time == Duration{} ? Kvm::kAbsent
+        : report->usable                                                     ? Kvm::kUsable
+                                                                             : Kvm::kUseless;
+  if (kvm != Kvm::kUseless) co_return;
+  ClaimsKvm machine(env.machine, failure.as_itself);
+  const env::Env claimed{.executor = env.executor,
+                         .clock = env.clock,
+                         .random = env.random,
+                         .network = env.network,
+                         .disk = env.disk,
+                         .process = env.process,
+                         .machine = machine,
+                         .log = env.log};
+  QemuHost host(env);
+  result = co_await body(claimed, host.guest(""), failure);
+  ignore(co_await vm::clean_up(host), "what counts is the case");
+  co_await host.driver().close();
+}
+
+void run_trial_on_linux(TrialBody body, Failure failure) {
+  if (!surroundings->has_image()) {
+    GTEST_SKIP() << "SKIPPED: there is no guest image in build/guest, make it with: ./do image";
+  }
+  WarningsToStderr log;
+  linux_side::Runtime runtime({.log = &log, .group_root = Surroundings::group_root()});
+  Result<void> result;
+  Kvm kvm = Kvm::kAbsent;
+  runtime.run(run_trial(runtime.env(), body, failure, kvm, result));
+  if (kvm != Kvm::kUseless) {
+    GTEST_SKIP() << "SKIPPED: KVM is " << (kvm == Kvm::kUsable ? "usable" : "absent")
+                 << " here; the case needs one that answers but boots no kernel";
+  }
+  EXPECT_TRUE(result) << result.error().message();
+}
+
+TEST(KvmTrial, AKvmThatBootsNothingIsGivenUp) {
+  run_trial_on_linux(trial_fails, {"plain", true, "did not boot a guest within 5 s", 5s});
+}
+TEST(KvmTrial, AKvmThatQemuRefusesIsGivenUp) {
+  run_trial_on_linux(trial_fails, {"", true, "was refused", 0s});
+}
+TEST(KvmTrial, AKvmThatGuestsMayNotOpenIsGivenUp) {
+  run_trial_on_linux(trial_fails, {"", false, "was refused", 0s});
+}
+TEST(KvmTrial, AForcedKvmThatBootsNothingIsAnError) {
+  run_trial_on_linux(forced_trial_fails, {"plain", true, "did not boot a guest within 5 s", 5s});
+}
+
 // The published port reaches the guest's web server.
 env::Task<Result<void>> publishes_a_port(vm::SuiteHost& host) {
   vm::GuestSpec spec = host.guest("");
@@ -211,23 +381,56 @@ env::Task<Result<void>> publishes_a_port(vm::SuiteHost& host) {
 
 TEST(Qemu, PublishesAPort) { run_on_linux(publishes_a_port); }
 
+// Children that do nothing but use a CPU each, until the end of the block.
+class BusyLoops {
+ public:
+  explicit BusyLoops(int count) {
+    for (int i = 0; i < count; ++i) {
+      const pid_t pid = fork();
+      if (pid == 0) spin();
+      if (pid > 0) pids_.push_back(pid);
+    }
+  }
+  BusyLoops(const BusyLoops&) = delete;
+  BusyLoops& operator=(const BusyLoops&) = delete;
+  ~BusyLoops() {
+    for (const pid_t pid : pids_) {
+      kill(pid, SIGKILL);
+      waitpid(pid, nullptr, 0);
+    }
+  }
+
+ private:
+  [[noreturn]] static void spin() {
+    prctl(PR_SET_PDEATHSIG, SIGKILL);
+    for (volatile unsigned turns = 0;;)
+      turns = turns + 1;
+  }
+
+  std::vector<pid_t> pids_;
+};
+
 env::Task<Result<void>> boots_in_a_row(vm::SuiteHost& host) {
+  double slowest = 0;
   for (int i = 0; i < boots_wanted; ++i) {
     const vm::GuestSpec spec = host.guest("");
     const Instant begin = host.env().clock.monotonic();
     BLX_CO_TRY(vm::Record record, co_await host.driver().prepare(spec));
     BLX_CO_TRY(record, co_await host.driver().start(spec, record, begin + 20s));
     BLX_CO_TRY(co_await host.driver().wait_ready(record, begin + 60s));
-    const auto took = host.env().clock.monotonic() - begin;
-    std::printf("boot %d: ready after %.2f s\n", i + 1,
-                std::chrono::duration<double>(took).count());
+    const double took = std::chrono::duration<double>(host.env().clock.monotonic() - begin).count();
+    slowest = std::max(slowest, took);
+    std::printf("boot %d: ready after %.2f s\n", i + 1, took);
     BLX_CO_TRY(co_await host.driver().release(record));
   }
+  std::printf("%d boots beside %d busy loops, the slowest ready after %.2f s\n", boots_wanted,
+              busy_wanted, slowest);
   co_return Result<void>();
 }
 
 TEST(Qemu, BootsInARow) {
   if (boots_wanted == 0) GTEST_SKIP() << "only with --boots=<count>";
+  const BusyLoops busy(busy_wanted);  // before the runtime, which has threads
   run_on_linux(boots_in_a_row);
 }
 
@@ -238,14 +441,16 @@ int main(int argc, char** argv) {
   const int hidden = blixard::linux_side::run_hidden_command(argc, argv);
   if (hidden >= 0) return hidden;
   testing::InitGoogleTest(&argc, argv);
-  constexpr std::string_view kBoots = "--boots=";
-  for (int i = 1; i < argc; ++i) {
-    const std::string_view argument = argv[i];
-    if (argument.starts_with(kBoots)) {
-      const std::string_view digits = argument.substr(kBoots.size());
-      std::from_chars(digits.data(), digits.data() + digits.size(), blixard::boots_wanted);
+  const auto number_of = [&](std::string_view option, int& number) {
+    for (int i = 1; i < argc; ++i) {
+      std::string_view digits = argv[i];
+      if (!digits.starts_with(option)) continue;
+      digits.remove_prefix(option.size());
+      std::from_chars(digits.data(), digits.data() + digits.size(), number);
     }
-  }
+  };
+  number_of("--boots=", blixard::boots_wanted);
+  number_of("--busy=", blixard::busy_wanted);
   blixard::surroundings = std::make_unique<blixard::Surroundings>();
   const int result = RUN_ALL_TESTS();
   blixard::surroundings.reset();

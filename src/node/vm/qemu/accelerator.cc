@@ -6,22 +6,27 @@ namespace blixard::qemu {
 namespace {
 
 constexpr std::size_t kVersionMax = 32;
+constexpr std::size_t kReasonMax = 400;
 
 std::unexpected<Error> unusable(std::string detail) {
   return fail(Code::kFailedPrecondition, "accelerator_unusable", std::move(detail));
 }
 
-// The parts of a one-line reason come from other programs: no line breaks.
-std::string one_line(std::string text) {
-  for (char& c : text) {
-    if (c == '\n' || c == '\r') c = ' ';
-  }
-  while (text.ends_with(' '))
-    text.pop_back();
-  return text;
+std::string named(const std::string& module) {
+  return module.empty() ? "KVM" : "KVM (module " + module + ")";
 }
 
 }  // namespace
+
+std::string one_line(std::string_view text) {
+  std::string line(text.substr(0, kReasonMax));
+  for (char& c : line) {
+    if (c < ' ' || c > '~') c = ' ';
+  }
+  while (line.ends_with(' '))
+    line.pop_back();
+  return line;
+}
 
 BuiltIn parse_accelerators(std::string_view accel_help) {
   BuiltIn built_in;
@@ -57,6 +62,19 @@ Result<Choice> choose_accelerator(const env::KvmReport& kvm, const BuiltIn& buil
   if (!built_in.tcg) return unusable("this QEMU has no TCG in it, and KVM is not usable");
   return Choice{vm::Accelerator::kTcg,
                 one_line("tcg: " + (kvm.usable ? "this QEMU has no KVM in it" : kvm.explanation))};
+}
+
+Result<Choice> choose_after_trial(const std::string& module, const std::string& finding,
+                                  const BuiltIn& built_in, std::optional<vm::Accelerator> forced) {
+  const std::string what = one_line(named(module) + " " + finding);
+  const std::string mend = "check that the user guests run as may open /dev/kvm (group kvm)";
+  if (forced == vm::Accelerator::kKvm) {
+    return unusable("accel=kvm was asked for, but " + what + "; " + mend +
+                    " and start the node again, or run it with accel=tcg");
+  }
+  if (!built_in.tcg) return unusable("this QEMU has no TCG in it, and " + what + "; " + mend);
+  return Choice{vm::Accelerator::kTcg,
+                "tcg: " + what + "; using software emulation, guests are about 20 times slower"};
 }
 
 std::string parse_version(std::string_view version_output) {

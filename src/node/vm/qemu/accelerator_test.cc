@@ -53,6 +53,20 @@ TEST(Accelerator, Decision) {
   }
 }
 
+TEST(Accelerator, DecisionAfterATrial) {
+  const auto fallen = choose_after_trial("kvm_pvm", "did not\nboot", kBoth, {});
+  ASSERT_TRUE(fallen);
+  EXPECT_EQ(fallen->accelerator, Accelerator::kTcg);
+  EXPECT_TRUE(fallen->reason.starts_with("tcg: KVM (module kvm_pvm) did not boot; using software"));
+  const auto forced = choose_after_trial("", "did not boot", kBoth, Accelerator::kKvm);
+  ASSERT_FALSE(forced);
+  EXPECT_EQ(forced.error().reason(), "accelerator_unusable");
+  EXPECT_TRUE(forced.error().detail().contains("but KVM did not boot; check"));
+  const auto alone = choose_after_trial("kvm_pvm", "did not boot", {.kvm = true}, {});
+  ASSERT_FALSE(alone);
+  EXPECT_EQ(alone.error().reason(), "accelerator_unusable");
+}
+
 TEST(Accelerator, ReadsQemusAnswers) {
   const BuiltIn built_in = parse_accelerators("Accelerators supported in QEMU binary:\ntcg\nkvm\n");
   EXPECT_TRUE(built_in.tcg);

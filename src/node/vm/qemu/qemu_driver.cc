@@ -18,7 +18,6 @@ namespace {
 using vm::Accelerator;
 using vm::Phase;
 
-constexpr std::string_view kGroupPrefix = "vm-";
 constexpr std::uint64_t kProbeTurn = 0;
 constexpr Duration kProbePatience = 5s;
 constexpr Duration kTakeOverPatience = 5s;
@@ -26,8 +25,6 @@ constexpr Duration kAdoptPingPatience = 1s;
 constexpr Duration kCommandPatience = 2s;
 constexpr Duration kReleasePatience = 1s;
 constexpr std::size_t kProbeOutputMax = 4096;
-
-std::string group_name(VmId id) { return std::string(kGroupPrefix) + std::to_string(id.value); }
 
 std::unexpected<Error> not_ours(std::string detail) {
   return fail(Code::kFailedPrecondition, "not_ours", std::move(detail));
@@ -100,8 +97,12 @@ env::Task<Result<vm::Capabilities>> QemuDriver::probe_now() {
       kvm.explanation = report.error().message();
     }
   }
-  BLX_CO_TRY(const Choice choice,
-             choose_accelerator(kvm, parse_accelerators(accelerators), options_.accelerator));
+  built_in_ = parse_accelerators(accelerators);
+  BLX_CO_TRY(Choice choice, choose_accelerator(kvm, built_in_, options_.accelerator));
+  if (choice.accelerator == Accelerator::kKvm) {
+    kvm_key_ = {env_.machine.facts().boot_id, parse_version(version), one_line(kvm.module)};
+    BLX_CO_TRY(choice, co_await recall_verdict(std::move(choice)));
+  }
   const auto tsc_khz = co_await env_.machine.measure_tsc_khz();
   if (!tsc_khz && tsc_khz.error().code() == Code::kCancelled) {
     co_return std::unexpected(tsc_khz.error());
@@ -177,6 +178,7 @@ env::Task<Result<vm::Record>> QemuDriver::start(vm::GuestSpec spec, vm::Record p
     co_await vm->close();
   }
   BLX_CO_TRY(co_await end_strays(prepared));
+  BLX_CO_TRY(co_await settle_accelerator(spec, deadline));
   co_return co_await start_process(spec, std::move(prepared), deadline);
 }
 
@@ -229,8 +231,10 @@ env::Task<Result<vm::Record>> QemuDriver::start_process(const vm::GuestSpec& spe
             record.process.pid);
     co_return record;
   }
-  // When we were told to give up, the process may go on: the stored record finds it again.
+  // When we were told to give up, the process may go on: the stored record finds it again. A trial
+  // guest is nobody's.
   if (connected.error().code() == Code::kCancelled) {
+    if (spec.id == kTrialVm) ignore(vm->child().kill(env::Kill::kNow), "it may have ended");
     co_await vm->close();
     co_return std::unexpected(connected.error());
   }
@@ -469,7 +473,7 @@ env::Task<Result<std::vector<VmId>>> QemuDriver::leftovers() {
   BLX_CO_TRY(const std::vector<std::string> groups, co_await env_.process.groups());
   for (const std::string& group : groups) {
     if (!group.starts_with(kGroupPrefix)) continue;
-    const auto id = parse_vm_id(std::string_view(group).substr(kGroupPrefix.size()));
+    const auto id = parse_vm_label(std::string_view(group).substr(kGroupPrefix.size()));
     if (id) ids.insert(*id);
   }
   co_return std::vector<VmId>(ids.begin(), ids.end());
@@ -477,6 +481,10 @@ env::Task<Result<std::vector<VmId>>> QemuDriver::leftovers() {
 
 env::Task<Result<void>> QemuDriver::release_leftover(VmId id) {
   BLX_CO_TRY(const Turns::Held turn, co_await turns_.take(id.value));
+  co_return co_await release_leftover_held(id);
+}
+
+env::Task<Result<void>> QemuDriver::release_leftover_held(VmId id) {
   vm::Record record;
   if (const auto stored = co_await directories_.load(id)) record = *stored;
   record.id = id;

@@ -13,6 +13,8 @@
 
 #include "env/env.h"
 #include "node/vm/driver.h"
+#include "node/vm/qemu/accelerator.h"
+#include "node/vm/qemu/kvm_verdict.h"
 #include "node/vm/qemu/ports.h"
 #include "node/vm/qemu/run_directory.h"
 #include "node/vm/qemu/running_vm.h"
@@ -66,6 +68,18 @@ class QemuDriver final : public vm::Driver {
   env::Task<Result<vm::Record>> start_process(const vm::GuestSpec& spec, vm::Record record,
                                               Instant deadline);
   env::Task<Result<env::SpawnSpec>> spawn_spec(const vm::GuestSpec& spec, const vm::Record& record);
+  // What becomes of the choice of KVM by the verdict that is stored for its key, if one is.
+  env::Task<Result<Choice>> recall_verdict(Choice choice);
+  // Returns when it is known which accelerator to start with. Errors: kFailedPrecondition
+  // "accelerator_unusable", kDeadlineExceeded; of the trial's own directory and files.
+  env::Task<Result<void>> settle_accelerator(const vm::GuestSpec& spec, Instant deadline);
+  // What kept the trial guest from booting with KVM; none: it booted. `is_clear` becomes false if
+  // the trial says nothing about KVM.
+  env::Task<Result<std::optional<std::string>>> hold_trial(vm::GuestSpec trial, Instant deadline,
+                                                           bool& is_clear);
+  env::Task<Result<void>> take_verdict(std::optional<std::string> finding);
+  env::Task<void> clear_trial(bool is_given_up);
+
   // What a process that was started for this VM but is in no record might still be doing.
   env::Task<Result<void>> end_strays(const vm::Record& record);
   env::Task<Error> start_failure(RunningVm& vm, Error error);
@@ -74,6 +88,7 @@ class QemuDriver final : public vm::Driver {
   [[nodiscard]] Result<void> check_record(const vm::Record& record) const;
   env::Task<Result<void>> end_recorded_process(const vm::Record& record);
   env::Task<Result<void>> release_held(const vm::Record& record);
+  env::Task<Result<void>> release_leftover_held(VmId id);
 
   env::Env env_;
   Options options_;
@@ -81,6 +96,10 @@ class QemuDriver final : public vm::Driver {
   HostPorts ports_;
   Turns turns_;  // one a VM for start, take-over and release; number 0 for probe()
   std::optional<vm::Capabilities> capabilities_;
+  BuiltIn built_in_;
+  KvmKey kvm_key_;
+  bool kvm_boots_ = false;             // a guest booted with it
+  std::optional<Error> kvm_unusable_;  // what every start() is told
   std::map<VmId, Vm> vms_;
 };
 

@@ -11,6 +11,8 @@ namespace {
 
 constexpr std::string_view kRecordFile = "record.json";
 constexpr std::string_view kOutputFile = "output";
+constexpr std::string_view kVerdictFile = "kvm-trial.json";
+constexpr std::string_view kTrialLabel = "trial";
 constexpr std::uint32_t kTraversable = 0711;
 constexpr std::uint32_t kPrivate = 0700;
 constexpr std::uint32_t kReadable = 0444;
@@ -23,19 +25,26 @@ env::Task<Result<void>> remove_if_there(env::Disk& disk, std::string path) {
 
 }  // namespace
 
-std::optional<VmId> parse_vm_id(std::string_view text) {
+std::string vm_label(VmId id) {
+  return id == kTrialVm ? std::string(kTrialLabel) : std::to_string(id.value);
+}
+
+std::string group_name(VmId id) { return std::string(kGroupPrefix) + vm_label(id); }
+
+std::optional<VmId> parse_vm_label(std::string_view text) {
+  if (text == kTrialLabel) return kTrialVm;
   std::uint64_t number = 0;
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
-  if (error != std::errc() || end != text.data() + text.size() || number == 0) return std::nullopt;
-  return VmId(number);
+  if (error != std::errc() || end != text.data() + text.size()) return std::nullopt;
+  const VmId id(number);
+  if (!id || id == kTrialVm) return std::nullopt;
+  return id;
 }
 
 RunDirectories::RunDirectories(env::Env env, std::string root)
     : env_(env), root_(std::move(root)), data_directory_(env::parent_path(root_)) {}
 
-std::string RunDirectories::directory(VmId id) const {
-  return env::join_path(root_, std::to_string(id.value));
-}
+std::string RunDirectories::directory(VmId id) const { return env::join_path(root_, vm_label(id)); }
 
 std::string RunDirectories::socket(VmId id, std::string_view name) const {
   return env::join_path(directory(id), name);
@@ -44,6 +53,8 @@ std::string RunDirectories::socket(VmId id, std::string_view name) const {
 std::string RunDirectories::output(VmId id) const {
   return env::join_path(directory(id), kOutputFile);
 }
+
+std::string RunDirectories::verdict() const { return env::join_path(root_, kVerdictFile); }
 
 Result<void> RunDirectories::check_paths(VmId id) const {
   std::size_t longest = 0;
@@ -96,7 +107,7 @@ env::Task<Result<std::vector<VmId>>> RunDirectories::list() {
   if (!entries) co_return std::unexpected(std::move(entries).error());
   std::vector<VmId> ids;
   for (const env::DirectoryEntry& entry : *entries) {
-    const std::optional<VmId> id = parse_vm_id(entry.name);
+    const std::optional<VmId> id = parse_vm_label(entry.name);
     if (id && entry.is_directory) ids.push_back(*id);
   }
   co_return ids;

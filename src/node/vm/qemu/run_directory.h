@@ -4,6 +4,8 @@
 // record.json, what was last started in it. The daemon may die between starting a process and
 // writing that down elsewhere; this copy is what finds the process again.
 
+#include <cstdint>
+#include <limits>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -16,6 +18,11 @@
 #include "node/vm/driver.h"
 
 namespace blixard::qemu {
+
+// The guest of the KVM trial (qemu_driver.h) has no number of the cluster's. Its directory and
+// group are named "trial", and what a daemon that died in the middle left of it is a leftover as
+// any other.
+inline constexpr VmId kTrialVm{std::numeric_limits<std::uint64_t>::max()};
 
 class RunDirectories {
  public:
@@ -39,6 +46,9 @@ class RunDirectories {
   env::Task<std::optional<vm::Record>> load(VmId id);
   env::Task<Result<void>> store(const vm::Record& record);
 
+  // The file that remembers the trial's outcome, beside the directories of the VMs.
+  [[nodiscard]] std::string verdict() const;
+
   // VMs that have a directory.
   env::Task<Result<std::vector<VmId>>> list();
 
@@ -53,7 +63,12 @@ class RunDirectories {
   std::string data_directory_;
 };
 
-// The number that is the whole of `text`, if it is one.
-std::optional<VmId> parse_vm_id(std::string_view text);
+// How directories and groups name a VM: its number, or "trial".
+std::string vm_label(VmId id);
+// Of its processes.
+inline constexpr std::string_view kGroupPrefix = "vm-";
+std::string group_name(VmId id);
+// None: `text` is not the label of a VM.
+std::optional<VmId> parse_vm_label(std::string_view text);
 
 }  // namespace blixard::qemu

@@ -35,9 +35,6 @@ std::string member(const json::value& value, std::string_view key) {
 // starting and running differ for who waits for the agent, not for who waits for a change.
 Phase without_readiness(Phase phase) { return phase == Phase::kStarting ? Phase::kRunning : phase; }
 
-// Keeps the client until its last step.
-env::Task<void> run(std::shared_ptr<QmpClient> client) { co_await client->run(); }
-
 }  // namespace
 
 RunningVm::RunningVm(env::Env env, vm::Record record, std::unique_ptr<env::Child> child,
@@ -69,6 +66,11 @@ env::Task<void> RunningVm::close() {
   co_await scope_.join();
 }
 
+env::Task<void> RunningVm::run_client(std::shared_ptr<QmpClient> client) {
+  co_await client->run();
+  changed_.notify_all();
+}
+
 env::Task<void> RunningVm::watch_process() {
   const auto status = co_await child_->wait();
   if (status) set_exited(*status);
@@ -86,7 +88,7 @@ env::Task<Result<void>> RunningVm::dial(Instant deadline) {
       auto client = std::make_shared<QmpClient>(env_.executor, env_.clock, *std::move(stream),
                                                 [this](const Event& event) { take(event); });
       client_ = client;
-      scope_.spawn(run(client));
+      scope_.spawn(run_client(client));
       const auto greeted = co_await client->handshake(deadline);
       if (greeted) co_return Result<void>();
       client->close();

@@ -83,6 +83,8 @@ class RunningVm {
   void set_reported() { reported_ = phase_; }
 
  private:
+  // Keeps the client until its last step, and has keep_connected() look at its end.
+  env::Task<void> run_client(std::shared_ptr<QmpClient> client);
   env::Task<void> watch_process();
   env::Task<void> keep_connected();
   env::Task<void> keep_draining();

@@ -59,7 +59,8 @@ env::Task<Result<void>> Node::open() {
   BLX_CO_TRY(const std::string token, co_await load_api_token(env_, path("api.token")));
   BLX_CO_TRY(capabilities_, co_await driver_.probe());
   BLX_CO_TRY(images_, co_await image::Store::open(env_, path("images")));
-  BLX_CO_TRY(replica_, co_await replica::open_replica(env_, path("log"), identity_.id, {}));
+  BLX_CO_TRY(replica_,
+             co_await replica::open_replica(env_, path("log"), identity_.id, config_.replica));
   agent_ = std::make_unique<agent::Agent>(env_, *replica_, driver_, *images_, identity_.id,
                                           path("records"));
   api_ = std::make_unique<api::Api>(

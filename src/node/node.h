@@ -38,6 +38,7 @@ struct Config {
   std::string name;                     // empty: the host's
   std::optional<env::Endpoint> listen;  // TCP; none: unix socket only
   std::string version;
+  replica::Options replica{};
 };
 
 // Told once everything answers.

@@ -178,6 +178,8 @@ env::Task<Result<void>> VmKeeper::turn() {
     co_return Result<void>();
   }
   if (record_ && !is_known_) co_return co_await adopt(*vm);
+  // What a loss of power brought back, or what a record that is damaged pointed to.
+  if (!record_ && !is_clean_) co_return co_await put_away();
   if (leaving_) co_return co_await go_away(*vm);
   if (vm->desired == VmDesired::kRunning) co_return co_await keep_running(*vm);
   co_return co_await keep_stopped(*vm);
@@ -404,7 +406,6 @@ env::Task<Result<void>> VmKeeper::boot(cluster::Vm vm) {
   spec.initrd_path = std::move(paths.initrd);
 
   auto& driver = services_.driver;
-  if (!record_) BLX_CO_TRY(co_await put_away());
   is_clean_ = false;
   is_known_ = true;
   BLX_CO_TRY(record_, co_await driver.prepare(spec));

@@ -5,6 +5,7 @@ import http.client
 import json
 import os
 import pathlib
+import pwd
 import shutil
 import signal
 import socket
@@ -50,6 +51,15 @@ def start_ticks(pid):
     return int(text.rpartition(")")[2].split()[19])
 
 
+# As whom programs are started: the extra arguments of subprocess, and none for ourselves.
+identity = {}
+
+
+def start_programs_as(user):
+    entry = pwd.getpwnam(user)
+    identity.update(user=entry.pw_uid, group=entry.pw_gid, extra_groups=[])
+
+
 class UnixConnection(http.client.HTTPConnection):
     def __init__(self, path, timeout):
         super().__init__("localhost", timeout=timeout)
@@ -85,7 +95,7 @@ class Daemon:
             [self.program, "node", "--data", str(self.data), "--listen", "127.0.0.1:0",
              *self.arguments, *more],
             stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=self.environment,
-            start_new_session=True)
+            start_new_session=True, **identity)
         log.close()
         return self.process
 
@@ -122,7 +132,7 @@ class Daemon:
 
     def cli(self, *words):
         done = subprocess.run([self.program, "--socket", self.socket, *words],
-                              capture_output=True, text=True, timeout=180)
+                              capture_output=True, text=True, timeout=180, **identity)
         if done.returncode != 0:
             raise Refused(done.stderr)
         return done.stdout
@@ -176,6 +186,8 @@ class Place:
         self.program = program
         self.image = image
         self.path = pathlib.Path(tempfile.mkdtemp(prefix="blixard-e2e-"))
+        if identity:
+            os.chown(self.path, identity["user"], identity["group"])
         self.daemons = []
 
     def daemon(self, name="node", **options):

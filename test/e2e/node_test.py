@@ -2,6 +2,8 @@
 """One node and real guests, from the outside: what a user does, and what goes wrong for one.
 
     python3 test/e2e/node_test.py --program build/dev/bin/blixard --image build/guest [TEST...]
+
+With --user, root starts the daemon and every command as that user, who has no other group.
 """
 
 import argparse
@@ -19,6 +21,7 @@ import harness
 from harness import Refused, alive, answers, page, start_ticks, wait_until
 
 OPTIONS = None
+SKIPPED = 77  # exit code, as ctest is told
 
 
 class NodeTest(unittest.TestCase):
@@ -29,6 +32,9 @@ class NodeTest(unittest.TestCase):
     def node(self, *arguments, **options):
         """A running daemon that has the guest image."""
         daemon = self.place.daemon(arguments=arguments, **options).start()
+        if harness.identity:
+            owner = os.stat(f"/proc/{daemon.process.pid}").st_uid
+            self.assertEqual(owner, harness.identity["user"])
         daemon.cli("image", "import", str(OPTIONS.image), "--name", "guest")
         return daemon
 
@@ -71,7 +77,7 @@ class Lifecycle(NodeTest):
         self.assertIn("vm_not_found", self.refused(daemon, "vm", "status", "web"))
         self.assertEqual(self.place.guests(), [])
         self.assertEqual(list((daemon.data / "records").iterdir()), [])
-        self.assertEqual(list((daemon.data / "vms").iterdir()), [])
+        self.assertEqual([entry for entry in (daemon.data / "vms").iterdir() if entry.is_dir()], [])
         daemon.stop()
 
     def test_two_guests_have_their_own_names_and_ports(self):
@@ -463,14 +469,28 @@ class Api(NodeTest):
             self.assertIn("delete", text)
 
 
+def start_programs_as(user):
+    if os.geteuid() != 0:
+        print(f"SKIPPED: only root can start programs as {user}; without --user they run as you")
+        sys.exit(SKIPPED)
+    harness.start_programs_as(user)
+    for path in (OPTIONS.program, OPTIONS.image / "image.json"):
+        if subprocess.run(["test", "-r", str(path)], **harness.identity).returncode != 0:
+            print(f"SKIPPED: {user} may not read {path}: build where others may look")
+            sys.exit(SKIPPED)
+
+
 def main():
     global OPTIONS
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--program", required=True, type=pathlib.Path)
     parser.add_argument("--image", required=True, type=pathlib.Path)
+    parser.add_argument("--user", help="start the program as this user (needs root)")
     OPTIONS, rest = parser.parse_known_args()
     OPTIONS.program = OPTIONS.program.resolve()
     OPTIONS.image = OPTIONS.image.resolve()
+    if OPTIONS.user:
+        start_programs_as(OPTIONS.user)
     if not (OPTIONS.image / "image.json").exists():
         sys.exit(f"{OPTIONS.image} holds no guest image: run ./do test, or tools/guest/build.py")
     unittest.main(argv=[sys.argv[0], *rest], verbosity=2)

@@ -70,7 +70,7 @@ Result<Choice> choose_after_trial(const std::string& module, const std::string& 
   const std::string mend = "check that the user guests run as may open /dev/kvm (group kvm)";
   if (forced == vm::Accelerator::kKvm) {
     return unusable("accel=kvm was asked for, but " + what + "; " + mend +
-                    " and start the node again, or run it with accel=tcg");
+                    " and start the node again, or start it with --accelerator tcg");
   }
   if (!built_in.tcg) return unusable("this QEMU has no TCG in it, and " + what + "; " + mend);
   return Choice{vm::Accelerator::kTcg,

@@ -361,7 +361,9 @@ TEST_F(QemuDriverTest, WithoutGroupsAStrangerWithThePidIsLeftAlone) {
     qemu_.plan.is_silent = true;
     co_await restart_daemon();
     const std::string path = "/proc/" + std::to_string(record.process.pid) + "/cmdline";
-    BLX_CO_TRY(co_await env().disk.replace_file(path, std::string("postgres\0-D\0", 12)));
+    std::string stranger("qemu\0-uuid\0", 11);
+    stranger += env().random.uuid().text() + '\0';
+    BLX_CO_TRY(co_await env().disk.replace_file(path, stranger));
     BLX_CO_TRY(co_await driver_->release(record));
     EXPECT_TRUE(machine_.is_alive(record.process));
     co_return Result<void>();
@@ -475,7 +477,7 @@ TEST_F(KvmTrialTest, ForcedKvmThatDoesNotBootIsAnError) {
       const auto refused = co_await start(guest(number));
       EXPECT_TRUE(!refused && refused.error().reason() == "accelerator_unusable");
       EXPECT_TRUE(!refused && refused.error().message().contains("did not boot a guest"));
-      EXPECT_TRUE(!refused && refused.error().message().contains("accel=tcg"));
+      EXPECT_TRUE(!refused && refused.error().message().contains("--accelerator tcg"));
       EXPECT_EQ(machine_.processes(), 0u);
     }
     EXPECT_EQ(started(), (Names{"kvm"}));

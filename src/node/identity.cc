@@ -39,6 +39,7 @@ Result<Identity> decode(const std::string& content, const std::string& path) {
   if (object == nullptr) return damaged("is not a JSON object");
   const auto* format = object->if_contains("format");
   if (format == nullptr || !format->is_int64()) return damaged("names no format");
+  if (format->get_int64() < 1) return damaged("names no format");
   if (format->get_int64() > kDataFormat) {
     return fail(Code::kFailedPrecondition, "data_too_new",
                 path + " was written by a newer blixard (format " +

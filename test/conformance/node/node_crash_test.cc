@@ -22,9 +22,9 @@
 #include "node/agent/test_daemon.h"
 #include "node/node.h"
 #include "node/vm/sim/sim_driver.h"
-#include "rest.h"
 #include "sim/host.h"
 #include "sim/world.h"
+#include "test/conformance/node/rest.h"
 
 namespace blixard {
 namespace {

@@ -21,8 +21,8 @@
 #include "node/agent/test_daemon.h"
 #include "node/vm/qemu/qemu_driver.h"
 #include "node/vm/sim/sim_driver.h"
-#include "rest.h"
 #include "sim/world.h"
+#include "test/conformance/node/rest.h"
 
 namespace blixard {
 namespace {

@@ -9,6 +9,7 @@ namespace {
 
 // Left to the host when its memory is offered to guests.
 constexpr std::uint64_t kReservedMemoryMib = 512;
+constexpr Duration kCapabilitiesInterval = 5s;
 
 std::uint32_t offered_memory_mib(Bytes memory) {
   const std::uint64_t total = memory.mib();
@@ -85,6 +86,20 @@ env::Task<Result<void>> Node::register_node() {
   co_return Result<void>();
 }
 
+// The driver learns at its first start whether KVM is worth anything; placement must hear of it.
+env::Task<void> Node::keep_registered() {
+  while (co_await env_.clock.sleep(kCapabilitiesInterval)) {
+    const auto now = co_await driver_.probe();
+    if (!now || now->accelerator == capabilities_.accelerator) continue;
+    const vm::Capabilities before = std::exchange(capabilities_, *now);
+    const auto registered = co_await register_node();
+    if (registered) continue;
+    BLX_LOG(env_.log, kWarn, "the new accelerator is not registered: {}",
+            registered.error().message());
+    capabilities_ = before;  // the next look finds the difference again
+  }
+}
+
 // A part that ends by itself, and not because the node stops, takes the node down: half a node
 // would look alive.
 env::Task<void> Node::guard(env::Task<Result<void>> part) {
@@ -115,6 +130,7 @@ env::Task<Result<void>> Node::serve(std::function<void(const Ready&)> on_ready) 
   env::Scope workers(env_.executor, co_await env::this_cancellation());
   workers.spawn(guard(replica_->failed()));
   workers.spawn(placer.run());
+  workers.spawn(keep_registered());
   workers.spawn(run_agent());
   servers.spawn(guard(server.serve(std::move(local))));
   if (tcp) servers.spawn(guard(server.serve(std::move(tcp))));

@@ -70,6 +70,7 @@ class Node {
   env::Task<Result<void>> open();
   env::Task<Result<void>> serve(std::function<void(const Ready&)> on_ready);
   env::Task<Result<void>> register_node();
+  env::Task<void> keep_registered();
   env::Task<void> guard(env::Task<Result<void>> part);
   env::Task<void> run_agent();
   void fail_node(Error error);

@@ -18,6 +18,9 @@ using vm::Accelerator;
 constexpr Duration kTrialPatience = 5s;   // a native boot takes a tenth of it
 constexpr Bytes kTrialMemory = mib(128);  // what every image must boot in
 
+// By QEMU itself, so that no image can be to blame.
+constexpr std::string_view kRefused = "was refused";
+
 bool names_kvm(std::string_view text) {
   return text.find("KVM") != std::string_view::npos || text.find("kvm") != std::string_view::npos;
 }
@@ -30,7 +33,8 @@ std::optional<std::string> finding_of(const Error& error, bool is_late) {
   const std::string detail(error.detail());
   if (error.reason() == "guest_ended") return "ended the guest that tried it: " + detail;
   // QEMU ends at once over a bad image too, and then its words are about that.
-  if (error.reason() == "start_failed" && names_kvm(detail)) return "was refused: " + detail;
+  if (error.reason() == "start_failed" && names_kvm(detail))
+    return std::string(kRefused) + ": " + detail;
   return std::nullopt;
 }
 
@@ -70,7 +74,7 @@ env::Task<Result<void>> QemuDriver::settle_accelerator(const vm::GuestSpec& spec
   co_await clear_trial(!finding && finding.error().code() == Code::kCancelled);
   if (!finding) co_return std::unexpected(finding.error());
   if (!is_clear) co_return Result<void>();
-  co_return co_await take_verdict(*finding);
+  co_return co_await take_verdict(spec.id, *finding);
 }
 
 env::Task<Result<std::optional<std::string>>> QemuDriver::hold_trial(vm::GuestSpec trial,
@@ -107,16 +111,19 @@ env::Task<Result<std::optional<std::string>>> QemuDriver::hold_trial(vm::GuestSp
   co_return std::nullopt;
 }
 
-env::Task<Result<void>> QemuDriver::take_verdict(std::optional<std::string> finding) {
+env::Task<void> QemuDriver::store_finding(std::optional<std::string> finding) {
   const KvmVerdict verdict{kvm_key_, !finding, finding.value_or("")};
   const auto stored = co_await store_verdict(env_.disk, directories_.verdict(), verdict);
-  if (!stored) {
-    BLX_LOG(env_.log, kWarn, "KVM's trial will be held again by the next daemon: {}",
-            stored.error().message());
-  }
+  if (stored) co_return;
+  BLX_LOG(env_.log, kWarn, "KVM's trial will be held again by the next daemon: {}",
+          stored.error().message());
+}
+
+env::Task<Result<void>> QemuDriver::take_verdict(VmId id, std::optional<std::string> finding) {
   if (!finding) {
     kvm_boots_ = true;
     BLX_LOG(env_.log, kInfo, "KVM: a guest booted with it");
+    co_await store_finding(std::nullopt);
     co_return Result<void>();
   }
   auto choice = choose_after_trial(kvm_key_.module, *finding, built_in_, options_.accelerator);
@@ -124,10 +131,29 @@ env::Task<Result<void>> QemuDriver::take_verdict(std::optional<std::string> find
     kvm_unusable_ = choice.error();
     co_return std::unexpected(choice.error());
   }
+  const vm::Capabilities before = *capabilities_;
   capabilities_->accelerator = choice->accelerator;
   capabilities_->accelerator_reason = std::move(choice->reason);
   BLX_LOG(env_.log, kWarn, "{}", capabilities_->accelerator_reason);
+  if (finding->starts_with(kRefused)) {
+    co_await store_finding(std::move(finding));
+  } else {
+    suspicion_ = Suspicion{id, *std::move(finding), before};
+  }
   co_return Result<void>();
+}
+
+env::Task<void> QemuDriver::settle_suspicion(VmId id, Result<void> ready) {
+  if (!suspicion_ || suspicion_->id != id) co_return;
+  if (!ready && ready.error().code() == Code::kCancelled) co_return;
+  Suspicion suspicion = *std::exchange(suspicion_, std::nullopt);
+  if (ready) {
+    co_await store_finding(std::move(suspicion.finding));
+    co_return;
+  }
+  BLX_LOG(env_.log, kWarn, "vm {} does not boot in software emulation either: KVM is tried again",
+          id.value);
+  capabilities_ = std::move(suspicion.before);
 }
 
 // Whoever gave the start up waits for no guest to end: it is killed, and what it leaves is cleared

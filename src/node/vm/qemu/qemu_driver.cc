@@ -332,8 +332,10 @@ env::Task<Result<vm::Status>> QemuDriver::adopt(vm::Record record) {
 
 env::Task<Result<void>> QemuDriver::wait_ready(vm::Record record, Instant deadline) {
   BLX_CO_TRY(const Vm vm, co_await find(record));
-  co_return co_await wait_for_agent(env_, *vm, directories_.socket(record.id, kAgentSocket),
-                                    deadline);
+  const auto ready =
+      co_await wait_for_agent(env_, *vm, directories_.socket(record.id, kAgentSocket), deadline);
+  co_await settle_suspicion(record.id, ready);
+  co_return ready;
 }
 
 env::Task<Result<vm::Status>> QemuDriver::inspect(vm::Record record) {

@@ -77,7 +77,10 @@ class QemuDriver final : public vm::Driver {
   // the trial says nothing about KVM.
   env::Task<Result<std::optional<std::string>>> hold_trial(vm::GuestSpec trial, Instant deadline,
                                                            bool& is_clear);
-  env::Task<Result<void>> take_verdict(std::optional<std::string> finding);
+  env::Task<Result<void>> take_verdict(VmId id, std::optional<std::string> finding);
+  env::Task<void> store_finding(std::optional<std::string> finding);
+  // wait_ready() of this VM had this result.
+  env::Task<void> settle_suspicion(VmId id, Result<void> ready);
   env::Task<void> clear_trial(bool is_given_up);
 
   // What a process that was started for this VM but is in no record might still be doing.
@@ -100,6 +103,12 @@ class QemuDriver final : public vm::Driver {
   KvmKey kvm_key_;
   bool kvm_boots_ = false;             // a guest booted with it
   std::optional<Error> kvm_unusable_;  // what every start() is told
+  struct Suspicion {
+    VmId id;  // of the VM that boots the trial's image in software emulation
+    std::string finding;
+    vm::Capabilities before;
+  };
+  std::optional<Suspicion> suspicion_;
   std::map<VmId, Vm> vms_;
 };
 

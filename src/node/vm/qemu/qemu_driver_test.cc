@@ -539,6 +539,24 @@ TEST_F(KvmTrialTest, ABadImageSaysNothingAboutKvm) {
   });
 }
 
+TEST_F(KvmTrialTest, AnImageThatBootsNowhereSaysNothingAboutKvm) {
+  run([this]() -> Task<Result<void>> {
+    qemu_.plan.agent_is_stale = true;
+    BLX_CO_TRY(const vm::Record record, co_await start(guest()));
+    EXPECT_EQ(record.accelerator, Accelerator::kTcg);
+    const auto ready = co_await driver_->wait_ready(record, in(10s));
+    EXPECT_FALSE(ready.has_value());
+    EXPECT_FALSE(verdict());
+    BLX_CO_TRY(const vm::Capabilities after, co_await driver_->probe());
+    EXPECT_EQ(after.accelerator, Accelerator::kKvm);
+    qemu_.plan.agent_is_stale = false;
+    BLX_CO_TRY(const vm::Record next, co_await start_ready(guest(2)));
+    EXPECT_EQ(next.accelerator, Accelerator::kKvm);
+    EXPECT_EQ(started(), (Names{"kvm", "tcg", "kvm", "kvm"}));
+    co_return Result<void>();
+  });
+}
+
 TEST_F(KvmTrialTest, AStartWithLittleTimeSaysNothingAboutKvm) {
   run([this]() -> Task<Result<void>> {
     qemu_.plan.kvm_boots = false;

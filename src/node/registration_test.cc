@@ -68,6 +68,7 @@ TEST(Registration, FollowsWhatTheDriverLearns) {
     qemu.plan.kvm_boots = boots;
     machine.kvm() = {.usable = true, .module = "kvm_intel", .loop_time = {}, .explanation = {}};
     Result<std::string> accelerator = "none";
+    // It outlives the run. NOLINTNEXTLINE(cppcoreguidelines-avoid-capturing-lambda-coroutines)
     const auto main = [&]() -> Task<void> {
       accelerator = co_await accelerator_after_a_start(machine.env());
     };

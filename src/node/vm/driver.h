@@ -123,7 +123,8 @@ class Driver {
  public:
   virtual ~Driver() = default;
 
-  // At most 10 s the first time, then cached. Errors: kNotFound "hypervisor_missing",
+  // At most 10 s the first time, then cached; the first start() may find out better which
+  // accelerator works. Errors: kNotFound "hypervisor_missing",
   // kFailedPrecondition "accelerator_unusable" when one was forced.
   virtual env::Task<Result<Capabilities>> probe() = 0;
 
@@ -133,7 +134,7 @@ class Driver {
 
   // Starts the process and returns its record when the monitor answers; the guest boots on. If
   // the record's process still runs, that one is returned. Errors: kInternal "start_failed" with
-  // the last lines of output, kDeadlineExceeded.
+  // the last lines of output, kDeadlineExceeded, kFailedPrecondition "accelerator_unusable".
   virtual env::Task<Result<Record>> start(GuestSpec spec, Record prepared, Instant deadline) = 0;
 
   // Returns when the guest's agent answered a nonce. Errors: kDeadlineExceeded with the console's

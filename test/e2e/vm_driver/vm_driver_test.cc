@@ -56,7 +56,7 @@ std::string read_all(const files::path& path) {
 }
 
 void write_all(const files::path& path, std::string_view bytes, files::perms mode) {
-  std::ofstream(path, std::ios::binary).write(bytes.data(), std::ssize(bytes));
+  std::ofstream(path, std::ios::binary) << bytes;
   files::permissions(path, mode);
 }
 

@@ -341,7 +341,7 @@ env::Task<Result<void>> QemuDriver::wait_ready(vm::Record record, Instant deadli
 env::Task<Result<vm::Status>> QemuDriver::inspect(vm::Record record) {
   const auto found = co_await find(record);
   if (found) {
-    const Vm vm = *found;
+    const Vm& vm = *found;
     if (!vm->ended()) ignore(co_await vm->refresh(kCommandPatience), "the last known state stands");
     co_return co_await vm->status();
   }
@@ -370,7 +370,7 @@ env::Task<Result<vm::EndReason>> QemuDriver::stop(vm::Record record, vm::StopLad
     if (found.error().code() != Code::kNotFound) co_return std::unexpected(found.error());
     co_return vm::EndReason::kProcessDied;
   }
-  const Vm vm = *found;
+  const Vm& vm = *found;
   const auto reason =
       co_await climb_stop_ladder(env_, *vm, ladder, directories_.socket(record.id, kAgentSocket));
   if (!reason && reason.error().code() == Code::kCancelled) co_return reason;
@@ -404,7 +404,7 @@ env::Task<Result<std::string>> QemuDriver::console(vm::Record record, std::size_
   const std::size_t bounded = std::min(size_max, 2 * limits::kConsoleFileBytes);
   const auto found = co_await find(record);
   if (found) {
-    const Vm vm = *found;
+    const Vm& vm = *found;
     co_return co_await vm->console_tail(bounded);
   }
   if (found.error().code() != Code::kNotFound) co_return std::unexpected(found.error());

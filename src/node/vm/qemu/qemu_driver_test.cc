@@ -15,6 +15,9 @@ using vm::Phase;
 
 const std::string kVms = "/var/lib/blixard/vms";
 
+// run() keeps each body until it has ended.
+// NOLINTBEGIN(cppcoreguidelines-avoid-capturing-lambda-coroutines)
+
 class QemuDriverTest : public testing::Test {
  public:
   using Body = std::function<Task<Result<void>>()>;
@@ -620,6 +623,8 @@ TEST_F(KvmTrialTest, ATrialThatADaemonLeftBehindIsALeftover) {
     co_return Result<void>();
   });
 }
+
+// NOLINTEND(cppcoreguidelines-avoid-capturing-lambda-coroutines)
 
 }  // namespace
 }  // namespace blixard::qemu

@@ -38,7 +38,7 @@ _TYPE_HEAD = re.compile(
 )
 # The words are put together so that this file does not accuse itself.
 _UNFINISHED = re.compile(r"\b(" + "TO" + "DO|FIX" + "ME|X" + r"XX)\b(?!\(#[0-9]+\))")
-_BANNER = re.compile(r"^\s*(?://|/\*|\*|#)[\s/]*(?:[-=*#~_+/]\s*){5,}")
+_BANNER = re.compile(r"^\s*(?://|/\*|\*|#)[\s/]*(?:(?:[-=*#~_+/]\s*){5,}|[-=]{3,} .* [-=]{3,}$)")
 _LINK = re.compile(r"\bhttps?://\S+")
 _WORDS = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+[0-9]*|[0-9]+")
 _FENCE = re.compile(r"^\s*(```|~~~)")

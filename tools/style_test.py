@@ -137,6 +137,7 @@ class StyleTest(unittest.TestCase):
     def test_banner(self):
         self.assert_finding("src/base/a.cc", "int a;\n// ------\n", 2, "banner")
         self.assert_finding("src/base/a.cc", "/*******\n", 1, "banner")
+        self.assert_finding("src/base/a.cc", "int a;\n// ---- reports ----\n", 2, "banner")
         self.assert_clean("src/base/a.cc", "// a - b -- c\n// -> next\n")
 
     def test_folder_readme(self):

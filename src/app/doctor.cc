@@ -87,8 +87,7 @@ class Doctor {
   }
 
   env::Task<void> examine_hypervisor() {
-    qemu::QemuDriver driver(env_,
-                            {.directory = env::join_path(command_.data_directory, "vms")});
+    qemu::QemuDriver driver(env_, {.directory = env::join_path(command_.data_directory, "vms")});
     const auto found = co_await driver.probe();
     if (!found) {
       add("hypervisor", Verdict::kBad, found.error().message());

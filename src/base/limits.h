@@ -19,7 +19,7 @@ inline constexpr std::size_t kProposalsInFlight = 4096;
 inline constexpr std::size_t kProposalBytesInFlight = std::size_t{64} << 20;
 inline constexpr std::size_t kRememberedRequests = 10'000;
 inline constexpr std::uint64_t kLogSegmentBytes = std::uint64_t{1} << 30;
-inline constexpr std::size_t kLogBatchBytes = std::size_t{4} << 20;   // of one write and sync
+inline constexpr std::size_t kLogBatchBytes = std::size_t{4} << 20;    // of one write and sync
 inline constexpr std::size_t kLogQueueBytes = std::size_t{128} << 20;  // waiting for it
 inline constexpr std::size_t kSnapshotBytes = std::size_t{1} << 30;
 
@@ -59,7 +59,7 @@ inline constexpr std::size_t kHttpBodyBytes = 256 * 1024;
 inline constexpr std::size_t kHttpConnections = 256;
 inline constexpr Duration kHttpIdleTimeout = 60s;
 inline constexpr Duration kHttpRequestTimeout = 15s;  // to receive one request whole
-inline constexpr Duration kHttpStopTimeout = 5s;  // for requests under way when the node stops
+inline constexpr Duration kHttpStopTimeout = 5s;      // for requests under way when the node stops
 inline constexpr Duration kApiWaitMax = 10min;
 inline constexpr Duration kApiCommandTimeout = 30s;  // to commit and apply one command
 inline constexpr std::size_t kEventBacklog = 1024;

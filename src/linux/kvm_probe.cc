@@ -90,7 +90,7 @@ env::KvmReport judge_kvm(std::string_view line, std::string module) {
                          " but did not finish a short loop of guest code in 2 s" +
                          std::string(kOtherwise);
   }
-  report.explanation += ". Force with accel=kvm.";
+  report.explanation += ". Force with --accelerator kvm.";
   return report;
 }
 

@@ -76,7 +76,7 @@ TEST_F(Apply, MisshapenCommandIsRefused) {
   expect_refused(command, Code::kDataLoss, "command_invalid");
 }
 
-// ---- CreateVm ----
+// CreateVm.
 
 TEST_F(Apply, CreateMakesAPendingVm) {
   const auto outcome = cluster_.create("web", 2, 256, 8080);
@@ -146,7 +146,7 @@ TEST_F(Apply, VmsAreLimited) {
   EXPECT_EQ(refused.error().reason(), "too_many_vms");
 }
 
-// ---- SetDesired ----
+// SetDesired.
 
 TEST_F(Apply, SetDesiredChangesWhatIsWanted) {
   make("web", {});
@@ -236,7 +236,7 @@ TEST_F(Apply, DeletingAPlacedVmWaitsForItsNode) {
   EXPECT_EQ(cluster_.changes.back().kind, Change::Kind::kVmRemoved);
 }
 
-// ---- PlaceVm, ExplainPending ----
+// PlaceVm, ExplainPending.
 
 TEST_F(Apply, PlaceGivesTheVmToANode) {
   ASSERT_TRUE(cluster_.create("web", 2, 256));
@@ -292,7 +292,7 @@ TEST_F(Apply, ExplainSetsTheReasonOfAPendingVm) {
                  "vm_not_pending");
 }
 
-// ---- RegisterNode ----
+// RegisterNode.
 
 TEST_F(Apply, RegisterRenewsANodeAndLeavesItsVmsAlone) {
   make("web", {v1::VM_STATE_STARTING, v1::VM_STATE_RUNNING});
@@ -329,7 +329,7 @@ TEST_F(Apply, NodesAreLimited) {
   EXPECT_TRUE(cluster_.add_node(1, 1, 100));
 }
 
-// ---- ReportVms ----
+// ReportVms.
 
 TEST_F(Apply, ReportSetsWhatTheNodeSaw) {
   make("web", {v1::VM_STATE_STARTING});
@@ -480,7 +480,7 @@ TEST_F(Apply, ReleasedEndsADeletedVmFromEveryState) {
   }
 }
 
-// ---- images ----
+// Images.
 
 TEST_F(Apply, AddImageKeepsFilesByName) {
   ASSERT_TRUE(cluster_.apply(R"(add_image { name: "deb" architecture: "x86_64"

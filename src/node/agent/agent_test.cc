@@ -31,7 +31,7 @@ class AgentTest : public testing::Test {
                             });
   }
 
-  // ---- the daemon ----
+  // The daemon.
 
   env::Task<void> run_daemon(env::Env env) {
     auto images = co_await image::Store::open(env, env::join_path(kData, "images"));
@@ -101,7 +101,7 @@ class AgentTest : public testing::Test {
     machine.start(run_daemon(machine.env()));
   }
 
-  // ---- what a test does ----
+  // What a test does.
 
   env::Env env() { return observer.env(); }
   env::Task<bool> until(std::function<bool()> condition, Duration limit = 2min) {
@@ -219,7 +219,7 @@ class AgentTest : public testing::Test {
 constexpr auto kNever = v1::RESTART_POLICY_NEVER;
 constexpr auto kOnFailure = v1::RESTART_POLICY_ON_FAILURE;
 
-// ---- adoption ----
+// Adoption.
 
 TEST_F(AgentTest, ReportsEachStateOfANewVm) {
   run([](AgentTest& t) -> env::Task<void> {
@@ -424,7 +424,7 @@ TEST_F(AgentTest, AdoptedBootIsCancelledByStop) {
   }(*this));
 }
 
-// ---- restarts ----
+// Restarts.
 
 TEST_F(AgentTest, RestartDelayDoublesUpToItsCap) {
   run([](AgentTest& t) -> env::Task<void> {
@@ -489,7 +489,7 @@ TEST_F(AgentTest, CleanShutdownIsNoFailure) {
   }(*this));
 }
 
-// ---- stopping ----
+// Stopping.
 
 TEST_F(AgentTest, StopCancelsABoot) {
   for (const auto desired : {v1::VM_DESIRED_STOPPED, v1::VM_DESIRED_DELETED}) {
@@ -580,7 +580,7 @@ TEST_F(AgentTest, CrashWhilePuttingAwayIsFinishedByTheNext) {
   }(*this));
 }
 
-// ---- leaving ----
+// Leaving.
 
 TEST_F(AgentTest, LeaveStopsAllAndTheNextStartsThemAgain) {
   run([](AgentTest& t) -> env::Task<void> {
@@ -618,7 +618,7 @@ TEST_F(AgentTest, LeaveEndsThoughNothingCanBeReleased) {
   }(*this));
 }
 
-// ---- what has no owner ----
+// What has no owner.
 
 TEST_F(AgentTest, NothingIsTouchedBeforeTheStateIsCurrent) {
   run([](AgentTest& t) -> env::Task<void> {
@@ -655,7 +655,7 @@ TEST_F(AgentTest, NothingIsTouchedBeforeTheStateIsCurrent) {
   }(*this));
 }
 
-// ---- reports ----
+// Reports.
 
 TEST_F(AgentTest, ReportsWaitInOrderAndDoNotPileUp) {
   run([](AgentTest& t) -> env::Task<void> {
@@ -702,7 +702,7 @@ TEST_F(AgentTest, RefusedReportKeepsNobodyWaiting) {
   }(*this));
 }
 
-// ---- console ----
+// Console.
 
 TEST_F(AgentTest, ConsoleOfAVm) {
   run([](AgentTest& t) -> env::Task<void> {

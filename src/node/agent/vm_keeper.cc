@@ -87,7 +87,7 @@ void VmKeeper::leave() {
   changed_.notify_all();
 }
 
-// ---- reports ----
+// Reports.
 
 void VmKeeper::send_report(VmState state, std::string reason, bool released) {
   v1::VmReport report;
@@ -128,7 +128,7 @@ void VmKeeper::report_on_the_way(VmState state) {
   if (!follows()) send_report(VmState::kRunning, "", false);
 }
 
-// ---- the loop ----
+// The loop.
 
 env::Task<void> VmKeeper::run() {
   const env::Cancellation* cancellation = co_await env::this_cancellation();
@@ -204,7 +204,7 @@ env::Task<Result<void>> VmKeeper::go_away(cluster::Vm vm) {
   co_return Result<void>();
 }
 
-// ---- wanted running ----
+// Wanted running.
 
 env::Task<Result<void>> VmKeeper::keep_running(cluster::Vm vm) {
   if (ended_ && reported_ != VmState::kStopping) co_return co_await settle_end(vm.spec.restart);
@@ -256,7 +256,7 @@ env::Task<Result<void>> VmKeeper::wait_to_restart() {
   co_return Result<void>();
 }
 
-// ---- wanted stopped ----
+// Wanted stopped.
 
 env::Task<Result<void>> VmKeeper::keep_stopped(cluster::Vm vm) {
   if (watching_ && !ended_) {
@@ -306,7 +306,7 @@ env::Task<Result<void>> VmKeeper::put_away() {
   co_return Result<void>();
 }
 
-// ---- starting ----
+// Starting.
 
 env::Task<Result<void>> VmKeeper::adopt(cluster::Vm vm) {
   if (record_->process.pid == 0) {
@@ -424,7 +424,7 @@ env::Task<Result<void>> VmKeeper::wait_ready() {
   co_return co_await services_.driver.wait_ready(*record_, deadline);
 }
 
-// ---- watching ----
+// Watching.
 
 env::Task<void> VmKeeper::begin_watching() {
   watching_ =

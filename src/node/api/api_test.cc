@@ -550,7 +550,7 @@ TEST(Api, CountsWhatItAnswers) {
   });
 }
 
-// ---- events, over the real server and client ----
+// Events, over the real server and client.
 
 struct Followed {
   std::vector<http::ServerEvent> events;

@@ -55,7 +55,7 @@ env::Task<Result<void>> DurableLog::start() {
   co_return co_await commit(request);
 }
 
-// ---- append ----
+// Append.
 
 Result<void> DurableLog::refusal() const {
   if (failure_) return std::unexpected(*failure_);

@@ -13,7 +13,7 @@ constexpr std::size_t kRunBytes = std::size_t{1} << 20;  // read at once
 
 }  // namespace
 
-// ---- entries ----
+// Entries.
 
 env::Task<Result<std::vector<Entry>>> DurableLog::read(LogIndex from, LogIndex to,
                                                        std::size_t bytes_max) {
@@ -78,7 +78,7 @@ env::Task<Result<void>> DurableLog::read_run(const Run& run, std::vector<Entry>&
   co_return Result<void>();
 }
 
-// ---- snapshots ----
+// Snapshots.
 
 bool DurableLog::holds(const SnapshotMeta& meta) const {
   if (meta.index == contents_.entries.base()) return true;

@@ -289,7 +289,7 @@ TEST_F(LogTest, LaterEntriesOverwriteTheTail) {
   }());
 }
 
-// ---- damage ----
+// Damage.
 
 TEST_F(LogTest, CutsATornTailAndGoesOnBehindIt) {
   std::uint64_t end = 0;
@@ -424,7 +424,7 @@ TEST_F(LogTest, SeesBitRotWhenItReads) {
   }());
 }
 
-// ---- a disk that fails or is full ----
+// A disk that fails or is full.
 
 TEST_F(LogTest, AFailedSyncIsFatal) {
   run([&]() -> env::Task<void> {
@@ -522,7 +522,7 @@ TEST_F(LogTest, AFullDiskRefusesCleanlyAndPasses) {
   }());
 }
 
-// ---- snapshots ----
+// Snapshots.
 
 TEST_F(LogTest, ASnapshotDropsTheSegmentsBehindIt) {
   const HardState state{.term = Term(4), .vote = NodeId(3), .commit = LogIndex(9)};

@@ -33,7 +33,7 @@ SoloReplica::SoloReplica(env::Env env, NodeId self, Options options, std::unique
       ended_(env.executor),
       scope_(env.executor, nullptr) {}
 
-// ---- start ----
+// Start.
 
 env::Task<Result<void>> SoloReplica::start() {
   const log::HardState& found = log_->recovered().hard_state;
@@ -103,7 +103,7 @@ env::Task<Result<void>> SoloReplica::take_lead() {
   co_return co_await log_->append({}, state);
 }
 
-// ---- proposals ----
+// Proposals.
 
 env::Task<Result<cluster::Outcome>> SoloReplica::propose(v1::Command command) {
   if (end_) co_return std::unexpected(*end_);
@@ -207,7 +207,7 @@ void SoloReplica::end(const char* reason, std::string detail) {
   applied_signal_.notify_all();
 }
 
-// ---- snapshots ----
+// Snapshots.
 
 void SoloReplica::snapshot_if_due() {
   if (snapshotting_ || end_ ||
@@ -235,7 +235,7 @@ env::Task<void> SoloReplica::save_snapshot(log::SnapshotMeta meta, std::string c
   }
 }
 
-// ---- the rest ----
+// The rest.
 
 env::Task<Result<void>> SoloReplica::read_barrier() {
   if (end_) co_return std::unexpected(*end_);

@@ -102,7 +102,7 @@ class Ordeal {
     if (!co_await env().clock.sleep(duration)) given_up_ = true;
   }
 
-  // ---- the daemon ----
+  // The daemon.
 
   Task<void> daemon(Env env, std::uint64_t incarnation) {
     vm_sim::SimDriver driver(env, hypervisor_, env::join_path(kDataDirectory, "vms"));
@@ -144,7 +144,7 @@ class Ordeal {
     guests_.push_back({uuid, process.id(), boots_});
   }
 
-  // ---- clients ----
+  // Clients.
 
   Task<Result<rest::Reply>> once(rest::Request request) {
     ++requests_;
@@ -249,7 +249,7 @@ class Ordeal {
     }
   }
 
-  // ---- trouble ----
+  // Trouble.
 
   Task<void> end_daemon(std::uint64_t how) {
     if (how < 60) {
@@ -298,7 +298,7 @@ class Ordeal {
     machine_.disk_faults().slowdown = 1;
   }
 
-  // ---- the end ----
+  // The end.
 
   // What is not yet as it must be; "" when all is.
   Task<std::string> unsettled(const std::vector<Known>& all) {

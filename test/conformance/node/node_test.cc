@@ -194,7 +194,7 @@ Task<void> play(Env env, const Site& site, Result<void>& result) {
   co_await driver->close();
 }
 
-// ---- on Linux ----
+// On Linux.
 
 class WarningsToStderr final : public observe::LogSink {
  public:
@@ -231,7 +231,7 @@ TEST(Node, OnLinux) {
   files::remove(files::path("/sys/fs/cgroup") / group_root, ignored);
 }
 
-// ---- in virtual time ----
+// In virtual time.
 
 Task<void> play_simulated(Env env, const Site& site, Result<void>& result) {
   result = co_await agent::write_image(env, site.image, "");

@@ -196,7 +196,7 @@ TEST_P(QemuSuite, Holds) { run_on_linux(GetParam().run); }
 INSTANTIATE_TEST_SUITE_P(Driver, QemuSuite, testing::ValuesIn(vm::driver_suite()),
                          [](const auto& info) { return std::string(info.param.name); });
 
-// ---- the trial of KVM ----
+// The trial of KVM.
 
 // How KVM fails the trial guest.
 struct Failure {

@@ -44,10 +44,9 @@ BuiltIn parse_accelerators(std::string_view accel_help) {
 Result<Choice> choose_accelerator(const env::KvmReport& kvm, const BuiltIn& built_in,
                                   std::optional<vm::Accelerator> forced) {
   if (forced == vm::Accelerator::kKvm) {
-    if (!built_in.kvm) return unusable("accel=kvm was asked for, but this QEMU has no KVM in it");
+    if (!built_in.kvm) return unusable("KVM was asked for, but this QEMU has no KVM in it");
     if (!kvm.usable) {
-      return unusable(
-          one_line("accel=kvm was asked for, but KVM is not usable: " + kvm.explanation));
+      return unusable(one_line("KVM was asked for, but KVM is not usable: " + kvm.explanation));
     }
     return Choice{vm::Accelerator::kKvm, "kvm: as configured"};
   }
@@ -69,7 +68,7 @@ Result<Choice> choose_after_trial(const std::string& module, const std::string& 
   const std::string what = one_line(named(module) + " " + finding);
   const std::string mend = "check that the user guests run as may open /dev/kvm (group kvm)";
   if (forced == vm::Accelerator::kKvm) {
-    return unusable("accel=kvm was asked for, but " + what + "; " + mend +
+    return unusable("KVM was asked for, but " + what + "; " + mend +
                     " and start the node again, or start it with --accelerator tcg");
   }
   if (!built_in.tcg) return unusable("this QEMU has no TCG in it, and " + what + "; " + mend);

@@ -108,7 +108,7 @@ class QemuDriverTest : public testing::Test {
   std::unique_ptr<QemuDriver> driver_;
 };
 
-// ---- starting ----
+// Starting.
 
 TEST_F(QemuDriverTest, AGuestLivesAndEnds) {
   run([this]() -> Task<Result<void>> {
@@ -193,7 +193,7 @@ TEST_F(QemuDriverTest, AStartThatIsGivenUpIsFoundAgain) {
   });
 }
 
-// ---- a monitor that talks nonsense ----
+// A monitor that talks nonsense.
 
 TEST_F(QemuDriverTest, NoiseAtStartCostsTheConnectionOnly) {
   const std::string noises[] = {"{nonsense", R"({"return":{}})", "[]",
@@ -230,7 +230,7 @@ TEST_F(QemuDriverTest, NoiseLaterCostsTheConnectionOnly) {
   }
 }
 
-// ---- taking over ----
+// Taking over.
 
 TEST_F(QemuDriverTest, AMonitorOfAnotherUuidIsLeftAlone) {
   run([this]() -> Task<Result<void>> {
@@ -261,7 +261,7 @@ TEST_F(QemuDriverTest, WhatHappenedWhileNobodyListenedIsSeenAtTakeOver) {
   });
 }
 
-// ---- ends ----
+// Ends.
 
 TEST_F(QemuDriverTest, EventsEndTheGuest) {
   struct Row {
@@ -343,7 +343,7 @@ TEST_F(QemuDriverTest, AnAgentThatAnswersOldNoncesIsNotReady) {
   });
 }
 
-// ---- without groups, without records ----
+// Without groups, without records.
 
 TEST_F(QemuDriverTest, WithoutGroupsAProcessEndsByPidStartTimeAndUuid) {
   machine_.set_group_support(env::Process::GroupSupport::kNone);
@@ -393,7 +393,7 @@ TEST_F(QemuDriverTest, LeftoversWithoutARecordAreReleased) {
   }
 }
 
-// ---- the trial of KVM ----
+// The trial of KVM.
 
 class KvmTrialTest : public QemuDriverTest {
  public:

@@ -465,6 +465,23 @@ TEST_F(AgentTest, GuestThatRanWellIsForgiven) {
   }(*this));
 }
 
+TEST_F(AgentTest, BootThatCannotBePreparedFailsWithItsReason) {
+  run([](AgentTest& t) -> env::Task<void> {
+    t.driver_faults.prepare = Error(Code::kAlreadyExists, "port_in_use", "port 8080");
+    t.start_daemon();
+    CO_ASSERT(co_await t.until_up(), "");
+    co_await t.create("web", kNever);
+    EXPECT_TRUE(co_await t.until_state("web", VmState::kFailed));
+    EXPECT_EQ(t.find("web")->reason, "start_failed: port_in_use: port 8080");
+    EXPECT_TRUE(co_await t.env().clock.sleep(2min));
+    EXPECT_EQ(t.driver_faults.prepare_calls, 1u);
+    EXPECT_TRUE(t.nothing_is_left());
+    t.driver_faults.prepare.reset();
+    co_await t.desire("web", v1::VM_DESIRED_RUNNING);
+    EXPECT_TRUE(co_await t.until_state("web", VmState::kRunning));
+  }(*this));
+}
+
 TEST_F(AgentTest, CleanShutdownIsNoFailure) {
   run([](AgentTest& t) -> env::Task<void> {
     CO_ASSERT(co_await t.up_with_web(kOnFailure), "");

@@ -84,10 +84,12 @@ class FaultyReplica final : public replica::Replica {
 
 // While an error is set, the call has it and does nothing.
 struct DriverFaults {
+  std::optional<Error> prepare;
   std::optional<Error> adopt;
   std::optional<Error> next_change;
   std::optional<Error> stop;
   std::optional<Error> release;  // also of leftovers
+  std::uint64_t prepare_calls = 0;
   std::uint64_t adopt_calls = 0;
   std::uint64_t release_calls = 0;
 };
@@ -98,7 +100,9 @@ class FaultyDriver final : public vm::Driver {
 
   env::Task<Result<vm::Capabilities>> probe() override { return inner_.probe(); }
   env::Task<Result<vm::Record>> prepare(vm::GuestSpec spec) override {
-    return inner_.prepare(std::move(spec));
+    ++faults_.prepare_calls;
+    if (faults_.prepare) co_return std::unexpected(*faults_.prepare);
+    co_return co_await inner_.prepare(std::move(spec));
   }
   env::Task<Result<vm::Record>> start(vm::GuestSpec spec, vm::Record prepared,
                                       Instant deadline) override {

@@ -179,7 +179,8 @@ env::Task<Result<void>> VmKeeper::turn() {
   }
   if (record_ && !is_known_) co_return co_await adopt(*vm);
   // What a loss of power brought back, or what a record that is damaged pointed to.
-  if (!record_ && !is_clean_) co_return co_await put_away();
+  // How a boot failed is settled, and said, before its remains go.
+  if (!record_ && !is_clean_ && !ended_) co_return co_await put_away();
   if (leaving_) co_return co_await go_away(*vm);
   if (vm->desired == VmDesired::kRunning) co_return co_await keep_running(*vm);
   co_return co_await keep_stopped(*vm);

@@ -11,6 +11,7 @@
 #include "app/commands.h"
 #include "app/completion.h"
 #include "app/version.h"
+#include "base/limits.h"
 
 namespace blixard::app {
 namespace {
@@ -275,7 +276,7 @@ Result<std::uint32_t> parse_memory_mib(const std::string& text) {
     if (!text.ends_with(unit.suffix)) continue;
     const auto digits = std::string_view(text).substr(0, text.size() - unit.suffix.size());
     const auto count = parse_number<std::uint32_t>(digits);
-    if (!count || *count > (1U << 20) / unit.mib) break;
+    if (!count || *count > limits::kMemoryMibMax / unit.mib) break;
     return *count * unit.mib;
   }
   return fail(Code::kInvalidArgument, "size_invalid",

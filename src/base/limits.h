@@ -83,7 +83,6 @@ inline constexpr std::size_t kImagePathBytes = 4096;
 
 // The agent.
 inline constexpr std::size_t kReportsPerCommand = 256;
-inline constexpr std::size_t kRecordBytes = 64 * 1024;
 inline constexpr Duration kBootTimeout = 60s;     // to the agent's first answer, on a busy host
 inline constexpr Duration kMonitorTimeout = 15s;  // to the hypervisor's first answer
 inline constexpr Duration kRestartDelayMin = 1s;

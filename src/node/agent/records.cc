@@ -48,7 +48,7 @@ env::Task<Result<FoundRecords>> Records::load() {
 }
 
 env::Task<Result<void>> Records::load_one(VmId id, FoundRecords& found) {
-  const auto content = co_await env_.disk.read_file(path_of(id), limits::kRecordBytes);
+  const auto content = co_await env_.disk.read_file(path_of(id), limits::kVmRecordBytes);
   if (!content && content.error().reason() != "file_too_large") {
     co_return std::unexpected(content.error());
   }

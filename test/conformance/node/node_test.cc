@@ -207,7 +207,7 @@ class WarningsToStderr final : public observe::LogSink {
 TEST(Node, OnLinux) {
   const files::path image = files::path(BLX_SOURCE_DIR) / "build" / "guest";
   if (!files::exists(image / "image.json")) {
-    GTEST_SKIP() << "SKIPPED: there is no guest image in build/guest, make it with: ./do image";
+    GTEST_SKIP() << "SKIPPED: there is no guest image in build/guest, make it with: ./do test";
   }
   std::string directory = (files::temp_directory_path() / "blx-node-XXXXXX").string();
   ASSERT_NE(mkdtemp(directory.data()), nullptr);

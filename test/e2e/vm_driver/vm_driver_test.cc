@@ -180,7 +180,7 @@ env::Task<void> run_case(env::Env env, Body body, Result<void>& result) {
 
 void run_on_linux(Body body) {
   if (!surroundings->has_image()) {
-    GTEST_SKIP() << "SKIPPED: there is no guest image in build/guest, make it with: ./do image";
+    GTEST_SKIP() << "SKIPPED: there is no guest image in build/guest, make it with: ./do test";
   }
   WarningsToStderr log;
   linux_side::Runtime runtime({.log = &log, .group_root = Surroundings::group_root()});
@@ -328,7 +328,7 @@ env::Task<void> run_trial(env::Env env, TrialBody body, Failure failure, Kvm& kv
 
 void run_trial_on_linux(TrialBody body, Failure failure) {
   if (!surroundings->has_image()) {
-    GTEST_SKIP() << "SKIPPED: there is no guest image in build/guest, make it with: ./do image";
+    GTEST_SKIP() << "SKIPPED: there is no guest image in build/guest, make it with: ./do test";
   }
   WarningsToStderr log;
   linux_side::Runtime runtime({.log = &log, .group_root = Surroundings::group_root()});

@@ -11,6 +11,7 @@
 #include <string>
 #include <string_view>
 
+#include "base/ids.h"
 #include "base/result.h"
 #include "base/units.h"
 #include "env/task.h"
@@ -36,6 +37,9 @@ struct Endpoint {
 struct PeerIdentity {
   std::int64_t uid = -1;  // of the process behind a unix socket; -1 elsewhere
   std::string address;    // for logs
+  // Of the certificate on a secure stream (env/security.h); none where there is none.
+  NodeId node;
+  std::string cluster;
 };
 
 class Stream {

@@ -1,0 +1,126 @@
+#pragma once
+
+// The connections of this node to the others: messages of consensus, requests with an answer,
+// snapshots, over mutual TLS (env::Security).
+//
+// One connection per peer and direction: the one we dialled carries what we send and the answers to
+// our requests; the one they dialled carries theirs. Frames (core/wire/frame.h) of several kinds
+// share it. Who sent a frame is decided by the certificate at the other end, never by its content.
+//
+// Sending never waits: each peer has bounded queues by priority (votes and heartbeats, appends and
+// requests, snapshot chunks); what does not fit is dropped and told (unreachable), as a network
+// would. A peer that does not answer pings within limits::kPeerPingTimeout is disconnected and
+// dialled again with a growing, jittered delay.
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "base/ids.h"
+#include "base/payload.h"
+#include "base/result.h"
+#include "core/raft/types.h"
+#include "env/env.h"
+#include "env/task.h"
+
+namespace blixard::peer {
+
+// What a request asks; the body's encoding belongs to who asks and who answers.
+enum class RequestKind : std::uint8_t {
+  kPropose = 1,     // node/replica: a command, forwarded to the leader
+  kMembership = 2,  // node/replica: a change of members or of the leader, forwarded to the leader
+  kEnrol = 3,       // node/cluster: of a node that has no certificate yet
+  kRenew = 4,       // node/cluster: a new certificate for the one that asks
+};
+
+// Bytes of a snapshot that arrive, in order.
+class SnapshotSink {
+ public:
+  virtual ~SnapshotSink() = default;  // without finish(): what came is thrown away
+  virtual env::Task<Result<void>> write(Payload chunk) = 0;
+  // All came and the checksum over all of it is right. The message is then handed to consensus by
+  // whoever made the sink.
+  virtual env::Task<Result<void>> finish() = 0;
+};
+
+// Bytes of a snapshot to send, in order; an empty piece is the end.
+class SnapshotSource {
+ public:
+  virtual ~SnapshotSource() = default;
+  [[nodiscard]] virtual std::uint64_t bytes() const = 0;
+  virtual env::Task<Result<Payload>> read() = 0;  // at most limits::kSnapshotChunkBytes
+};
+
+// What the node does with what comes. `from` is proven. Called on the node's thread.
+class Handler {
+ public:
+  virtual ~Handler() = default;
+  // Is this node to be talked to? A removed one is refused (and told so) from then on.
+  [[nodiscard]] virtual Result<void> admit(NodeId from) const = 0;
+  // Whatever the sender wrote into Message::from has been replaced by `from`.
+  virtual void on_message(NodeId from, raft::Message message) = 0;
+  virtual env::Task<Result<std::string>> on_request(NodeId from, RequestKind kind,
+                                                    Payload body) = 0;
+  virtual env::Task<Result<std::unique_ptr<SnapshotSink>>> on_snapshot(NodeId from,
+                                                                       raft::Message message,
+                                                                       std::uint64_t bytes) = 0;
+  // Something for `node` was dropped or its connection ended.
+  virtual void on_unreachable(NodeId node) = 0;
+  // `node` says that this node is no member any more.
+  virtual void on_refused(NodeId node, const Error& why) = 0;
+};
+
+struct PeerStatus {
+  NodeId node;
+  env::Endpoint address;
+  bool connected = false;  // our connection to it
+  Duration round_trip{};   // of the last ping; 0: not known
+  std::uint64_t dropped = 0;
+};
+
+struct Options {
+  NodeId self;
+  std::string cluster;
+};
+
+class Peers {
+ public:
+  virtual ~Peers() = default;
+
+  static std::unique_ptr<Peers> make(env::Env env, Options options,
+                                     env::SecureTransport& transport);
+
+  // Serves connections that others dial, until stop(). Before anything comes, set_handler().
+  virtual void set_handler(Handler* handler) = 0;
+  virtual env::Task<Result<void>> serve(std::unique_ptr<env::Listener> listener) = 0;
+
+  // Whom we know. A new address ends the old connection.
+  virtual void set_peer(NodeId node, env::Endpoint address) = 0;
+  virtual void remove_peer(NodeId node) = 0;
+  [[nodiscard]] virtual std::vector<PeerStatus> status() const = 0;
+
+  // Each to its Message::to. Not kSnapshot, which goes by send_snapshot().
+  virtual void send(std::vector<raft::Message> messages) = 0;
+
+  // Errors: the answer's (code, reason and detail travel); kUnavailable "peer_unreachable",
+  // "peer_queue_full", kDeadlineExceeded. After those the request may or may not have been carried
+  // out.
+  virtual env::Task<Result<std::string>> request(NodeId to, RequestKind kind, std::string body,
+                                                 Instant deadline) = 0;
+
+  // Returns when the peer has taken all of it (its sink's finish() succeeded). One at a time for
+  // each peer: kResourceExhausted "snapshot_in_progress".
+  virtual env::Task<Result<void>> send_snapshot(raft::Message message,
+                                                std::unique_ptr<SnapshotSource> source) = 0;
+
+  // Ends all connections and waits for every task.
+  virtual env::Task<void> stop() = 0;
+};
+
+// One request over a stream of its own, for a node that is not a member yet (kEnrol).
+env::Task<Result<std::string>> ask_once(env::Env env, std::unique_ptr<env::Stream> stream,
+                                        RequestKind kind, std::string body, Instant deadline);
+
+}  // namespace blixard::peer

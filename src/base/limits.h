@@ -22,6 +22,9 @@ inline constexpr std::uint64_t kLogSegmentBytes = std::uint64_t{1} << 30;
 inline constexpr std::size_t kLogBatchBytes = std::size_t{4} << 20;    // of one write and sync
 inline constexpr std::size_t kLogQueueBytes = std::size_t{128} << 20;  // waiting for it
 inline constexpr std::size_t kSnapshotBytes = std::size_t{1} << 30;
+inline constexpr std::size_t kConfMembers = 1024;  // in each list of a configuration
+inline constexpr std::size_t kConfChanges = 64;    // in one change of it
+inline constexpr std::size_t kConfChangeContextBytes = std::size_t{64} << 10;
 
 // The model.
 inline constexpr std::size_t kVms = 100'000;

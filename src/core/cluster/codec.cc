@@ -48,6 +48,13 @@ std::string write_bytes(const auto& bytes) {
   return text;
 }
 
+std::vector<NodeId> read_ids(const google::protobuf::RepeatedField<std::uint64_t>& ids) {
+  std::vector<NodeId> nodes;
+  for (const std::uint64_t id : ids)
+    nodes.emplace_back(id);
+  return nodes;
+}
+
 void read_bytes(std::string_view text, auto& bytes) {
   std::ranges::transform(text, bytes.begin(),
                          [](char byte) { return static_cast<std::uint8_t>(byte); });
@@ -300,6 +307,28 @@ void write_answer(const Answer& answer, v1::RequestRecord* out) {
   out->set_code(static_cast<std::uint32_t>(error.code()) + 1);
   out->set_reason(std::string(error.reason()));
   out->set_detail(std::string(error.detail()));
+}
+
+Result<raft::ConfState> read_configuration(const v1::ConfigurationRecord& record) {
+  raft::ConfState configuration{.voters = read_ids(record.voters()),
+                                .learners = read_ids(record.learners()),
+                                .voters_outgoing = read_ids(record.voters_outgoing()),
+                                .learners_next = read_ids(record.learners_next()),
+                                .auto_leave = record.auto_leave()};
+  if (!is_valid(configuration)) return invalid_record("configuration");
+  return configuration;
+}
+
+void write_configuration(const raft::ConfState& configuration, v1::ConfigurationRecord* out) {
+  const auto write = [](const std::vector<NodeId>& nodes, auto* list) {
+    for (const NodeId node : nodes)
+      list->Add(node.value);
+  };
+  write(configuration.voters, out->mutable_voters());
+  write(configuration.learners, out->mutable_learners());
+  write(configuration.voters_outgoing, out->mutable_voters_outgoing());
+  write(configuration.learners_next, out->mutable_learners_next());
+  out->set_auto_leave(configuration.auto_leave);
 }
 
 }  // namespace blixard::cluster

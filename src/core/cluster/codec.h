@@ -42,10 +42,12 @@ Result<Vm> read_vm(const v1::VmRecord& record);
 Result<Node> read_node(const v1::NodeRecord& record);
 Result<Image> read_image(const v1::ImageRecord& record);
 Result<Answer> read_answer(const v1::RequestRecord& record);
+Result<raft::ConfState> read_configuration(const v1::ConfigurationRecord& record);
 
 void write_vm(const Vm& vm, v1::VmRecord* out);
 void write_node(const Node& node, v1::NodeRecord* out);
 void write_image(const Image& image, v1::ImageRecord* out);
 void write_answer(const Answer& answer, v1::RequestRecord* out);
+void write_configuration(const raft::ConfState& configuration, v1::ConfigurationRecord* out);
 
 }  // namespace blixard::cluster

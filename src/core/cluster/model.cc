@@ -1,6 +1,7 @@
 #include "core/cluster/model.h"
 
 #include <algorithm>
+#include <functional>
 #include <initializer_list>
 #include <set>
 
@@ -140,6 +141,40 @@ std::optional<RestartPolicy> parse_restart(std::string_view name) {
     if (name == restart_name(policy)) return policy;
   }
   return std::nullopt;
+}
+
+Membership membership_in(const raft::ConfState& configuration, NodeId node) {
+  const auto in = [&](const std::vector<NodeId>& nodes) {
+    return std::ranges::find(nodes, node) != nodes.end();
+  };
+  if (in(configuration.voters) || in(configuration.voters_outgoing)) return Membership::kVoter;
+  return in(configuration.learners) ? Membership::kLearner : Membership::kNone;
+}
+
+std::string_view membership_name(Membership membership) {
+  switch (membership) {
+    case Membership::kNone:
+      return "joining";
+    case Membership::kLearner:
+      return "learner";
+    case Membership::kVoter:
+      return "voter";
+  }
+  return "unknown";
+}
+
+bool is_valid(const raft::ConfState& configuration) {
+  const auto ordered = [](const std::vector<NodeId>& nodes) {
+    return nodes.size() <= limits::kNodes && (nodes.empty() || nodes.front()) &&
+           std::ranges::adjacent_find(nodes, std::greater_equal<>()) == nodes.end();
+  };
+  const auto apart = [](const std::vector<NodeId>& a, const std::vector<NodeId>& b) {
+    return std::ranges::none_of(a, [&](NodeId id) { return std::ranges::binary_search(b, id); });
+  };
+  return ordered(configuration.voters) && ordered(configuration.learners) &&
+         ordered(configuration.voters_outgoing) && ordered(configuration.learners_next) &&
+         apart(configuration.voters, configuration.learners) &&
+         apart(configuration.voters_outgoing, configuration.learners);
 }
 
 bool may_follow(VmState from, VmState to) {

@@ -16,12 +16,13 @@
 #include "base/ids.h"
 #include "base/result.h"
 #include "base/units.h"
+#include "core/raft/types.h"
 
 namespace blixard::cluster {
 
 // Raised when a command or a field is added whose absence would make nodes disagree.
 // Request fingerprints cover every field, so that in practice means: any field of a command.
-inline constexpr std::uint32_t kModelVersion = 1;
+inline constexpr std::uint32_t kModelVersion = 2;
 
 // Guests seldom use all their vCPUs at once, so a node promises its own this often. Memory is
 // promised once: a guest keeps what it has touched.
@@ -96,6 +97,13 @@ struct Node {
   friend bool operator==(const Node&, const Node&) = default;
 };
 
+// What a node is to consensus; follows from the configuration.
+enum class Membership : std::uint8_t {
+  kNone = 1,  // not in the configuration: a member that joins, or none at all
+  kLearner,   // gets the log, has no vote
+  kVoter,     // counts, also while a joint configuration is left
+};
+
 struct ImageFile {
   std::string name;
   Bytes size;
@@ -124,6 +132,11 @@ std::string_view state_name(VmState state);        // "running"
 std::string_view desired_name(VmDesired desired);  // "running"
 std::string_view restart_name(RestartPolicy policy);
 std::optional<RestartPolicy> parse_restart(std::string_view name);
+
+Membership membership_in(const raft::ConfState& configuration, NodeId node);
+std::string_view membership_name(Membership membership);  // "voter"
+// Lists sorted, without repetition or node 0, and no voter is a learner.
+bool is_valid(const raft::ConfState& configuration);
 
 // The table of allowed transitions of the observed state. A state does not follow itself: seeing
 // it again with other details (a port, a pid) is no transition.

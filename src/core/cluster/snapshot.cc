@@ -46,6 +46,7 @@ std::string State::encode() const {
     write_vm(vm, snapshot->add_vms());
   for (const auto& [id, image] : images_)
     write_image(image, snapshot->add_images());
+  write_configuration(configuration_, snapshot->mutable_configuration());
   for (const Answer& answer : requests_.oldest_first()) {
     write_answer(answer, snapshot->add_requests());
   }
@@ -74,6 +75,7 @@ Result<State> State::decode(std::string_view bytes) {
   State state;
   state.next_id_ = snapshot->next_id();
   state.revision_ = snapshot->revision();
+  BLX_TRY(state.configuration_, read_configuration(snapshot->configuration()));
   for (const v1::NodeRecord& record : snapshot->nodes()) {
     BLX_TRY(Node node, read_node(record));
     BLX_TRY(state.restore(std::move(node)));

@@ -110,6 +110,26 @@ Result<Outcome> State::apply(LogIndex index, const v1::Command& command,
   return outcome;
 }
 
+Result<Outcome> State::apply_configuration(LogIndex index, const raft::ConfState& configuration,
+                                           std::string_view command, const ChangeSink& changed) {
+  set_configuration(configuration, changed);
+  if (command.empty()) return Outcome{.index = index};
+  v1::Command parsed;
+  if (command.size() > limits::kCommandBytes ||
+      !parsed.ParseFromArray(command.data(), static_cast<int>(command.size()))) {
+    return fail(Code::kDataLoss, "command_invalid", "not a command");
+  }
+  return apply(index, parsed, changed);
+}
+
+void State::set_configuration(const raft::ConfState& configuration, const ChangeSink& changed) {
+  const raft::ConfState before = std::exchange(configuration_, configuration);
+  for (const auto& [id, node] : nodes_) {
+    if (membership_in(before, id) == membership_in(configuration_, id)) continue;
+    announce(Change::Kind::kNodeChanged, id.value, node.name, {.time = {}, .changed = changed});
+  }
+}
+
 Result<std::uint64_t> State::carry_out(const v1::Command& command, const Step& step) {
   switch (command.kind_case()) {
     case v1::Command::kRegisterNode:
@@ -134,6 +154,8 @@ Result<std::uint64_t> State::carry_out(const v1::Command& command, const Step& s
   BLX_ASSERT(false);  // check_command() saw it
   std::unreachable();
 }
+
+Membership State::membership(NodeId id) const { return membership_in(configuration_, id); }
 
 const Vm* State::find_vm(std::string_view name) const {
   const auto found = vm_names_.find(name);

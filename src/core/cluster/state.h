@@ -27,6 +27,7 @@
 #include "base/result.h"
 #include "core/cluster/model.h"
 #include "core/cluster/requests.h"
+#include "core/raft/types.h"
 
 namespace blixard::v1 {
 class AddImage;
@@ -87,6 +88,16 @@ class State {
   // CreateVm with desired Stopped places the VM like any other; its node does not start it.
   Result<Outcome> apply(LogIndex index, const v1::Command& command, const ChangeSink& changed);
 
+  // An entry of consensus that changed who takes part: `configuration` is what holds from here on.
+  // `command` travelled with the change, encoded, and is applied after it; empty: none. When it is
+  // refused the configuration is changed all the same. Errors: apply()'s.
+  Result<Outcome> apply_configuration(LogIndex index, const raft::ConfState& configuration,
+                                      std::string_view command, const ChangeSink& changed);
+
+  // Who takes part in consensus. Replicated: in snapshots and in the hash.
+  [[nodiscard]] const raft::ConfState& configuration() const { return configuration_; }
+  [[nodiscard]] Membership membership(NodeId id) const;
+
   [[nodiscard]] const std::map<VmId, Vm>& vms() const { return vms_; }
   [[nodiscard]] const std::map<NodeId, Node>& nodes() const { return nodes_; }
   [[nodiscard]] const std::map<ImageId, Image>& images() const { return images_; }
@@ -134,6 +145,7 @@ class State {
   Result<std::uint64_t> carry_out(const v1::RemoveImage& command, const Step& step);
   Result<void> take_report(NodeId node, const v1::VmReport& report, const Step& step);
 
+  void set_configuration(const raft::ConfState& configuration, const ChangeSink& changed);
   Result<Vm*> vm_to_change(const std::string& name, VmId id);
   // A pending VM at that generation.
   Result<Vm*> pending_vm(VmId id, Generation generation);
@@ -151,6 +163,7 @@ class State {
   std::map<VmId, Vm> vms_;
   std::map<NodeId, Node> nodes_;
   std::map<ImageId, Image> images_;
+  raft::ConfState configuration_;
   Requests requests_;
   std::uint64_t next_id_ = 1;  // of a VM or an image
   std::uint64_t revision_ = 0;

@@ -30,6 +30,9 @@ inline constexpr std::size_t kConfChangeContextBytes = std::size_t{64} << 10;
 inline constexpr std::size_t kVms = 100'000;
 inline constexpr std::size_t kImages = 10'000;
 inline constexpr std::size_t kNodes = 10'000;
+inline constexpr std::size_t kVoters = 7;
+inline constexpr std::size_t kTokens = 1024;  // to join with, used ones until they expire
+inline constexpr std::size_t kAddressBytes = 261;  // a host name, a colon and a port
 inline constexpr std::uint32_t kVcpus = 64;
 inline constexpr std::uint32_t kMemoryMibMin = 80;  // the smallest that boots the cloud kernel
 inline constexpr std::uint32_t kMemoryMibMax = 1u << 20;
@@ -92,6 +95,36 @@ inline constexpr Duration kRestartDelayMin = 1s;
 inline constexpr Duration kRestartDelayMax = 60s;
 inline constexpr Duration kRestartForgiven = 10min;  // of running well: the delay starts anew
 
+// Between nodes. What waits for a peer is kept by class: urgent (votes, heartbeats), the rest,
+// snapshots.
+inline constexpr std::size_t kFrameBodyBytes = 32 * 1024;
+inline constexpr std::size_t kFrameTailBytes = std::size_t{4} << 20;
+inline constexpr std::size_t kPeerConnections = 256;  // accepted, at once
+inline constexpr std::size_t kPeerUrgentFrames = 1024;
+inline constexpr std::size_t kPeerFrames = 8192;
+inline constexpr std::size_t kPeerQueueBytes = std::size_t{32} << 20;
+inline constexpr std::size_t kPeerWriteBytes = 256 * 1024;  // joined into one write
+inline constexpr std::size_t kPeerWriteFrames = 256;
+inline constexpr std::size_t kPeerRequestBytes = kCommandBytes + 64 * 1024;
+inline constexpr std::size_t kPeerRequests = 4096;  // that one peer may have under way
+inline constexpr std::size_t kPeerRequestBytesInFlight = std::size_t{32} << 20;
+inline constexpr std::size_t kPeerErrorBytes = 1024;  // of a detail that travels
+inline constexpr Duration kPeerRequestTimeout = 60s;  // whatever the asker says
+inline constexpr Duration kPeerDialTimeout = 3s;
+inline constexpr Duration kPeerHelloTimeout = 3s;
+inline constexpr Duration kPeerPingInterval = 1s;
+inline constexpr Duration kPeerPingTimeout = 3s;
+inline constexpr Duration kPeerQueueTimeout = 5s;  // for a frame to be written
+inline constexpr Duration kPeerIdleTimeout = 10s;  // an accepted connection without a ping
+inline constexpr Duration kPeerRetryMin = 100ms;
+inline constexpr Duration kPeerRetryMax = 3s;
+inline constexpr std::size_t kSnapshotChunkBytes = 256 * 1024;
+inline constexpr std::size_t kSnapshotWindowBytes = std::size_t{1} << 20;  // sent and not taken
+inline constexpr Duration kSnapshotStallTimeout = 30s;                     // without progress
+inline constexpr std::size_t kEnrolBytes = 16 * 1024;
+inline constexpr std::size_t kEnrolConnections = 16;
+inline constexpr Duration kEnrolTimeout = 30s;
+
 // The real side of the seam.
 inline constexpr std::size_t kPoolThreads = 4;    // for calls that block
 inline constexpr std::size_t kPoolJobs = 16'384;  // waiting for one of them
@@ -99,5 +132,12 @@ inline constexpr std::size_t kDirectoryEntries = 1'000'000;
 inline constexpr std::size_t kDirectoryDepth = 64;
 inline constexpr Duration kLaunchTimeout = 10s;  // from our fork to the program's exec
 inline constexpr Duration kKillTimeout = 10s;    // from SIGKILL to the end
+
+// Secure streams.
+inline constexpr Duration kHandshakeTimeout = 5s;
+inline constexpr std::size_t kHandshakesMax = 64;  // under way or not yet accepted, a listener
+inline constexpr Duration kHandshakeLogInterval = 1s;  // between two lines about failed ones
+inline constexpr std::size_t kCredentialBytes = 16 * 1024;  // a key, certificate or request
+inline constexpr std::size_t kClusterNameBytes = 63;        // in a certificate: [a-z0-9-]
 
 }  // namespace blixard::limits

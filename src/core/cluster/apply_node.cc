@@ -1,5 +1,7 @@
 // What nodes say: about themselves, and about the VMs they own.
 
+#include <algorithm>
+
 #include <fmt/format.h>
 
 #include "base/limits.h"
@@ -61,28 +63,23 @@ Result<Vm> reported(const Vm& vm, const v1::VmReport& report, WallTime time) {
   return next;
 }
 
-// Back to where it can be placed again, with nothing left of the assignment but its generation.
-void unassign(Vm& vm) {
-  vm.node = NodeId();
-  vm.published_ports.clear();
-  vm.pid = 0;
-  vm.accelerator.clear();
-  vm.restarts = 0;
-  if (vm.reason.empty()) vm.reason = kWaitingForPlacement;
-}
-
 }  // namespace
 
 Result<std::uint64_t> State::carry_out(const v1::RegisterNode& command, const Step& step) {
-  const Node node{.id = NodeId(command.node_id()),
-                  .name = command.name(),
-                  .vcpus = command.capacity().vcpus(),
-                  .memory_mib = command.capacity().memory_mib(),
-                  .accelerator = command.accelerator(),
-                  .tsc_khz = command.tsc_khz(),
-                  .version = command.version(),
-                  .registered = step.time};
+  Node node{.id = NodeId(command.node_id()),
+            .name = command.name(),
+            .vcpus = command.capacity().vcpus(),
+            .memory_mib = command.capacity().memory_mib(),
+            .accelerator = command.accelerator(),
+            .tsc_khz = command.tsc_khz(),
+            .version = command.version(),
+            .registered = step.time};
   BLX_TRY(check_node(node));
+  const auto known = nodes_.find(node.id);
+  if (known == nodes_.end() && !cluster_.is_nil()) {
+    return fail(Code::kNotFound, reason::kNodeNotFound,
+                fmt::format("node {} is not a member of the cluster", node.id.value));
+  }
   const auto namesake = node_names_.find(node.name);
   if (namesake != node_names_.end() && namesake->second != node.id) {
     return fail(Code::kAlreadyExists, reason::kNodeExists,
@@ -92,9 +89,14 @@ Result<std::uint64_t> State::carry_out(const v1::RegisterNode& command, const St
     return fail(Code::kResourceExhausted, reason::kTooManyNodes,
                 fmt::format("there are {} nodes, the most possible", nodes_.size()));
   }
+  next_node_id_ = std::max(next_node_id_, node.id.value + 1);
   Node& kept = nodes_[node.id];
   node_names_.erase(kept.name);
   node_names_.emplace(node.name, node.id);
+  node.role = kept.role;
+  node.peer_address = kept.peer_address;
+  node.key_digest = kept.key_digest;
+  node.leaving = kept.leaving;
   kept = node;
   announce(Change::Kind::kNodeChanged, node.id.value, node.name, step);
   return node.id.value;

@@ -131,6 +131,10 @@ Result<std::uint64_t> State::carry_out(const v1::PlaceVm& command, const Step& s
     return fail(Code::kNotFound, reason::kNodeNotFound,
                 fmt::format("no node has id {}", command.node_id()));
   }
+  if (node->leaving) {
+    return fail(Code::kFailedPrecondition, reason::kNodeLeaving,
+                fmt::format("node {} is being removed", node->name));
+  }
   const Free free = free_on(*node);
   if (free.memory_mib < vm->spec.memory_mib || free.vcpus < vm->spec.vcpus) {
     return fail(Code::kResourceExhausted, reason::kNodeFull,

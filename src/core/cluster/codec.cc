@@ -72,6 +72,26 @@ std::optional<VmDesired> read_desired(v1::VmDesired desired) {
   return static_cast<VmDesired>(desired);
 }
 
+std::optional<NodeRole> read_role(v1::NodeRole role) {
+  if (role < v1::NODE_ROLE_SERVER || role > v1::NODE_ROLE_WORKER) return std::nullopt;
+  return static_cast<NodeRole>(role);
+}
+
+std::optional<Digest> read_digest(std::string_view bytes) {
+  Digest digest;
+  if (bytes.size() != digest.size()) return std::nullopt;
+  read_bytes(bytes, digest);
+  return digest;
+}
+
+v1::NodeRole write_role(NodeRole role) {
+  static_assert(static_cast<int>(NodeRole::kServer) == v1::NODE_ROLE_SERVER);
+  static_assert(static_cast<int>(NodeRole::kWorker) == v1::NODE_ROLE_WORKER);
+  return static_cast<v1::NodeRole>(role);
+}
+
+std::string write_digest(const Digest& digest) { return write_bytes(digest); }
+
 v1::VmState write_state(VmState state) {
   static_assert(static_cast<int>(VmState::kPending) == v1::VM_STATE_PENDING);
   static_assert(static_cast<int>(VmState::kMigrating) == v1::VM_STATE_MIGRATING);
@@ -211,8 +231,26 @@ void write_vm(const Vm& vm, v1::VmRecord* out) {
 }
 
 Result<Node> read_node(const v1::NodeRecord& record) {
+  // A record of model version 1 has no role: every node was a server.
+  const auto role =
+      record.role() == v1::NODE_ROLE_UNSPECIFIED ? NodeRole::kServer : read_role(record.role());
+  if (!role) return invalid_record("node: role");
+  Digest key_digest{};
+  if (!record.key_digest().empty()) {
+    const auto digest = read_digest(record.key_digest());
+    if (!digest) return invalid_record("node: key_digest");
+    key_digest = *digest;
+  }
+  if (auto address = check_peer_address(record.peer_address());
+      !address && !record.peer_address().empty()) {
+    return invalid_record("node", address.error());
+  }
   Node node{.id = NodeId(record.id()),
             .name = record.name(),
+            .role = *role,
+            .peer_address = record.peer_address(),
+            .key_digest = key_digest,
+            .leaving = record.leaving(),
             .vcpus = record.capacity().vcpus(),
             .memory_mib = record.capacity().memory_mib(),
             .accelerator = record.accelerator(),
@@ -232,6 +270,10 @@ void write_node(const Node& node, v1::NodeRecord* out) {
   out->set_tsc_khz(node.tsc_khz);
   out->set_version(node.version);
   out->set_registered_unix_ms(node.registered.unix_ms);
+  out->set_role(write_role(node.role));
+  out->set_peer_address(node.peer_address);
+  if (node.key_digest != Digest{}) out->set_key_digest(write_digest(node.key_digest));
+  out->set_leaving(node.leaving);
 }
 
 Result<Image> read_image(const v1::ImageRecord& record) {
@@ -307,6 +349,27 @@ void write_answer(const Answer& answer, v1::RequestRecord* out) {
   out->set_code(static_cast<std::uint32_t>(error.code()) + 1);
   out->set_reason(std::string(error.reason()));
   out->set_detail(std::string(error.detail()));
+}
+
+Result<Token> read_token(const v1::TokenRecord& record) {
+  const auto hash = read_digest(record.secret_hash());
+  const auto role = read_role(record.role());
+  if (record.id() == 0 || !hash || !role) return invalid_record("token");
+  return Token{.id = TokenId(record.id()),
+               .secret_hash = *hash,
+               .role = *role,
+               .created = WallTime{record.created_unix_ms()},
+               .expires = WallTime{record.expires_unix_ms()},
+               .used_by = NodeId(record.used_by())};
+}
+
+void write_token(const Token& token, v1::TokenRecord* out) {
+  out->set_id(token.id.value);
+  out->set_secret_hash(write_digest(token.secret_hash));
+  out->set_role(write_role(token.role));
+  out->set_created_unix_ms(token.created.unix_ms);
+  out->set_expires_unix_ms(token.expires.unix_ms);
+  out->set_used_by(token.used_by.value);
 }
 
 Result<raft::ConfState> read_configuration(const v1::ConfigurationRecord& record) {

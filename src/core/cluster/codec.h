@@ -19,6 +19,9 @@ namespace blixard::cluster {
 
 std::optional<VmState> read_state(v1::VmState state);
 std::optional<VmDesired> read_desired(v1::VmDesired desired);
+std::optional<NodeRole> read_role(v1::NodeRole role);
+// 32 bytes, as they are.
+std::optional<Digest> read_digest(std::string_view bytes);
 // 16 bytes, as they are.
 std::optional<Uuid> read_uuid(std::string_view bytes);
 // Errors: kInvalidArgument "spec_invalid".
@@ -32,6 +35,8 @@ Result<std::vector<ImageFile>> read_files(
 
 v1::VmState write_state(VmState state);
 v1::VmDesired write_desired(VmDesired desired);
+v1::NodeRole write_role(NodeRole role);
+std::string write_digest(const Digest& digest);
 std::string write_uuid(const Uuid& uuid);
 void write_spec(const VmSpec& spec, v1::VmSpec* out);
 void write_published(const std::vector<PublishedPort>& ports,
@@ -42,12 +47,14 @@ Result<Vm> read_vm(const v1::VmRecord& record);
 Result<Node> read_node(const v1::NodeRecord& record);
 Result<Image> read_image(const v1::ImageRecord& record);
 Result<Answer> read_answer(const v1::RequestRecord& record);
+Result<Token> read_token(const v1::TokenRecord& record);
 Result<raft::ConfState> read_configuration(const v1::ConfigurationRecord& record);
 
 void write_vm(const Vm& vm, v1::VmRecord* out);
 void write_node(const Node& node, v1::NodeRecord* out);
 void write_image(const Image& image, v1::ImageRecord* out);
 void write_answer(const Answer& answer, v1::RequestRecord* out);
+void write_token(const Token& token, v1::TokenRecord* out);
 void write_configuration(const raft::ConfState& configuration, v1::ConfigurationRecord* out);
 
 }  // namespace blixard::cluster

@@ -85,6 +85,15 @@ Result<void> check_spec_ports(const std::vector<PublishedPort>& ports) {
 
 }  // namespace
 
+void unassign(Vm& vm) {
+  vm.node = NodeId();
+  vm.published_ports.clear();
+  vm.pid = 0;
+  vm.accelerator.clear();
+  vm.restarts = 0;
+  if (vm.reason.empty()) vm.reason = kWaitingForPlacement;
+}
+
 std::string_view state_name(VmState state) {
   switch (state) {
     case kPending:
@@ -139,6 +148,23 @@ std::optional<RestartPolicy> parse_restart(std::string_view name) {
   for (const auto policy :
        {RestartPolicy::kNever, RestartPolicy::kOnFailure, RestartPolicy::kAlways}) {
     if (name == restart_name(policy)) return policy;
+  }
+  return std::nullopt;
+}
+
+std::string_view role_name(NodeRole role) {
+  switch (role) {
+    case NodeRole::kServer:
+      return "server";
+    case NodeRole::kWorker:
+      return "worker";
+  }
+  return "unknown";
+}
+
+std::optional<NodeRole> parse_role(std::string_view name) {
+  for (const auto role : {NodeRole::kServer, NodeRole::kWorker}) {
+    if (name == role_name(role)) return role;
   }
   return std::nullopt;
 }
@@ -237,6 +263,17 @@ Result<void> check_node(const Node& node) {
   if (node.memory_mib > limits::kNodeMemoryMib) return fault("capacity.memory_mib");
   if (!is_line(node.accelerator, limits::kWordBytes)) return fault("accelerator");
   if (!is_line(node.version, limits::kWordBytes)) return fault("version");
+  return {};
+}
+
+Result<void> check_peer_address(std::string_view address) {
+  const std::size_t colon = address.rfind(':');
+  const auto is_digit = [](char byte) { return byte >= '0' && byte <= '9'; };
+  if (!is_line(address, limits::kAddressBytes) || colon == std::string_view::npos || colon == 0 ||
+      address.size() - colon < 2 || address.size() - colon > 6 ||
+      !std::ranges::all_of(address.substr(colon + 1), is_digit)) {
+    return fail(Code::kInvalidArgument, reason::kNodeInvalid, "peer_address: not HOST:PORT");
+  }
   return {};
 }
 

@@ -28,6 +28,9 @@ inline constexpr std::uint32_t kModelVersion = 2;
 // promised once: a guest keeps what it has touched.
 inline constexpr std::int64_t kVcpuOvercommit = 4;
 
+using TokenId = Number<struct TokenIdTag>;    // of a token to join with
+using Digest = std::array<std::uint8_t, 32>;  // BLAKE3
+
 enum class VmDesired : std::uint8_t { kRunning = 1, kStopped, kDeleted };
 
 enum class VmState : std::uint8_t {
@@ -85,9 +88,19 @@ struct Vm {
   friend bool operator==(const Vm&, const Vm&) = default;
 };
 
+// A server takes part in consensus, serves the API and issues certificates, and runs VMs; a worker
+// only runs VMs.
+enum class NodeRole : std::uint8_t { kServer = 1, kWorker };
+
 struct Node {
   NodeId id;
   std::string name;
+  NodeRole role = NodeRole::kServer;
+  std::string peer_address;  // where the other nodes reach it
+  Digest key_digest{};       // of what it asked a certificate with; zero: the founder's
+  bool leaving = false;      // being removed: nothing new is placed on it
+
+  // As it said at its last start; zero and empty until the first.
   std::uint32_t vcpus = 0;
   std::uint32_t memory_mib = 0;
   std::string accelerator;
@@ -95,6 +108,17 @@ struct Node {
   std::string version;
   WallTime registered;
   friend bool operator==(const Node&, const Node&) = default;
+};
+
+// Lets one machine become a node, once.
+struct Token {
+  TokenId id;
+  Digest secret_hash{};
+  NodeRole role = NodeRole::kServer;
+  WallTime created;
+  WallTime expires;
+  NodeId used_by;  // none: nobody yet
+  friend bool operator==(const Token&, const Token&) = default;
 };
 
 // What a node is to consensus; follows from the configuration.
@@ -107,7 +131,7 @@ enum class Membership : std::uint8_t {
 struct ImageFile {
   std::string name;
   Bytes size;
-  std::array<std::uint8_t, 32> digest{};  // BLAKE3
+  Digest digest{};
   friend bool operator==(const ImageFile&, const ImageFile&) = default;
 };
 
@@ -128,10 +152,16 @@ struct Outcome {
   std::uint64_t object_id = 0;
 };
 
+// Back to where it can be placed again, with nothing left of the assignment but its generation.
+void unassign(Vm& vm);
+
 std::string_view state_name(VmState state);        // "running"
 std::string_view desired_name(VmDesired desired);  // "running"
 std::string_view restart_name(RestartPolicy policy);
 std::optional<RestartPolicy> parse_restart(std::string_view name);
+
+std::string_view role_name(NodeRole role);  // "server"
+std::optional<NodeRole> parse_role(std::string_view name);
 
 Membership membership_in(const raft::ConfState& configuration, NodeId node);
 std::string_view membership_name(Membership membership);  // "voter"
@@ -151,6 +181,9 @@ Result<void> check_spec(const VmSpec& spec);
 Result<void> check_published(const std::vector<PublishedPort>& ports);
 // Errors: kInvalidArgument "node_invalid" with the field, "name_invalid".
 Result<void> check_node(const Node& node);
+// HOST:PORT in form; whether anybody answers there is not for the model. Errors: kInvalidArgument
+// "node_invalid".
+Result<void> check_peer_address(std::string_view address);
 // Errors: kInvalidArgument "image_invalid" with the field, "name_invalid".
 Result<void> check_image(const Image& image);
 

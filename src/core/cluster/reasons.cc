@@ -15,7 +15,11 @@ const char* known_reason(std::string_view text) {
       reason::kTooManyImages,     reason::kTooManyNodes,   reason::kTooManyVms,
       reason::kTransitionRefused, reason::kUuidInvalid,    reason::kUuidTaken,
       reason::kVmBeingDeleted,    reason::kVmExists,       reason::kVmNotFound,
-      reason::kVmNotPending,      reason::kVmReplaced,
+      reason::kVmNotPending,      reason::kVmReplaced,     reason::kLastVoter,
+      reason::kNodeHasVms,        reason::kNodeLeaving,    reason::kNodeNotLeaving,
+      reason::kTokenExists,       reason::kTokenExpired,   reason::kTokenInvalid,
+      reason::kTokenNotFound,     reason::kTokenRefused,   reason::kTokenUsed,
+      reason::kTooManyTokens,
   });
   const auto found =
       std::ranges::find(kAll, text, [](const char* word) { return std::string_view(word); });

@@ -57,6 +57,54 @@ class Scenario {
     return apply(std::move(command));
   }
 
+  // A scenario whose cluster has a founder, node 1 "n1", without capacity yet.
+  static Scenario founded() {
+    Scenario cluster;
+    Uuid id;
+    id.bytes.fill(0xc1);
+    auto state = State::found({.cluster = id, .name = "n1", .peer_address = "10.0.0.1:7481"});
+    BLX_ASSERT(state.has_value());
+    cluster.state = std::move(*state);
+    return cluster;
+  }
+
+  static v1::Command token_command(std::uint64_t id, std::int64_t expires_unix_ms,
+                                   v1::NodeRole role = v1::NODE_ROLE_SERVER) {
+    v1::Command command;
+    command.set_version(kModelVersion);
+    auto& token = *command.mutable_create_token();
+    token.set_token_id(id);
+    token.set_secret_hash(std::string(32, static_cast<char>('a' + id % 26)));
+    token.set_role(role);
+    token.set_expires_unix_ms(expires_unix_ms);
+    return command;
+  }
+  // With the secret that belongs to the token.
+  static v1::Command enrol_command(std::uint64_t token, const std::string& name, char key = 'k') {
+    v1::Command command;
+    command.set_version(kModelVersion);
+    auto& node = *command.mutable_enrol_node();
+    node.set_token_id(token);
+    node.set_secret_hash(std::string(32, static_cast<char>('a' + token % 26)));
+    node.set_name(name);
+    node.set_peer_address("10.0.0.2:7481");
+    node.set_key_digest(std::string(32, key));
+    return command;
+  }
+  Result<Outcome> enrol(std::uint64_t token, const std::string& name, char key = 'k') {
+    return apply(enrol_command(token, name, key));
+  }
+
+  // In the next entry.
+  Result<Outcome> configure(std::vector<NodeId> voters, std::vector<NodeId> learners = {},
+                            const v1::Command* command = nullptr) {
+    ++index_;
+    return state.apply_configuration(
+        LogIndex(index_), {.voters = std::move(voters), .learners = std::move(learners)},
+        command == nullptr ? std::string() : command->SerializeAsString(),
+        [this](const Change& change) { changes.push_back(change); });
+  }
+
   Result<Outcome> add_image(const std::string& name) {
     v1::Command command;
     command.set_version(kModelVersion);

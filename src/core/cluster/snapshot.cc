@@ -1,5 +1,7 @@
 // The whole state as bytes, and back.
 
+#include <algorithm>
+
 #include <fmt/format.h>
 #include <google/protobuf/arena.h>
 #include <google/protobuf/io/coded_stream.h>
@@ -26,6 +28,7 @@ Result<void> check_sizes(const v1::StateSnapshot& snapshot) {
   if (over(snapshot.nodes_size(), limits::kNodes)) return invalid("too many nodes");
   if (over(snapshot.vms_size(), limits::kVms)) return invalid("too many VMs");
   if (over(snapshot.images_size(), limits::kImages)) return invalid("too many images");
+  if (over(snapshot.tokens_size(), limits::kTokens)) return invalid("too many tokens");
   if (over(snapshot.requests_size(), limits::kRememberedRequests)) {
     return invalid("too many requests");
   }
@@ -38,7 +41,9 @@ std::string State::encode() const {
   google::protobuf::Arena arena;
   auto* snapshot = google::protobuf::Arena::CreateMessage<v1::StateSnapshot>(&arena);
   snapshot->set_version(kModelVersion);
+  if (!cluster_.is_nil()) snapshot->set_cluster(write_uuid(cluster_));
   snapshot->set_next_id(next_id_);
+  snapshot->set_next_node_id(next_node_id_);
   snapshot->set_revision(revision_);
   for (const auto& [id, node] : nodes_)
     write_node(node, snapshot->add_nodes());
@@ -47,6 +52,8 @@ std::string State::encode() const {
   for (const auto& [id, image] : images_)
     write_image(image, snapshot->add_images());
   write_configuration(configuration_, snapshot->mutable_configuration());
+  for (const auto& [id, token] : tokens_)
+    write_token(token, snapshot->add_tokens());
   for (const Answer& answer : requests_.oldest_first()) {
     write_answer(answer, snapshot->add_requests());
   }
@@ -75,7 +82,7 @@ Result<State> State::decode(std::string_view bytes) {
   State state;
   state.next_id_ = snapshot->next_id();
   state.revision_ = snapshot->revision();
-  BLX_TRY(state.configuration_, read_configuration(snapshot->configuration()));
+  BLX_TRY(state.restore_cluster(*snapshot));
   for (const v1::NodeRecord& record : snapshot->nodes()) {
     BLX_TRY(Node node, read_node(record));
     BLX_TRY(state.restore(std::move(node)));
@@ -88,6 +95,10 @@ Result<State> State::decode(std::string_view bytes) {
     BLX_TRY(Vm vm, read_vm(record));
     BLX_TRY(state.restore(std::move(vm)));
   }
+  for (const v1::TokenRecord& record : snapshot->tokens()) {
+    BLX_TRY(Token token, read_token(record));
+    BLX_TRY(state.restore(token));
+  }
   for (const v1::RequestRecord& record : snapshot->requests()) {
     BLX_TRY(Answer answer, read_answer(record));
     if (state.requests_.find(answer.request_id) != nullptr) return invalid("request: twice");
@@ -96,7 +107,32 @@ Result<State> State::decode(std::string_view bytes) {
   return state;
 }
 
+Result<void> State::restore_cluster(const v1::StateSnapshot& snapshot) {
+  if (!snapshot.cluster().empty()) {
+    const auto cluster = read_uuid(snapshot.cluster());
+    if (!cluster || cluster->is_nil()) return invalid("cluster");
+    cluster_ = *cluster;
+  }
+  // Of model version 1: it had one node, or ones that named themselves.
+  next_node_id_ = snapshot.next_node_id();
+  if (snapshot.version() < 2) {
+    next_node_id_ = 1;
+    for (const v1::NodeRecord& node : snapshot.nodes())
+      next_node_id_ = std::max(next_node_id_, node.id() + 1);
+  }
+  if (next_node_id_ == 0) return invalid("no next node id");
+  BLX_TRY(configuration_, read_configuration(snapshot.configuration()));
+  return {};
+}
+
+Result<void> State::restore(const Token& token) {
+  if (token.used_by.value >= next_node_id_) return invalid("token: used by nobody");
+  if (!tokens_.try_emplace(token.id, token).second) return invalid("token: id twice");
+  return {};
+}
+
 Result<void> State::restore(Node node) {
+  if (node.id.value >= next_node_id_) return invalid("node: id");
   if (!node_names_.try_emplace(node.name, node.id).second) return invalid("node: name twice");
   if (!nodes_.try_emplace(node.id, std::move(node)).second) return invalid("node: id twice");
   return {};

@@ -8,16 +8,23 @@
 namespace blixard::cluster {
 namespace {
 
-// Something of everything: nodes, images, VMs pending, placed, running and on their way out, and
-// two remembered answers.
+// Something of everything: tokens used and not, nodes, one of them leaving, images, VMs pending,
+// placed, running and on their way out, and two remembered answers.
 Scenario rich() {
-  Scenario cluster;
+  Scenario cluster = Scenario::founded();
   EXPECT_TRUE(cluster.add_image("alpine"));
   EXPECT_TRUE(cluster.apply(R"(add_image { name: "deb" architecture: "x86_64"
       kernel_version: "6.1" cmdline: "quiet"
       files { name: "initrd" bytes: 5 digest: "01234567890123456789012345678901" } })"));
   EXPECT_TRUE(cluster.add_node(1, 4, 1024));
-  EXPECT_TRUE(cluster.add_node(7, 4, 2048));
+  for (const std::uint64_t token : {21, 22, 23}) {
+    EXPECT_TRUE(cluster.apply(Scenario::token_command(token, 1'000'000)));
+  }
+  EXPECT_TRUE(cluster.enrol(21, "n2"));
+  EXPECT_TRUE(cluster.enrol(22, "n3", 'l'));
+  EXPECT_TRUE(cluster.apply("remove_node { node_id: 3 }"));
+  EXPECT_TRUE(cluster.configure({NodeId(1)}, {NodeId(2), NodeId(3)}));
+  EXPECT_TRUE(cluster.add_node(2, 4, 2048));
   for (const char* name : {"waiting", "placed", "running", "going"}) {
     EXPECT_TRUE(cluster.create(name));
   }
@@ -67,8 +74,9 @@ TEST(Snapshot, RestoredStateGoesOnTheSame) {
     const auto taken = cluster->place("new", 1);
     ASSERT_FALSE(taken);
     EXPECT_EQ(taken.error().reason(), "port_taken");
-    EXPECT_TRUE(cluster->place("new", 7));
+    EXPECT_TRUE(cluster->place("new", 2));
     EXPECT_TRUE(cluster->add_image("third"));
+    EXPECT_EQ(cluster->enrol(23, "n4")->object_id, 4u);
   }
   EXPECT_EQ(kept.state.hash(), restored.state.hash());
 }
@@ -76,7 +84,7 @@ TEST(Snapshot, RestoredStateGoesOnTheSame) {
 // A snapshot written today is read by every later program: the format is this number. If a change
 // of it is meant, kModelVersion grows and old snapshots must still decode.
 TEST(Snapshot, FormatIsPinned) {
-  EXPECT_EQ(rich().state.hash(), "d69d9228579ba960b0c6a40259687202");
+  EXPECT_EQ(rich().state.hash(), "952a5812c9f8f2e7283696b6d99a2472");
 }
 
 TEST(Snapshot, EqualStatesHaveEqualBytes) {
@@ -106,9 +114,21 @@ TEST(Snapshot, DamagedRecordsAreRefused) {
       {"node: id twice",
        [](S& s) {
          *s.add_nodes() = s.nodes(0);
-         s.mutable_nodes(2)->set_name("other");
+         s.mutable_nodes(3)->set_name("other");
        }},
-      {"node: name twice", [](S& s) { s.mutable_nodes(0)->set_name("n7"); }},
+      {"node: name twice", [](S& s) { s.mutable_nodes(0)->set_name("n2"); }},
+      {"node: id", [](S& s) { s.set_next_node_id(3); }},
+      {"node: role", [](S& s) { s.mutable_nodes(0)->set_role(v1::NodeRole(7)); }},
+      {"node: node_invalid", [](S& s) { s.mutable_nodes(0)->set_peer_address("here"); }},
+      {"node: key_digest", [](S& s) { s.mutable_nodes(0)->set_key_digest("x"); }},
+      {"cluster", [](S& s) { s.set_cluster("x"); }},
+      {"next node id", [](S& s) { s.clear_next_node_id(); }},
+      {"token", [](S& s) { s.mutable_tokens(0)->clear_id(); }},
+      {"token", [](S& s) { s.mutable_tokens(0)->clear_role(); }},
+      {"token", [](S& s) { s.mutable_tokens(0)->set_secret_hash("x"); }},
+      {"token: id twice", [](S& s) { *s.add_tokens() = s.tokens(0); }},
+      {"token: used by", [](S& s) { s.mutable_tokens(0)->set_used_by(4); }},
+      {"configuration", [](S& s) { s.mutable_configuration()->add_learners(1); }},
       {"node: node_invalid", [](S& s) { s.mutable_nodes(0)->clear_id(); }},
       {"node: name_invalid", [](S& s) { s.mutable_nodes(0)->set_name("N"); }},
       {"image: id", [](S& s) { s.mutable_images(0)->clear_id(); }},
@@ -164,6 +184,26 @@ TEST(Snapshot, DamagedRecordsAreRefused) {
     EXPECT_NE(refused.error().detail().find(part), std::string_view::npos)
         << part << " is not in: " << refused.error().message();
   }
+}
+
+// What a program before clusters wrote: nodes named themselves, and there were no members.
+TEST(Snapshot, OfTheFirstModelIsRead) {
+  auto snapshot = parsed(rich().state);
+  snapshot.set_version(1);
+  snapshot.clear_cluster();
+  snapshot.clear_next_node_id();
+  snapshot.clear_configuration();
+  snapshot.clear_tokens();
+  for (auto& node : *snapshot.mutable_nodes()) {
+    node.clear_role();
+    node.clear_peer_address();
+    node.clear_key_digest();
+    node.clear_leaving();
+  }
+  const auto state = State::decode(snapshot.SerializeAsString());
+  ASSERT_TRUE(state) << state.error().message();
+  EXPECT_EQ(state->find_node(NodeId(2))->role, NodeRole::kServer);
+  EXPECT_TRUE(state->cluster().is_nil());
 }
 
 TEST(Snapshot, TooManyRecordsAreRefused) {

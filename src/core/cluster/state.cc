@@ -34,8 +34,8 @@ std::uint64_t fingerprint_of(const google::protobuf::MessageLite& content,
   return wire::checksum(stable_bytes(content), static_cast<std::uint64_t>(kind));
 }
 
-// Covers what the client asked for: neither its time nor the uuid, which a server stamps anew at
-// every try.
+// Covers what the client asked for: neither its time nor the uuid or a token's secret, which a
+// server makes anew at every try.
 std::uint64_t fingerprint(const v1::Command& command) {
   const auto kind = command.kind_case();
   switch (kind) {
@@ -58,6 +58,22 @@ std::uint64_t fingerprint(const v1::Command& command) {
       return fingerprint_of(command.add_image(), kind);
     case v1::Command::kRemoveImage:
       return fingerprint_of(command.remove_image(), kind);
+    case v1::Command::kCreateToken: {
+      v1::CreateToken asked = command.create_token();
+      asked.clear_token_id();
+      asked.clear_secret_hash();
+      return fingerprint_of(asked, kind);
+    }
+    case v1::Command::kRevokeToken:
+      return fingerprint_of(command.revoke_token(), kind);
+    case v1::Command::kEnrolNode:
+      return fingerprint_of(command.enrol_node(), kind);
+    case v1::Command::kRemoveNode:
+      return fingerprint_of(command.remove_node(), kind);
+    case v1::Command::kDropNode:
+      return fingerprint_of(command.drop_node(), kind);
+    case v1::Command::kUpdateNodeAddress:
+      return fingerprint_of(command.update_node_address(), kind);
     case v1::Command::KIND_NOT_SET:
       break;
   }
@@ -148,6 +164,18 @@ Result<std::uint64_t> State::carry_out(const v1::Command& command, const Step& s
       return carry_out(command.add_image(), step);
     case v1::Command::kRemoveImage:
       return carry_out(command.remove_image(), step);
+    case v1::Command::kCreateToken:
+      return carry_out(command.create_token(), step);
+    case v1::Command::kRevokeToken:
+      return carry_out(command.revoke_token(), step);
+    case v1::Command::kEnrolNode:
+      return carry_out(command.enrol_node(), step);
+    case v1::Command::kRemoveNode:
+      return carry_out(command.remove_node(), step);
+    case v1::Command::kDropNode:
+      return carry_out(command.drop_node(), step);
+    case v1::Command::kUpdateNodeAddress:
+      return carry_out(command.update_node_address(), step);
     case v1::Command::KIND_NOT_SET:
       break;
   }
@@ -170,6 +198,15 @@ const Vm* State::find_vm(VmId id) const {
 const Node* State::find_node(NodeId id) const {
   const auto found = nodes_.find(id);
   return found == nodes_.end() ? nullptr : &found->second;
+}
+
+const Node* State::find_node(std::string_view name) const {
+  const auto found = node_names_.find(name);
+  return found == node_names_.end() ? nullptr : &nodes_.at(found->second);
+}
+
+bool State::was_removed(NodeId id) const {
+  return !cluster_.is_nil() && id && id.value < next_node_id_ && !nodes_.contains(id);
 }
 
 const Image* State::find_image(std::string_view name) const {

@@ -14,7 +14,14 @@
 //
 // Invariants, checked by decode() and by a property test: names and uuids are unique among what
 // exists; a VM is Pending exactly while it has no node; a VM that is not being deleted has its
-// image; generations only grow; ids are never given out again.
+// image; generations only grow; ids are never given out again; nothing is placed on a node that is
+// leaving.
+//
+// Members. The founder makes the state; every other node enters by EnrolNode, with a token and the
+// next id, and is then added to the configuration. It leaves in two steps: RemoveNode, which may be
+// refused, marks it leaving; DropNode travels with the change that takes it out of the
+// configuration, and cannot be refused any more. A state without a founder (a model under test)
+// takes every node that registers.
 
 #include <cstdint>
 #include <functional>
@@ -32,13 +39,20 @@
 namespace blixard::v1 {
 class AddImage;
 class Command;
+class CreateToken;
 class CreateVm;
+class DropNode;
+class EnrolNode;
 class ExplainPending;
 class PlaceVm;
 class RegisterNode;
 class RemoveImage;
+class RemoveNode;
 class ReportVms;
+class RevokeToken;
 class SetDesired;
+class StateSnapshot;
+class UpdateNodeAddress;
 class VmReport;
 }  // namespace blixard::v1
 
@@ -50,6 +64,7 @@ struct Change {
     kVmChanged,
     kVmRemoved,
     kNodeChanged,
+    kNodeRemoved,
     kImageChanged,
     kImageRemoved,
   };
@@ -67,9 +82,19 @@ struct Free {
   std::int64_t memory_mib = 0;
 };
 
+// Who makes a cluster: node 1, a server and its only voter.
+struct Founder {
+  Uuid cluster;
+  std::string name;
+  std::string peer_address;
+};
+
 class State {
  public:
   using ChangeSink = std::function<void(const Change&)>;
+
+  // The beginning of a cluster. Errors: check_name()'s and check_peer_address()'s.
+  static Result<State> found(const Founder& founder);
 
   // Errors: those of the command (kNotFound "vm_not_found", kAlreadyExists "vm_exists",
   // kFailedPrecondition "transition_refused" and so on; core/cluster/reasons.h has them all), and
@@ -101,6 +126,11 @@ class State {
   [[nodiscard]] const std::map<VmId, Vm>& vms() const { return vms_; }
   [[nodiscard]] const std::map<NodeId, Node>& nodes() const { return nodes_; }
   [[nodiscard]] const std::map<ImageId, Image>& images() const { return images_; }
+  [[nodiscard]] const std::map<TokenId, Token>& tokens() const { return tokens_; }
+  [[nodiscard]] const Uuid& cluster() const { return cluster_; }  // nil: no founder
+  // Was a member and is none any more. Of an id that was not given out yet: no, not removed.
+  [[nodiscard]] bool was_removed(NodeId id) const;
+  [[nodiscard]] const Node* find_node(std::string_view name) const;
   [[nodiscard]] const Vm* find_vm(std::string_view name) const;
   [[nodiscard]] const Vm* find_vm(VmId id) const;
   [[nodiscard]] const Node* find_node(NodeId id) const;
@@ -136,6 +166,12 @@ class State {
   // One per command; the id of the object it made or changed.
   Result<std::uint64_t> carry_out(const v1::Command& command, const Step& step);
   Result<std::uint64_t> carry_out(const v1::RegisterNode& command, const Step& step);
+  Result<std::uint64_t> carry_out(const v1::CreateToken& command, const Step& step);
+  Result<std::uint64_t> carry_out(const v1::RevokeToken& command, const Step& step);
+  Result<std::uint64_t> carry_out(const v1::EnrolNode& command, const Step& step);
+  Result<std::uint64_t> carry_out(const v1::RemoveNode& command, const Step& step);
+  Result<std::uint64_t> carry_out(const v1::DropNode& command, const Step& step);
+  Result<std::uint64_t> carry_out(const v1::UpdateNodeAddress& command, const Step& step);
   Result<std::uint64_t> carry_out(const v1::CreateVm& command, const Step& step);
   Result<std::uint64_t> carry_out(const v1::SetDesired& command, const Step& step);
   Result<std::uint64_t> carry_out(const v1::PlaceVm& command, const Step& step);
@@ -145,6 +181,11 @@ class State {
   Result<std::uint64_t> carry_out(const v1::RemoveImage& command, const Step& step);
   Result<void> take_report(NodeId node, const v1::VmReport& report, const Step& step);
 
+  Result<Node*> member(NodeId id);
+  // The token that the secret belongs to.
+  Result<Token*> token_of(const v1::EnrolNode& command);
+  Result<void> may_leave(const Node& node, bool force) const;
+  void free_vms_of(const Node& node, const Step& step);
   void set_configuration(const raft::ConfState& configuration, const ChangeSink& changed);
   Result<Vm*> vm_to_change(const std::string& name, VmId id);
   // A pending VM at that generation.
@@ -156,6 +197,8 @@ class State {
   void announce(Change::Kind kind, std::uint64_t id, const std::string& name, const Step& step);
 
   // Puts a record of a snapshot in its place. Errors: kDataLoss "snapshot_invalid".
+  Result<void> restore_cluster(const v1::StateSnapshot& snapshot);
+  Result<void> restore(const Token& token);
   Result<void> restore(Node node);
   Result<void> restore(Image image);
   Result<void> restore(Vm vm);
@@ -163,9 +206,12 @@ class State {
   std::map<VmId, Vm> vms_;
   std::map<NodeId, Node> nodes_;
   std::map<ImageId, Image> images_;
+  std::map<TokenId, Token> tokens_;
   raft::ConfState configuration_;
   Requests requests_;
+  Uuid cluster_;
   std::uint64_t next_id_ = 1;  // of a VM or an image
+  std::uint64_t next_node_id_ = 1;
   std::uint64_t revision_ = 0;
 
   // Follow from the above; not in snapshots.

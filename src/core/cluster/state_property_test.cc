@@ -60,6 +60,37 @@ void fill_report(const State& state, v1::ReportVms& reports) {
   }
 }
 
+// Four tokens and three names, so that they meet.
+void fill_member(v1::Command& command) {
+  const auto token = pick<std::uint64_t>(1, 5);
+  switch (pick(0, 8)) {
+    case 0:
+    case 1:
+      command = Scenario::token_command(token, pick<std::int64_t>(400'000, 1'200'000));
+      break;
+    case 2:
+      command.mutable_revoke_token()->set_token_id(token);
+      break;
+    case 3:
+    case 4:
+      command = Scenario::enrol_command(token, *element<std::string>("n1", "n2", "n3", "n4"),
+                                        *element('k', 'l'));
+      if (pick(0, 8) == 0) command.mutable_enrol_node()->set_secret_hash(std::string(32, '?'));
+      break;
+    case 5:
+      command.mutable_remove_node()->set_node_id(pick<std::uint64_t>(1, 5));
+      command.mutable_remove_node()->set_force(pick(0, 2) == 0);
+      break;
+    case 6:
+      command.mutable_drop_node()->set_node_id(pick<std::uint64_t>(1, 5));
+      break;
+    default:
+      command.mutable_update_node_address()->set_node_id(pick<std::uint64_t>(0, 5));
+      command.mutable_update_node_address()->set_peer_address(
+          *element<std::string>("a:1", "b:2", "c"));
+  }
+}
+
 void fill_image(v1::AddImage& image) {
   image.set_name(*element<std::string>("alpine", "deb"));
   v1::ImageFile& file = *image.add_files();
@@ -71,9 +102,9 @@ void fill_image(v1::AddImage& image) {
 v1::Command some_command(const State& state) {
   const std::string name = some_name();
   v1::Command command;
-  switch (pick(0, 20)) {
+  switch (pick(0, 25)) {
     case 0:
-      command.mutable_register_node()->set_node_id(pick<std::uint64_t>(0, 4));
+      command.mutable_register_node()->set_node_id(pick<std::uint64_t>(0, 5));
       command.mutable_register_node()->set_name(*element<std::string>("n1", "n2", "n3"));
       // Never smaller than before, so that what is promised stays within what there is.
       command.mutable_register_node()->mutable_capacity()->set_vcpus(2);
@@ -105,6 +136,13 @@ v1::Command some_command(const State& state) {
     case 9:
       command.mutable_remove_image()->set_name(*element<std::string>("alpine", "deb"));
       break;
+    case 10:
+    case 11:
+    case 12:
+    case 13:
+    case 14:
+      fill_member(command);
+      break;
     default:
       fill_report(state, *command.mutable_report_vms());
   }
@@ -116,9 +154,12 @@ v1::Command some_command(const State& state) {
 
 // A state that is already in use, so that few commands are needed to come to interesting ones.
 Scenario started() {
-  Scenario cluster;
+  Scenario cluster = Scenario::founded();
   RC_ASSERT(cluster.add_image("alpine").has_value());
-  RC_ASSERT(cluster.add_node(1, 2, 400).has_value());
+  RC_ASSERT(cluster.apply(Scenario::token_command(9, 300'000)).has_value());
+  RC_ASSERT(cluster.enrol(9, "n2").has_value());
+  for (const std::uint64_t node : {1, 2})
+    RC_ASSERT(cluster.add_node(node, 2, 400).has_value());
   return cluster;
 }
 
@@ -149,6 +190,13 @@ void check_invariants(const State& state) {
   }
   for (const auto& [id, image] : state.images())
     RC_ASSERT(state.find_image(image.name) == &image);
+  for (const auto& [id, node] : state.nodes()) {
+    RC_ASSERT(state.find_node(node.name) == &node);
+    RC_ASSERT(!node.leaving || promised[id].memory_mib == 0);
+    RC_ASSERT(!state.was_removed(id));
+  }
+  // A voter that stays is always left.
+  RC_ASSERT(!state.find_node(NodeId(1))->leaving);
 }
 
 // Between two states with one command between them.
@@ -158,6 +206,12 @@ void check_step(const State& before, const State& after) {
     const Vm* now = after.find_vm(id);
     if (now == nullptr) continue;
     RC_ASSERT(now->generation >= vm.generation);
+    const bool freed = vm.node && !now->node && now->generation > vm.generation;
+    if (freed) {
+      const Node* left = after.find_node(vm.node);
+      RC_ASSERT(left != nullptr && left->leaving && now->state == VmState::kPending);
+      continue;
+    }
     RC_ASSERT(now->generation == vm.generation || now->state == VmState::kPlaced);
     // An explicit start of an ended VM: placed again, where it is.
     const bool again = (vm.state == VmState::kStopped || vm.state == VmState::kFailed) &&
@@ -170,13 +224,31 @@ void check_step(const State& before, const State& after) {
   }
 }
 
+// Ids of nodes are given out once: what was removed stays removed.
+void check_members(const State& before, const State& after) {
+  for (std::uint64_t id = 1; id < 50; ++id) {
+    RC_ASSERT(!before.was_removed(NodeId(id)) || after.was_removed(NodeId(id)));
+  }
+  for (const auto& [id, node] : before.nodes()) {
+    const Node* now = after.find_node(id);
+    if (now == nullptr) RC_ASSERT(node.leaving && after.was_removed(id));
+    if (now != nullptr) RC_ASSERT(now->role == node.role && (now->leaving || !node.leaving));
+  }
+  for (const auto& [id, token] : before.tokens()) {
+    const auto now = after.tokens().find(id);
+    if (now == after.tokens().end()) continue;
+    RC_ASSERT(!token.used_by || now->second.used_by == token.used_by ||
+              now->second.created != token.created);
+  }
+}
+
 // Also counts what was carried out, so that the properties here do not hold for want of commands.
 TEST(StateProperty, InvariantsHoldAfterEveryCommand) {
   std::map<v1::Command::KindCase, int> carried_out;
   std::map<VmState, int> seen;
   EXPECT_TRUE(rc::check([&] {
     Scenario cluster = started();
-    const int steps = pick(0, 150);
+    const int steps = pick(0, 200);
     for (int at = 0; at < steps; ++at) {
       const State before = cluster.state;
       const std::size_t changes = cluster.changes.size();
@@ -184,17 +256,18 @@ TEST(StateProperty, InvariantsHoldAfterEveryCommand) {
       const auto outcome = cluster.apply(command);
       check_invariants(cluster.state);
       check_step(before, cluster.state);
+      check_members(before, cluster.state);
       RC_ASSERT(cluster.state.revision() - before.revision() == cluster.changes.size() - changes);
       for (std::size_t change = changes; change < cluster.changes.size(); ++change) {
         RC_ASSERT(cluster.changes[change].revision == change + 1);
       }
       RC_ASSERT(outcome || cluster.changes.size() == changes);
-      if (cluster.changes.size() > changes) ++carried_out[command.kind_case()];
+      if (!(cluster.state == before) && outcome) ++carried_out[command.kind_case()];
       for (const auto& [id, vm] : cluster.state.vms())
         ++seen[vm.state];
     }
   }));
-  EXPECT_EQ(carried_out.size(), 8u);
+  EXPECT_EQ(carried_out.size(), 14u);
   EXPECT_GE(seen.size(), 6u);
 }
 

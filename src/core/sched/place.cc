@@ -79,6 +79,7 @@ std::vector<Candidate> candidates(const State& state) {
   std::vector<Candidate> all;
   all.reserve(state.nodes().size());
   for (const auto& [id, node] : state.nodes()) {
+    if (node.leaving) continue;
     all.push_back({.node = id, .free = state.free_on(node), .ports = {}});
   }
   return all;

@@ -26,6 +26,8 @@ Named named(cluster::Change::Kind kind) {
       return {v1::EVENT_KIND_VM_REMOVED, "vm"};
     case Kind::kNodeChanged:
       return {v1::EVENT_KIND_NODE_CHANGED, "node"};
+    case Kind::kNodeRemoved:
+      return {v1::EVENT_KIND_NODE_REMOVED, "node"};
     case Kind::kImageChanged:
       return {v1::EVENT_KIND_IMAGE_CHANGED, "image"};
     case Kind::kImageRemoved:

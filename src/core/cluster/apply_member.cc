@@ -1,0 +1,208 @@
+// The commands about who belongs to the cluster.
+
+#include <algorithm>
+#include <vector>
+
+#include <fmt/format.h>
+
+#include "base/limits.h"
+#include "blixard/v1/cluster.pb.h"
+#include "core/cluster/codec.h"
+#include "core/cluster/reasons.h"
+#include "core/cluster/state.h"
+
+namespace blixard::cluster {
+
+namespace {
+
+std::unexpected<Error> bad_token(const char* field) {
+  return fail(Code::kInvalidArgument, reason::kTokenInvalid, field);
+}
+
+}  // namespace
+
+Result<State> State::found(const Founder& founder) {
+  BLX_TRY(check_name(founder.name));
+  BLX_TRY(check_peer_address(founder.peer_address));
+  State state;
+  state.cluster_ = founder.cluster;
+  const NodeId id(state.next_node_id_++);
+  state.nodes_.emplace(id,
+                       Node{.id = id, .name = founder.name, .peer_address = founder.peer_address});
+  state.node_names_.emplace(founder.name, id);
+  state.configuration_.voters = {id};
+  return state;
+}
+
+Result<std::uint64_t> State::carry_out(const v1::CreateToken& command, const Step& step) {
+  const auto hash = read_digest(command.secret_hash());
+  const auto role = read_role(command.role());
+  if (command.token_id() == 0) return bad_token("token_id");
+  if (!hash) return bad_token("secret_hash");
+  if (!role) return bad_token("role");
+  const WallTime expires{command.expires_unix_ms()};
+  if (expires <= step.time) return bad_token("expires: in the past");
+  const TokenId id(command.token_id());
+  if (tokens_.contains(id)) return fail(Code::kAlreadyExists, reason::kTokenExists);
+  const auto expired = [&](const auto& entry) { return entry.second.expires <= step.time; };
+  if (tokens_.size() >= limits::kTokens && std::ranges::none_of(tokens_, expired)) {
+    return fail(Code::kResourceExhausted, reason::kTooManyTokens,
+                fmt::format("there are {} tokens, the most possible", tokens_.size()));
+  }
+  std::erase_if(tokens_, expired);
+  tokens_.emplace(id, Token{.id = id,
+                            .secret_hash = *hash,
+                            .role = *role,
+                            .created = step.time,
+                            .expires = expires,
+                            .used_by = {}});
+  return id.value;
+}
+
+Result<std::uint64_t> State::carry_out(const v1::RevokeToken& command, const Step& /*step*/) {
+  if (tokens_.erase(TokenId(command.token_id())) == 0) {
+    return fail(Code::kNotFound, reason::kTokenNotFound,
+                fmt::format("no token has id {:016x}", command.token_id()));
+  }
+  return command.token_id();
+}
+
+// A token that is not there and a wrong secret are not told apart: who guesses learns nothing.
+Result<Token*> State::token_of(const v1::EnrolNode& command) {
+  const auto hash = read_digest(command.secret_hash());
+  const auto found = tokens_.find(TokenId(command.token_id()));
+  if (!hash || found == tokens_.end() || found->second.secret_hash != *hash) {
+    return fail(Code::kPermissionDenied, reason::kTokenRefused,
+                "the token is unknown: mistyped, revoked or expired long ago");
+  }
+  return &found->second;
+}
+
+Result<std::uint64_t> State::carry_out(const v1::EnrolNode& command, const Step& step) {
+  BLX_TRY(check_name(command.name()));
+  BLX_TRY(check_peer_address(command.peer_address()));
+  const auto key_digest = read_digest(command.key_digest());
+  if (!key_digest || *key_digest == Digest{}) {
+    return fail(Code::kInvalidArgument, reason::kNodeInvalid, "key_digest");
+  }
+  BLX_TRY(Token * token, token_of(command));
+  if (token->used_by) {
+    const auto user = nodes_.find(token->used_by);
+    if (user == nodes_.end() || user->second.key_digest != *key_digest) {
+      return fail(Code::kFailedPrecondition, reason::kTokenUsed,
+                  fmt::format("the token was used by node {}", token->used_by.value));
+    }
+    Node& node = user->second;  // it lost the answer, and may have moved since
+    if (node.peer_address != command.peer_address()) {
+      node.peer_address = command.peer_address();
+      announce(Change::Kind::kNodeChanged, node.id.value, node.name, step);
+    }
+    return node.id.value;
+  }
+  if (token->expires <= step.time) {
+    return fail(Code::kFailedPrecondition, reason::kTokenExpired, "the token has expired");
+  }
+  if (const Node* namesake = find_node(command.name())) {
+    return fail(Code::kAlreadyExists, reason::kNodeExists,
+                fmt::format("node {} has the name {}", namesake->id.value, namesake->name));
+  }
+  if (nodes_.size() >= limits::kNodes) {
+    return fail(Code::kResourceExhausted, reason::kTooManyNodes,
+                fmt::format("there are {} nodes, the most possible", nodes_.size()));
+  }
+  const NodeId id(next_node_id_++);
+  token->used_by = id;
+  nodes_.emplace(id, Node{.id = id,
+                          .name = command.name(),
+                          .role = token->role,
+                          .peer_address = command.peer_address(),
+                          .key_digest = *key_digest});
+  node_names_.emplace(command.name(), id);
+  announce(Change::Kind::kNodeChanged, id.value, command.name(), step);
+  return id.value;
+}
+
+Result<Node*> State::member(NodeId id) {
+  const auto found = nodes_.find(id);
+  if (found == nodes_.end()) {
+    return fail(Code::kNotFound, reason::kNodeNotFound, fmt::format("no node has id {}", id.value));
+  }
+  return &found->second;
+}
+
+Result<void> State::may_leave(const Node& node, bool force) const {
+  const auto stays = [&](NodeId voter) {
+    const Node* other = find_node(voter);
+    return voter != node.id && other != nullptr && !other->leaving;
+  };
+  if (membership(node.id) == Membership::kVoter &&
+      std::ranges::none_of(configuration_.voters, stays)) {
+    return fail(Code::kFailedPrecondition, reason::kLastVoter,
+                fmt::format("node {} is the last voter that stays", node.name));
+  }
+  const auto vms =
+      std::ranges::count_if(vms_, [&](const auto& entry) { return entry.second.node == node.id; });
+  if (vms != 0 && !force) {
+    return fail(Code::kFailedPrecondition, reason::kNodeHasVms,
+                fmt::format("{} VMs are on node {}", vms, node.name));
+  }
+  return {};
+}
+
+Result<std::uint64_t> State::carry_out(const v1::RemoveNode& command, const Step& step) {
+  BLX_TRY(Node * node, member(NodeId(command.node_id())));
+  if (node->leaving) return node->id.value;
+  BLX_TRY(may_leave(*node, command.force()));
+  free_vms_of(*node, step);
+  node->leaving = true;
+  announce(Change::Kind::kNodeChanged, node->id.value, node->name, step);
+  return node->id.value;
+}
+
+// The generation grows now and not only when the VM is placed again: whatever the node still says
+// of it is stale from here on.
+void State::free_vms_of(const Node& node, const Step& step) {
+  std::vector<VmId> on_it;
+  for (const auto& [id, vm] : vms_) {
+    if (vm.node == node.id) on_it.push_back(id);
+  }
+  for (const VmId id : on_it) {
+    Vm& vm = vms_.at(id);
+    if (vm.desired == VmDesired::kDeleted) {
+      remove_vm(id, step);
+      continue;
+    }
+    release(vm);
+    vm.reason = fmt::format("node {} was removed", node.name);
+    unassign(vm);
+    vm.generation = vm.generation.next();
+    vm.state = VmState::kPending;
+    vm.changed = step.time;
+    announce(Change::Kind::kVmChanged, id.value, vm.name, step);
+  }
+}
+
+Result<std::uint64_t> State::carry_out(const v1::DropNode& command, const Step& step) {
+  const auto found = nodes_.find(NodeId(command.node_id()));
+  if (found == nodes_.end()) return command.node_id();  // dropped before
+  if (!found->second.leaving) {
+    return fail(Code::kFailedPrecondition, reason::kNodeNotLeaving, found->second.name);
+  }
+  const Node node = std::move(found->second);
+  node_names_.erase(node.name);
+  nodes_.erase(found);
+  announce(Change::Kind::kNodeRemoved, node.id.value, node.name, step);
+  return node.id.value;
+}
+
+Result<std::uint64_t> State::carry_out(const v1::UpdateNodeAddress& command, const Step& step) {
+  BLX_TRY(check_peer_address(command.peer_address()));
+  BLX_TRY(Node * node, member(NodeId(command.node_id())));
+  if (node->peer_address != command.peer_address()) {
+    node->peer_address = command.peer_address();
+    announce(Change::Kind::kNodeChanged, node->id.value, node->name, step);
+  }
+  return node->id.value;
+}
+
+}  // namespace blixard::cluster

@@ -1,0 +1,13 @@
+#pragma once
+
+// Where the packaged reference keeps what it is judged by, and what to say where it is absent.
+
+#include <string>
+
+namespace blixard::raft {
+
+inline const std::string kReference = "/usr/share/gocode/src/go.etcd.io/etcd/raft";
+inline constexpr const char* kReferenceAbsent =
+    "SKIPPED: the reference's files are absent, install golang-etcd-server-dev (./do setup)";
+
+}  // namespace blixard::raft

@@ -11,6 +11,7 @@
 #include "env/network.h"
 #include "env/process.h"
 #include "env/random.h"
+#include "env/security.h"
 #include "observe/log.h"
 
 namespace blixard::env {
@@ -20,6 +21,7 @@ struct Env {
   Clock& clock;
   Random& random;
   Network& network;
+  Security& security;
   Disk& disk;
   Process& process;
   Machine& machine;

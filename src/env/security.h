@@ -7,7 +7,12 @@
 // A node's certificate names its cluster and its node id. Whoever accepts or dials a secure stream
 // learns the other end's from the certificate (PeerIdentity), never from what the peer says. Names
 // and addresses are not in it: machines move, identities do not.
+//
+// A secure stream's close() tells the peer that this is the end; a stream that ends without being
+// told, as anybody on the way could make it, fails with kUnavailable "truncated" or
+// "connection_lost" instead of reading 0.
 
+#include <cstdint>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -19,6 +24,8 @@
 #include "env/task.h"
 
 namespace blixard::env {
+
+inline constexpr Duration kBackdated = 5min;  // a certificate's begin, before it was issued
 
 // Signs certificates. Secret.
 struct Authority {
@@ -65,29 +72,39 @@ class SecureTransport {
   // (limits::kHandshakeTimeout); one that fails is dropped and counted, not reported. A peer may
   // come without a certificate, to enrol: its PeerIdentity has no node. One with a certificate that
   // our authority did not sign, or that is not valid now, fails its handshake.
+  //
+  // close() and a listener's end drop what is under way.
   virtual Task<Result<std::unique_ptr<Listener>>> listen(Endpoint endpoint) = 0;
 
+  // Returns when both ends have accepted each other. `expected` none: any node of the cluster.
   // Errors: as Network::dial, and kPermissionDenied "peer_identity_wrong" (another node answers
-  // there), "certificate_refused" (by us or by them: the detail says which and why).
+  // there), "certificate_refused" (by us or by them: the detail says which and why);
+  // kDeadlineExceeded "handshake_timed_out", kUnavailable "handshake_failed" (no peer of ours).
   virtual Task<Result<std::unique_ptr<Stream>>> dial(Endpoint endpoint, NodeId expected,
                                                      Instant deadline) = 0;
+
+  // Of all listeners together, since open().
+  [[nodiscard]] virtual std::uint64_t handshakes_failed() const = 0;
 };
 
 class Security {
  public:
   virtual ~Security() = default;
 
+  // A cluster's name is [a-z0-9-]{1,63}. Times are kept in whole seconds, to the year 9999.
   // Errors of all: kInvalidArgument "certificate_invalid", "request_invalid", "key_invalid";
   // kInternal "crypto_failed".
   virtual Result<Authority> make_authority(std::string_view cluster, WallTime now,
                                            Duration lifetime) = 0;
   virtual Result<KeyRequest> make_request() = 0;
-  // Valid from a little before `now`, for clocks that differ. The subject is the caller's, whatever
-  // the request says.
+  // Valid from kBackdated before `now`, for clocks that differ. The subject is the caller's,
+  // whatever the request says; its cluster is the authority's.
   virtual Result<std::string> issue(const Authority& authority, std::string_view request,
                                     const Subject& subject, WallTime now, Duration lifetime) = 0;
   virtual Result<CertificateFacts> inspect(std::string_view certificate) = 0;
 
+  // Errors: kInvalidArgument "credentials_invalid". A certificate out of its time is none: it is
+  // refused by the peers.
   virtual Result<std::unique_ptr<SecureTransport>> open(const Credentials& credentials) = 0;
 
   // For a node that has no certificate yet: dials without one and believes whoever presents a

@@ -42,6 +42,17 @@ class File final : public env::File {
         [&] { return checked("sync", retry_interrupted([&] { return fdatasync(fd_.get()); })); });
   }
 
+  env::Task<Result<void>> write_and_sync(std::uint64_t offset,
+                                         std::span<const std::string_view> parts) override {
+    co_return co_await pool_.run([&]() -> Result<void> {
+      BLX_TRY(write_fully(fd_.get(), path_, offset, parts));
+      if (retry_interrupted([&] { return fdatasync(fd_.get()); }) == 0) return {};
+      // Not the errno's code: "disk_full" would say that nothing was synced.
+      const Error error = file_error(errno, "sync", path_);
+      return fail(Code::kUnavailable, "io_error", std::string(error.detail()));
+    });
+  }
+
   env::Task<Result<void>> resize(std::uint64_t size) override {
     co_return co_await pool_.run([&] {
       return checked("resize", retry_interrupted(
@@ -51,13 +62,7 @@ class File final : public env::File {
 
   env::Task<Result<void>> preallocate(std::uint64_t size) override {
     if (size == 0) co_return Result<void>();
-    co_return co_await pool_.run([&]() -> Result<void> {
-      int error = EINTR;
-      while (error == EINTR)
-        error = posix_fallocate(fd_.get(), 0, static_cast<off_t>(size));
-      if (error != 0) return std::unexpected(file_error(error, "preallocate", path_));
-      return {};
-    });
+    co_return co_await pool_.run([&] { return fill_with_zeros(fd_.get(), path_, size); });
   }
 
   env::Task<Result<std::uint64_t>> size() override {

@@ -18,6 +18,8 @@
 namespace blixard::linux_side {
 namespace {
 
+constexpr std::size_t kZerosAtOnce = std::size_t{1} << 20;
+
 struct CloseDirectory {
   void operator()(DIR* directory) const { closedir(directory); }
 };
@@ -138,6 +140,23 @@ Result<void> write_fully(int fd, const std::string& path, std::uint64_t offset,
     }
     part_done += left;
     if (!moved) return fail(Code::kUnavailable, "io_error", "write " + path + " wrote nothing");
+  }
+  return {};
+}
+
+Result<void> fill_with_zeros(int fd, const std::string& path, std::uint64_t size) {
+  struct stat status{};
+  if (fstat(fd, &status) != 0) return file_failure("stat", path);
+  // In one go first: where there is no room for all, nothing is written, and the blocks lie
+  // together.
+  int error = EINTR;
+  while (error == EINTR)
+    error = posix_fallocate(fd, 0, static_cast<off_t>(size));
+  if (error != 0) return std::unexpected(file_error(error, "preallocate", path));
+  const std::string zeros(std::min<std::uint64_t>(size, kZerosAtOnce), '\0');
+  for (auto at = static_cast<std::uint64_t>(status.st_size); at < size; at += zeros.size()) {
+    const std::array<std::string_view, 1> parts{std::string_view(zeros).substr(0, size - at)};
+    BLX_TRY(write_fully(fd, path, at, parts));
   }
   return {};
 }

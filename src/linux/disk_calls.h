@@ -21,6 +21,8 @@ Result<std::size_t> read_fully(int fd, const std::string& path, std::uint64_t of
                                std::span<char> buffer);
 Result<void> write_fully(int fd, const std::string& path, std::uint64_t offset,
                          std::span<const std::string_view> parts);
+// Reserves the space up to `size` and writes zeros from the file's end on.
+Result<void> fill_with_zeros(int fd, const std::string& path, std::uint64_t size);
 Result<void> make_directories(const std::string& path);
 Result<std::vector<env::DirectoryEntry>> list_directory(const std::string& path);
 Result<void> remove_path(const std::string& path);

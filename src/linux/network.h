@@ -1,6 +1,7 @@
 #pragma once
 
-// env::Network on TCP and unix sockets. No encryption: what crosses a wire is wrapped above.
+// env::Network on TCP and unix sockets. No encryption: that is security.h's. Every stream it hands
+// out is a SocketStream.
 
 #include "env/network.h"
 #include "observe/log.h"

@@ -15,6 +15,7 @@
 #include "linux/network.h"
 #include "linux/pool.h"
 #include "linux/process.h"
+#include "linux/security.h"
 #include "linux/system_random.h"
 
 namespace blixard::linux_side {
@@ -39,6 +40,12 @@ env::Task<void> run_and_stop(Loop& loop, env::Task<void> task) {
   loop.stop();
 }
 
+void run_task(Loop& loop, env::Task<void> task) {
+  env::Scope root(loop, nullptr);
+  root.spawn(run_and_stop(loop, std::move(task)));
+  loop.run();
+}
+
 }  // namespace
 
 class Runtime::Impl {
@@ -48,11 +55,19 @@ class Runtime::Impl {
         pool(loop),
         clock(loop),
         network(loop, clock, log),
+        background(loop, nullptr),
+        security(loop, clock, network, log, background),
         disk(pool),
         process(loop, clock, pool, options.launcher, options.group_root),
         machine(clock, pool, process, options.launcher),
         stop_signals(loop.io()) {
     if (!process.group_remark().empty()) BLX_LOG(log, kInfo, "{}", process.group_remark());
+  }
+  Impl(const Impl&) = delete;
+  Impl& operator=(const Impl&) = delete;
+  ~Impl() {
+    background.cancel();
+    if (background.running() > 0) run_task(loop, background.join());
   }
 
   NoLog no_log;
@@ -62,6 +77,8 @@ class Runtime::Impl {
   Clock clock;
   Random random;
   Network network;
+  env::Scope background;  // handshakes of clients
+  Security security;
   Disk disk;
   Process process;
   Machine machine;
@@ -80,17 +97,14 @@ env::Env Runtime::env() {
           .clock = impl_->clock,
           .random = impl_->random,
           .network = impl_->network,
+          .security = impl_->security,
           .disk = impl_->disk,
           .process = impl_->process,
           .machine = impl_->machine,
           .log = impl_->log};
 }
 
-void Runtime::run(env::Task<void> task) {
-  env::Scope root(impl_->loop, nullptr);
-  root.spawn(run_and_stop(impl_->loop, std::move(task)));
-  impl_->loop.run();
-}
+void Runtime::run(env::Task<void> task) { run_task(impl_->loop, std::move(task)); }
 
 env::Task<Result<int>> Runtime::wait_for_stop_signal() {
   asio::signal_set& signals = impl_->stop_signals;

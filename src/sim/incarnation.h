@@ -54,6 +54,7 @@ class Incarnation {
   std::unique_ptr<env::Executor> executor_;
   std::unique_ptr<env::Clock> clock_;
   std::unique_ptr<env::Network> network_;
+  std::unique_ptr<env::Security> security_;
   std::unique_ptr<env::Disk> disk_;
   std::unique_ptr<env::Process> process_;
   std::unique_ptr<env::Machine> machine_;
@@ -136,6 +137,7 @@ class UncutPause final : public Pause {
 // The parts of an Env, each in its own file.
 std::unique_ptr<env::Clock> make_clock(Incarnation& owner);
 std::unique_ptr<env::Network> make_network(Incarnation& owner);
+std::unique_ptr<env::Security> make_security(Incarnation& owner, std::uint64_t seed);
 std::unique_ptr<env::Disk> make_disk(Incarnation& owner);
 std::unique_ptr<env::Process> make_process(Incarnation& owner);
 std::unique_ptr<env::Machine> make_machine(Incarnation& owner);

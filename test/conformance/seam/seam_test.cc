@@ -1,6 +1,8 @@
 // What every side of the seam must do: cases written once against env::Env. This one object file
 // runs them on Linux and in virtual time.
 
+#include "test/conformance/seam/seam.h"
+
 #include <stdlib.h>
 
 #include <array>
@@ -19,39 +21,8 @@
 #include "sim/world.h"
 
 namespace blixard::seam {
-namespace {
 
-// Where a case runs: an empty directory for its files and sockets, and a shell that knows
-// "exit N", "echo TEXT" and "sleep SECONDS".
-struct Site {
-  std::string directory;
-  std::string shell;
-};
-
-struct Case {
-  const char* name;
-  env::Task<void> (*body)(env::Env env, Site site);
-};
-
-using env::Endpoint;
-using env::Env;
-using env::OpenMode;
-using env::Task;
-
-template <class T>
-std::string reason(const Result<T>& result) {
-  return result ? "ok" : std::string(result.error().reason());
-}
-
-template <class T>
-Code code(const Result<T>& result) {
-  EXPECT_FALSE(result.has_value());
-  return result ? Code::kInternal : result.error().code();
-}
-
-Instant soon(const Env& env) { return env.clock.monotonic() + 10s; }
-
-Task<Result<std::string>> read_to_end(env::Stream& stream) {
+env::Task<Result<std::string>> read_to_end(env::Stream& stream) {
   std::string bytes;
   while (true) {
     std::array<char, 1000> buffer{};
@@ -60,6 +31,13 @@ Task<Result<std::string>> read_to_end(env::Stream& stream) {
     bytes.append(buffer.data(), count);
   }
 }
+
+namespace {
+
+using env::Endpoint;
+using env::Env;
+using env::OpenMode;
+using env::Task;
 
 struct Pair {
   std::unique_ptr<env::Listener> listener;
@@ -487,8 +465,11 @@ TEST_P(Seam, InVirtualTime) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(, Seam, testing::ValuesIn(kCases),
-                         [](const auto& info) { return std::string(info.param.name); });
+std::string name_of(const testing::TestParamInfo<Case>& info) { return info.param.name; }
+INSTANTIATE_TEST_SUITE_P(, Seam, testing::ValuesIn(kCases), name_of);
+INSTANTIATE_TEST_SUITE_P(Security, Seam,
+                         testing::ValuesIn(security_cases().begin(), security_cases().end()),
+                         name_of);
 
 }  // namespace
 }  // namespace blixard::seam

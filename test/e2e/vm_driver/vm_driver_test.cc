@@ -316,6 +316,7 @@ env::Task<void> run_trial(env::Env env, TrialBody body, Failure failure, Kvm& kv
                          .clock = env.clock,
                          .random = env.random,
                          .network = env.network,
+                         .security = env.security,
                          .disk = env.disk,
                          .process = env.process,
                          .machine = machine,

@@ -42,13 +42,39 @@
 
 namespace blixard::raft {
 
-// What an older reference does differently. The product runs kCurrent; k34 exists so that the
-// packaged reference (etcd 3.4) can judge this core message by message. Each difference is one
-// named member, nothing else in the core knows of series.
+// What an older reference does differently. The product runs current(), in which every member is
+// false; v3_4() exists so that the packaged reference (etcd 3.4) can judge this core message by
+// message. Each difference is one named member; nothing else in the core knows of series.
 struct Series {
-  bool acknowledges_itself_at_once = false;  // does not wait for its own disk
-  bool rejects_with_term = true;             // finds a conflict by term (one probe a term)
-  // ... further differences as they are found, one member each
+  // Storage.
+  bool acknowledges_itself_at_once = false;  // a leader does not wait for its own disk
+  bool votes_for_itself_at_once = false;     // nor does a candidate
+  bool answers_in_order = false;             // all messages leave in one order, answers among them
+  bool applies_behind_snapshot = false;      // hands out what follows one that is being installed
+  bool campaigns_while_installing = false;
+  // Appends.
+  bool rejects_by_end = false;           // tells where the log ends, not where the logs may meet
+  bool ignores_equal_answer = false;     // an answer that moves nothing ends no probing
+  bool resumes_when_unpaused = false;    // tells the commit index to who was paused, and only then
+  bool snapshot_must_arrive = false;     // at its index; not any that the log can follow
+  bool skips_optional_snapshot = false;  // a snapshot is sent only where an empty append would be
+  bool heartbeat_ends_no_probe = false;  // its answer prompts no append if nothing is missing
+  bool sends_to_itself = false;          // after a configuration change
+  ProgressRules progress{};
+  // Elections.
+  bool active_by_check = false;             // a leader is active for itself when it checks
+  bool ignores_joint_changes = false;       // unapplied, when it campaigns
+  bool transfer_campaigns_at_once = false;  // unapplied changes do not matter then
+  // Proposals and changes.
+  bool leaves_joint_by_itself = false;   // appends that entry without proposing it
+  bool limits_empty_entries = false;     // refuses them too when too much is uncommitted
+  bool transfers_to_demoted = false;     // goes on although the other became a learner
+  bool forgets_outgoing_voters = false;  // when it looks for itself in a snapshot
+  bool forwards_in_own_name = false;     // overwrites who asked
+  bool read_answers_of_strangers = false;
+  bool keeps_postponed_reads = false;    // across terms
+  bool singleton_reads_at_once = false;  // before anything is committed in the term
+  bool drops_quietly = false;            // a proposal over the limit is no warning
   static Series current() { return {}; }
   static Series v3_4();
 };
@@ -64,12 +90,15 @@ struct Config {
   bool check_conf_changes = true;  // when they are proposed
   bool forwards_proposals = true;
   bool lease_reads = false;  // only for judges: needs bounded clocks
+  // Committed entries are handed out although they are not durable here yet (a quorum has them).
+  bool applies_before_durable = true;
   std::size_t message_bytes_max = std::size_t{1} << 20;
   std::size_t committed_bytes_max = std::size_t{4} << 20;  // handed out and not yet applied
   std::size_t uncommitted_bytes_max = std::size_t{64} << 20;
   std::size_t inflight_messages_max = 64;
   std::size_t inflight_bytes_max = std::size_t{8} << 20;
   std::size_t pending_reads_max = 4096;
+  std::size_t unstable_bytes_max = std::size_t{128} << 20;  // of a follower, waiting for its disk
   Series series{};
 };
 
@@ -188,7 +217,8 @@ class Core {
   [[nodiscard]] bool is_leader() const { return role() == Role::kLeader; }
   [[nodiscard]] LogIndex commit() const;
   [[nodiscard]] LogIndex last_index() const;
-  // Followers that wait for entries that are not in memory, with the first index each needs.
+  // The first index of each range that is needed and not in memory: by followers that wait for it,
+  // or to hand it out as committed.
   [[nodiscard]] std::vector<LogIndex> entries_wanted() const;
 
   // For judges.

@@ -25,6 +25,11 @@ class Payload {
   Payload(std::shared_ptr<const std::string> owner, std::string_view part)
       : owner_(std::move(owner)), view_(part) {}
 
+  // Shares the same buffer. Precondition: offset <= size().
+  [[nodiscard]] Payload part(std::size_t offset, std::size_t count) const {
+    return Payload(owner_, view_.substr(offset, count));
+  }
+
   [[nodiscard]] std::string_view view() const { return view_; }
   [[nodiscard]] std::size_t size() const { return view_.size(); }
   [[nodiscard]] bool empty() const { return view_.empty(); }

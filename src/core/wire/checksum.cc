@@ -2,6 +2,8 @@
 
 #include <xxhash.h>
 
+#include "base/assert.h"
+
 namespace blixard::wire {
 
 namespace {
@@ -16,6 +18,31 @@ void append_hex(std::string& text, std::uint64_t word) {
 
 std::uint64_t checksum(std::string_view bytes, std::uint64_t seed) {
   return XXH3_64bits_withSeed(bytes.data(), bytes.size(), seed);
+}
+
+namespace {
+
+XXH3_state_t* of_library(void* state) { return static_cast<XXH3_state_t*>(state); }
+
+}  // namespace
+
+void RunningChecksum::Free::operator()(State* state) const { XXH3_freeState(of_library(state)); }
+
+RunningChecksum::RunningChecksum()
+    : state_(static_cast<State*>(static_cast<void*>(XXH3_createState()))) {
+  BLX_ASSERT(state_ != nullptr);
+  reset();
+}
+
+void RunningChecksum::reset() { BLX_ASSERT(XXH3_64bits_reset(of_library(state_.get())) == XXH_OK); }
+
+void RunningChecksum::add(std::string_view bytes) {
+  if (bytes.empty()) return;
+  BLX_ASSERT(XXH3_64bits_update(of_library(state_.get()), bytes.data(), bytes.size()) == XXH_OK);
+}
+
+std::uint64_t RunningChecksum::value() const {
+  return XXH3_64bits_digest(of_library(state_.get()));
 }
 
 std::string hash128_hex(std::string_view bytes) {

@@ -28,6 +28,19 @@ TEST(Checksum, ZerosOfDifferentLengthsDiffer) {
   EXPECT_NE(hash128_hex(std::string(16, '\0')), hash128_hex(std::string(17, '\0')));
 }
 
+TEST(Checksum, RunningIsTheSameHoweverTheBytesAreCut) {
+  std::string text;
+  for (int i = 0; i < 5000; ++i)
+    text += static_cast<char>(i * 7);
+  RunningChecksum running;
+  for (const std::size_t piece : {1u, 3u, 64u, 257u, 5000u}) {
+    running.reset();
+    for (std::size_t at = 0; at < text.size(); at += piece)
+      running.add(std::string_view(text).substr(at, piece));
+    EXPECT_EQ(running.value(), checksum(text, 0)) << "pieces of " << piece;
+  }
+}
+
 TEST(Checksum, HexIs32LowerCaseDigits) {
   const std::string text = hash128_hex("blixard");
   EXPECT_EQ(text.size(), 32u);

@@ -57,7 +57,8 @@ class SnapshotSource {
 class Handler {
  public:
   virtual ~Handler() = default;
-  // Is this node to be talked to? A removed one is refused (and told so) from then on.
+  // Is this node to be talked to? Asked for every connection and every frame. The reason of the
+  // error travels to the refused node (reasons.h).
   [[nodiscard]] virtual Result<void> admit(NodeId from) const = 0;
   // Whatever the sender wrote into Message::from has been replaced by `from`.
   virtual void on_message(NodeId from, raft::Message message) = 0;
@@ -66,18 +67,33 @@ class Handler {
   virtual env::Task<Result<std::unique_ptr<SnapshotSink>>> on_snapshot(NodeId from,
                                                                        raft::Message message,
                                                                        std::uint64_t bytes) = 0;
-  // Something for `node` was dropped or its connection ended.
+  // Something for `node` was dropped or our connection to it ended. Once until there is a
+  // connection with room again. Never from inside a call of Peers.
   virtual void on_unreachable(NodeId node) = 0;
-  // `node` says that this node is no member any more.
+  // `node` says that this node is no member, with what its admit() said.
   virtual void on_refused(NodeId node, const Error& why) = 0;
+};
+
+// Counted over all connections with a node, of both directions, since it became known.
+struct Traffic {
+  std::uint64_t connections = 0;  // ours that were made
+  std::uint64_t frames_sent = 0;
+  std::uint64_t bytes_sent = 0;
+  std::uint64_t writes = 0;  // frames_sent / writes: how well they share a write
+  std::uint64_t frames_received = 0;
+  std::uint64_t bytes_received = 0;
+  std::uint64_t dropped = 0;     // not sent: no connection, a full queue, too large
+  std::uint64_t violations = 0;  // damaged, invalid or unexpected frames; each ended a connection
 };
 
 struct PeerStatus {
   NodeId node;
   env::Endpoint address;
   bool connected = false;  // our connection to it
+  bool accepted = false;   // its connection to us
   Duration round_trip{};   // of the last ping; 0: not known
-  std::uint64_t dropped = 0;
+  std::size_t queued = 0;  // frames that wait to be written
+  Traffic traffic;
 };
 
 struct Options {
@@ -115,11 +131,13 @@ class Peers {
   virtual env::Task<Result<void>> send_snapshot(raft::Message message,
                                                 std::unique_ptr<SnapshotSource> source) = 0;
 
-  // Ends all connections and waits for every task.
+  // Ends all connections, answers what waits with kUnavailable "peer_unreachable", and waits for
+  // every task. Before the end of a Peers that was used, also when the node is cancelled.
   virtual env::Task<void> stop() = 0;
 };
 
-// One request over a stream of its own, for a node that is not a member yet (kEnrol).
+// One request over a stream of its own, for a node that is not a member yet (kEnrol). Errors: as
+// Peers::request, kDataLoss and others if what answers is no peer of ours.
 env::Task<Result<std::string>> ask_once(env::Env env, std::unique_ptr<env::Stream> stream,
                                         RequestKind kind, std::string body, Instant deadline);
 

@@ -1,0 +1,72 @@
+#pragma once
+
+// What waits to be written to one connection: three classes, each first in first out, each bounded
+// in frames and bytes. A write takes the urgent ones first, so a heartbeat never waits behind
+// appends that are not yet with the transport; snapshot chunks go when nothing else does, and now
+// and then (every kBulkTurn writes) when something always does.
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+#include <vector>
+
+#include "base/units.h"
+#include "core/wire/frame.h"
+#include "core/wire/message.h"
+
+namespace blixard::peer {
+
+enum class Urgency : std::uint8_t { kUrgent, kNormal, kBulk };
+
+[[nodiscard]] Urgency urgency_of(const wire::Content& content);
+
+class SendQueue {
+ public:
+  static constexpr std::uint32_t kBulkTurn = 16;
+
+  // False: that class is full and the message is dropped.
+  [[nodiscard]] bool push(wire::Message message, Instant now);
+
+  // Encodes what one write should carry. The messages move to `held`, which keeps their payloads
+  // for the writer. Returns how many were too large to be sent and are dropped.
+  std::size_t take(wire::FrameWriter& writer, std::vector<wire::Message>& held);
+
+  [[nodiscard]] bool empty() const;
+  [[nodiscard]] std::size_t frames() const;
+  [[nodiscard]] std::size_t bytes() const;
+  // When the oldest that is not a snapshot's was pushed.
+  [[nodiscard]] std::optional<Instant> oldest() const;
+
+ private:
+  struct Item {
+    wire::Message message;
+    std::size_t bytes = 0;
+    Instant since;
+  };
+
+  // A ring that keeps its memory, so that a busy connection allocates nothing here.
+  class Lane {
+   public:
+    [[nodiscard]] bool empty() const { return count_ == 0; }
+    [[nodiscard]] std::size_t frames() const { return count_; }
+    [[nodiscard]] std::size_t bytes() const { return bytes_; }
+    [[nodiscard]] const Item& front() const { return ring_[first_]; }
+    void push(Item item);
+    Item pop();
+
+   private:
+    std::vector<Item> ring_;
+    std::size_t first_ = 0;
+    std::size_t count_ = 0;
+    std::size_t bytes_ = 0;
+  };
+
+  bool take_one(Lane& lane, wire::FrameWriter& writer, std::vector<wire::Message>& held);
+  [[nodiscard]] Lane& lane(Urgency urgency) { return lanes_[static_cast<std::size_t>(urgency)]; }
+
+  std::array<Lane, 3> lanes_;
+  std::uint32_t writes_without_bulk_ = 0;
+};
+
+}  // namespace blixard::peer

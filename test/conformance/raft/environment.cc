@@ -209,7 +209,10 @@ Done Environment::handle_ready(Node& node) {
     described_messages.push_back(describe_append(node.id(), *output.append, Responses::kShown));
   if (node.async && !output.committed.empty())
     described_messages.push_back(describe_apply(node.id(), output.committed, Responses::kShown));
-  trace_.write(describe_ready(output, described_messages));
+  const bool must_sync = node.must_sync(output);
+  trace_.write(describe_ready(output, must_sync, described_messages));
+  if (output.append && output.append->must_sync != (must_sync || output.append->snapshot))
+    return std::unexpected("the core judges otherwise what must be synced");
 
   if (node.sync) {
     if (output.append) {

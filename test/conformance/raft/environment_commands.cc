@@ -196,6 +196,7 @@ Done Environment::start(Node& node, const SnapshotMeta& begin) {
   auto made = Core::make(node.config, node.storage, initial, &node.events);
   if (!made) return std::unexpected(made.error().message());
   node.core = std::move(*made);
+  node.handed_out = node.storage.hard_state();
   node.sync.reset();
   if (!node.async) node.sync.emplace(*node.core);
   return {};

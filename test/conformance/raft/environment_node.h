@@ -33,7 +33,18 @@ struct Environment::Node {
 
   [[nodiscard]] NodeId id() const { return config.id; }
 
+  // Whether the reference calls this round one that must be synced: it leaves a snapshot to its
+  // owner, our core does not. Remembers the hard state that the round hands out.
+  bool must_sync(const Output& output) {
+    if (!output.append) return false;
+    const HardState before = handed_out;
+    handed_out = output.append->hard_state.value_or(before);
+    return !output.append->entries.empty() || handed_out.term != before.term ||
+           handed_out.vote != before.vote;
+  }
+
   Config config;
+  HardState handed_out;
   bool async;
   MemoryStorage storage;
   TracedEvents events;

@@ -247,7 +247,8 @@ std::string describe_apply(NodeId node, const std::vector<Entry>& entries, Respo
   return text;
 }
 
-std::string describe_ready(const Output& output, const std::vector<std::string>& messages) {
+std::string describe_ready(const Output& output, bool must_sync,
+                           const std::vector<std::string>& messages) {
   std::string text;
   if (output.soft_state) text += describe(*output.soft_state) + "\n";
   if (output.hard_state) text += "HardState " + describe(*output.hard_state) + "\n";
@@ -261,7 +262,6 @@ std::string describe_ready(const Output& output, const std::vector<std::string>&
   for (const std::string& message : messages)
     text += message + "\n";
   if (text.empty()) return "<empty Ready>";
-  const bool must_sync = output.append && output.append->must_sync;
   return fmt::format("Ready MustSync={}:\n{}", must_sync, text);
 }
 

@@ -55,8 +55,8 @@ enum class Responses : bool { kHidden, kShown };
 [[nodiscard]] std::string describe_applied(NodeId node, const std::vector<Entry>& entries,
                                            std::string_view indent = "");
 
-// A round of work; `messages` are described already.
-[[nodiscard]] std::string describe_ready(const Output& output,
+// A round of work; `messages` are described already. `must_sync` as the reference has it.
+[[nodiscard]] std::string describe_ready(const Output& output, bool must_sync,
                                          const std::vector<std::string>& messages);
 
 // None: of a kind that has no line.

@@ -44,8 +44,13 @@ class File {
                                       std::span<const std::string_view> parts) = 0;
   // Data, and of the metadata what is needed to read it back (fdatasync).
   virtual Task<Result<void>> sync() = 0;
+  // Both, as one step: what a log does all the time. Errors: kResourceExhausted: the parts were
+  // not written, or not all of them, and nothing was synced. Any other one: as of a failed sync.
+  virtual Task<Result<void>> write_and_sync(std::uint64_t offset,
+                                            std::span<const std::string_view> parts) = 0;
   virtual Task<Result<void>> resize(std::uint64_t size) = 0;  // grows with zeros
-  // Makes later writes up to `size` unable to fail for want of space. Reads there give zeros.
+  // Makes later writes up to `size` unable to fail for want of space. Reads beyond the present end
+  // give zeros, which are written there, so that a later sync has data to write and no more.
   virtual Task<Result<void>> preallocate(std::uint64_t size) = 0;
   virtual Task<Result<std::uint64_t>> size() = 0;
 };

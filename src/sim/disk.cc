@@ -104,6 +104,13 @@ class SimFile final : public env::File {
     co_return Result<void>();
   }
 
+  // One after the other, as the kernel does it: a crash finds the one or the other under way.
+  env::Task<Result<void>> write_and_sync(std::uint64_t offset,
+                                         std::span<const std::string_view> parts) override {
+    BLX_CO_TRY(co_await write_at(offset, parts));
+    co_return co_await sync();
+  }
+
   env::Task<Result<void>> resize(std::uint64_t size) override {
     if (!writable_) co_return fail(Code::kPermissionDenied, "permission_denied", path_);
     BLX_CO_TRY(co_await access(owner_, path_));

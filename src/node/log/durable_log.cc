@@ -4,9 +4,15 @@
 #include <array>
 #include <utility>
 
+#include "base/bug.h"
 #include "base/limits.h"
 
 namespace blixard::log {
+namespace {
+
+env::Task<Result<void>> answer(Result<void> result) { co_return result; }
+
+}  // namespace
 
 DurableLog::DurableLog(env::Env env, std::string directory, Options options,
                        std::unique_ptr<env::DirectoryLock> lock, Contents contents)
@@ -16,13 +22,16 @@ DurableLog::DurableLog(env::Env env, std::string directory, Options options,
       lock_(std::move(lock)),
       contents_(std::move(contents)),
       snapshots_(env.disk, directory_),
+      vote_(env.disk, directory_),
       accepted_(contents_.entries.last()),
       wrote_(env.executor),
-      scope_(env.executor, nullptr) {
+      scope_(env.executor, nullptr),
+      background_(env.executor, nullptr) {
   recovered_ = {.log_id = contents_.log_id,
                 .hard_state = contents_.hard_state,
                 .snapshot = contents_.snapshot,
                 .torn_bytes_cut = contents_.torn_bytes_cut};
+  if (contents_.snapshot) accepted_snapshot_ = contents_.snapshot->index;
   if (contents_.entries.last() > contents_.entries.base()) {
     recovered_.first = first();
     recovered_.last = last();
@@ -44,18 +53,32 @@ env::Task<Result<std::unique_ptr<Log>>> Log::open(env::Env env, std::string dire
   BLX_CO_TRY(auto contents, co_await recover(env, directory, options));
   auto log = std::make_unique<DurableLog>(env, std::move(directory), options, std::move(lock),
                                           std::move(contents));
-  BLX_CO_TRY(co_await log->start());
+  const auto started = co_await log->start();
+  if (!started) {
+    co_await log->close();
+    co_return std::unexpected(started.error());
+  }
   co_return std::unique_ptr<Log>(std::move(log));
 }
 
 env::Task<Result<void>> DurableLog::start() {
-  if (!contents_.reset_pending) co_return Result<void>();
-  Request request(env_.executor);
-  request.reset = contents_.snapshot;
-  co_return co_await commit(request);
+  if (contents_.vote_pending) {
+    BLX_CO_TRY(co_await vote_.prepare({.log_id = contents_.log_id,
+                                       .term = contents_.hard_state.term,
+                                       .vote = contents_.hard_state.vote,
+                                       .batch = contents_.next_batch - 1}));
+    BLX_CO_TRY(co_await vote_.publish());
+  }
+  if (contents_.reset_pending) {
+    auto request = std::make_shared<Request>(env_.executor);
+    request->install = Install{.meta = *contents_.snapshot, .unfinished_path = {}, .reset = true};
+    enqueue(request);
+    BLX_CO_TRY(co_await wait_for(request));
+  }
+  co_return Result<void>();
 }
 
-// Append.
+// The queue.
 
 Result<void> DurableLog::refusal() const {
   if (failure_) return std::unexpected(*failure_);
@@ -63,7 +86,8 @@ Result<void> DurableLog::refusal() const {
   return {};
 }
 
-Result<void> DurableLog::check(const std::vector<Entry>& entries, std::size_t bytes) const {
+Result<void> DurableLog::check(const Request& request) const {
+  const std::vector<Entry>& entries = request.entries;
   for (std::size_t i = 0; i < entries.size(); ++i) {
     if (entries[i].payload.size() > options_.entry_bytes_max) {
       return fail(Code::kResourceExhausted, "entry_too_large");
@@ -72,104 +96,170 @@ Result<void> DurableLog::check(const std::vector<Entry>& entries, std::size_t by
       return fail(Code::kFailedPrecondition, "log_gap");
     }
   }
-  if (bytes > options_.segment_bytes - kSegmentHeaderBytes - kBatchHeaderBytes) {
+  if (request.bytes > options_.segment_bytes - kSegmentHeaderBytes - kBatchHeaderBytes) {
     return fail(Code::kResourceExhausted, "entry_too_large");
   }
-  if (pending_bytes_ + bytes > limits::kLogQueueBytes) {
+  if (queued_bytes_ + request.bytes > limits::kLogQueueBytes) {
     return fail(Code::kResourceExhausted, "log_queue_full");
   }
   if (entries.empty()) return {};
   const LogIndex index = entries.front().index;
   if (!index || index > accepted_.next()) return fail(Code::kFailedPrecondition, "log_gap");
-  if (contents_.snapshot && index <= contents_.snapshot->index) {
-    return fail(Code::kFailedPrecondition, "compacted");
-  }
+  if (index <= accepted_snapshot_) return fail(Code::kFailedPrecondition, "compacted");
   return {};
 }
 
 env::Task<Result<void>> DurableLog::append(std::vector<Entry> entries,
                                            std::optional<HardState> hard_state) {
-  BLX_CO_TRY(refusal());
-  Request request(env_.executor);
+  if (auto refused = refusal(); !refused) return answer(std::move(refused));
+  auto request = std::make_shared<Request>(env_.executor);
   for (const Entry& entry : entries)
-    request.bytes += BatchEncoder::record_bytes(entry.payload.size());
-  if (hard_state) request.bytes += BatchEncoder::record_bytes(sizeof(std::uint64_t));
-  BLX_CO_TRY(check(entries, request.bytes));
-  request.entries = std::move(entries);
-  request.hard_state = hard_state;
-  if (request.bytes == 0) co_return Result<void>();
-  co_return co_await commit(request);
+    request->bytes += BatchEncoder::record_bytes(entry.payload.size());
+  if (hard_state) request->bytes += BatchEncoder::record_bytes(sizeof(std::uint64_t));
+  if (request->bytes == 0) return answer({});
+  request->entries = std::move(entries);
+  request->hard_state = hard_state;
+  if (auto refused = check(*request); !refused) return answer(std::move(refused));
+  enqueue(request);
+  return wait_for(std::move(request));
 }
 
-env::Task<Result<void>> DurableLog::commit(Request& request) {
-  if (!request.entries.empty()) accepted_ = request.entries.back().index;
-  if (request.reset) accepted_ = request.reset->index;
-  pending_.push_back(&request);
-  pending_bytes_ += request.bytes;
+void DurableLog::enqueue(RequestPtr request) {
+  if (!request->entries.empty()) accepted_ = request->entries.back().index;
+  if (request->install) {
+    if (request->install->reset) accepted_ = request->install->meta.index;
+    accepted_snapshot_ = std::max(accepted_snapshot_, request->install->meta.index);
+  }
+  queued_bytes_ += request->bytes;
+  queue_.push_back(std::move(request));
   if (!writing_) {
     writing_ = true;
-    scope_.spawn(write_pending());
+    scope_.spawn(write_queued());
   }
-  co_return co_await request.done;
 }
 
-env::Task<void> DurableLog::write_pending() {
-  while (!pending_.empty()) {
-    std::vector<Request*> batch = take_batch();
-    const Result<void> written = co_await write_batch(batch);
+env::Task<Result<void>> DurableLog::wait_for(RequestPtr request) {
+  co_return co_await request->done;
+}
+
+// The term of an entry as it will be when everything queued is done.
+std::optional<Term> DurableLog::queued_term(LogIndex index) const {
+  if (index > accepted_) return std::nullopt;
+  std::vector<const Request*> newest_first;
+  for (const RequestPtr& request : batch_)
+    newest_first.push_back(request.get());
+  for (const RequestPtr& request : queue_)
+    newest_first.push_back(request.get());
+  std::ranges::reverse(newest_first);
+  for (const Request* request : newest_first) {
+    if (!request->entries.empty() && index >= request->entries.front().index) {
+      const std::uint64_t at = index.value - request->entries.front().index.value;
+      if (at >= request->entries.size()) return std::nullopt;
+      return request->entries[at].term;
+    }
+    if (request->install && request->install->reset) {
+      if (index != request->install->meta.index) return std::nullopt;
+      return request->install->meta.term;
+    }
+  }
+  return contents_.entries.term(index);
+}
+
+bool DurableLog::will_hold(const SnapshotMeta& meta) const {
+  return queued_term(meta.index) == meta.term;
+}
+
+// Writing.
+
+env::Task<void> DurableLog::write_queued() {
+  while (!queue_.empty()) {
+    batch_ = take_batch();
+    const Result<void> written = co_await write_batch(batch_);
+    Batch answered = std::exchange(batch_, {});
     if (!written) {
       // What waits may continue entries that are refused here, so it is refused with them.
-      batch.insert(batch.end(), pending_.begin(), pending_.end());
-      pending_.clear();
-      pending_bytes_ = 0;
+      answered.insert(answered.end(), queue_.begin(), queue_.end());
+      queue_.clear();
+      queued_bytes_ = 0;
       accepted_ = contents_.entries.last();
+      recount_accepted_snapshot();
     }
-    for (Request* request : batch)
-      request->done.complete(written);
+    for (const RequestPtr& request : answered) {
+      if (!written && request->install) discard(request->install->unfinished_path);
+      request->done.complete(written ? request->outcome : written);
+    }
     wrote_.notify_all();
+    if (written) prepare_spare_if_due();
   }
   writing_ = false;
   wrote_.notify_all();
 }
 
-std::vector<DurableLog::Request*> DurableLog::take_batch() {
+DurableLog::Batch DurableLog::take_batch() {
   const std::size_t room = std::min<std::size_t>(
       limits::kLogBatchBytes, options_.segment_bytes - kSegmentHeaderBytes - kBatchHeaderBytes);
-  std::vector<Request*> batch;
+  Batch batch;
   std::size_t bytes = 0;
-  while (!pending_.empty()) {
-    Request* request = pending_.front();
-    if (!batch.empty() && bytes + request->bytes > room) break;
-    bytes += request->bytes;
-    pending_bytes_ -= request->bytes;
-    batch.push_back(request);
-    pending_.pop_front();
+  while (!queue_.empty()) {
+    const Request& request = *queue_.front();
+    if (!batch.empty() && (request.install || bytes + request.bytes > room)) break;
+    bytes += request.bytes;
+    queued_bytes_ -= request.bytes;
+    batch.push_back(std::move(queue_.front()));
+    queue_.pop_front();
   }
   return batch;
 }
 
-env::Task<Result<void>> DurableLog::write_batch(const std::vector<Request*>& batch) {
+env::Task<Result<void>> DurableLog::write_batch(const Batch& batch) {
   if (failure_) co_return std::unexpected(*failure_);
+  if (!batch.front()->install) co_return co_await write_records(batch);
+
+  const bool reset = batch.front()->install->reset;
+  BLX_CO_TRY(co_await place_snapshot(*batch.front()));
+  auto written = co_await write_records(batch);
+  // The snapshot is in its place. Without the reset behind it, entries appended from here on would
+  // be taken for what it replaced.
+  if (!written && reset) co_return std::unexpected(fail_log(written.error()));
+  co_return written;
+}
+
+env::Task<Result<void>> DurableLog::write_records(const Batch& batch) {
   std::vector<Place> places = encode(batch);
   const std::uint64_t checksum = encoder_.finish();
+  if (encoder_.empty()) {
+    take_effect(batch, places);
+    co_return Result<void>();
+  }
+  const HardState after = hard_state_after(batch);
+  const bool votes =
+      after.term != contents_.hard_state.term || after.vote != contents_.hard_state.vote;
+  if (votes) {
+    const auto prepared = co_await vote_.prepare({.log_id = contents_.log_id,
+                                                  .term = after.term,
+                                                  .vote = after.vote,
+                                                  .batch = contents_.next_batch});
+    if (!prepared) co_return refuse_or_fail(prepared.error());
+  }
   const std::string_view bytes = encoder_.bytes();
   if (contents_.position + bytes.size() > active().bytes) {
-    BLX_CO_TRY(co_await roll());
+    BLX_CO_TRY(co_await roll(bytes.size()));
   }
   const std::array<std::string_view, 1> parts{bytes};
-  const auto written = co_await active().file->write_at(contents_.position, parts);
-  if (!written) {
-    // A part of it may be there; the next batch is written over it, since this one was no more
-    // synced than acknowledged.
-    if (written.error().code() == Code::kResourceExhausted) co_return written;
+  const auto written = co_await active().file->write_and_sync(contents_.position, parts);
+  // A part of what did not fit may be there; the next batch is written over it, since this one was
+  // no more synced than acknowledged.
+  if (!written && written.error().code() == Code::kResourceExhausted) co_return written;
+  if (!written && !BLX_BUG(kIgnoresSyncError)) {
     co_return std::unexpected(fail_log(written.error()));
   }
-  const auto synced = co_await active().file->sync();
-  if (!synced) co_return std::unexpected(fail_log(synced.error()));
-
+  if (votes) {
+    const auto published = co_await vote_.publish();
+    if (!published) co_return std::unexpected(fail_log(published.error()));
+  }
   for (Place& place : places) {
     place.segment = active().sequence;
-    place.offset += contents_.position;
+    place.offset += static_cast<std::uint32_t>(contents_.position);
   }
   contents_.position += bytes.size();
   contents_.next_batch += 1;
@@ -178,55 +268,47 @@ env::Task<Result<void>> DurableLog::write_batch(const std::vector<Request*>& bat
   co_return Result<void>();
 }
 
-std::vector<Place> DurableLog::encode(const std::vector<Request*>& batch) {
+HardState DurableLog::hard_state_after(const Batch& batch) const {
+  HardState state = contents_.hard_state;
+  for (const RequestPtr& request : batch)
+    if (request->hard_state) state = *request->hard_state;
+  return state;
+}
+
+std::vector<Place> DurableLog::encode(const Batch& batch) {
   std::vector<Place> places;
   encoder_.begin(contents_.log_id, contents_.next_batch, contents_.chain);
-  for (const Request* request : batch) {
-    if (request->reset) encoder_.add_reset(*request->reset);
+  for (const RequestPtr& request : batch) {
+    if (request->install && request->install->reset) encoder_.add_reset(request->install->meta);
     for (const Entry& entry : request->entries) {
-      places.push_back({.offset = encoder_.add(entry),
-                        .checksum = content_checksum(entry.payload),
-                        .term = entry.term,
+      places.push_back({.checksum = payload_checksum(entry.payload.view()),
+                        .offset = static_cast<std::uint32_t>(encoder_.add(entry)),
                         .bytes = static_cast<std::uint32_t>(entry.payload.size()),
-                        .kind = entry.kind});
+                        .kind = static_cast<std::uint8_t>(entry.kind)});
     }
     if (request->hard_state) encoder_.add(*request->hard_state);
   }
   return places;
 }
 
-env::Task<Result<void>> DurableLog::roll() {
-  auto segment = co_await make_segment(env_.disk, directory_,
-                                       {.log_id = contents_.log_id,
-                                        .sequence = active().sequence + 1,
-                                        .last = contents_.entries.last(),
-                                        .first_batch = contents_.next_batch,
-                                        .chain = contents_.chain,
-                                        .segment_bytes = options_.segment_bytes,
-                                        .hard_state = contents_.hard_state});
-  if (!segment) {
-    if (segment.error().code() == Code::kResourceExhausted) {
-      co_return std::unexpected(std::move(segment).error());
-    }
-    co_return std::unexpected(fail_log(segment.error()));
-  }
-  contents_.segments.push_back(std::move(*segment));
-  contents_.position = kSegmentHeaderBytes;
-  co_return Result<void>();
-}
-
-void DurableLog::take_effect(const std::vector<Request*>& batch, const std::vector<Place>& places) {
+void DurableLog::take_effect(const Batch& batch, const std::vector<Place>& places) {
   auto place = places.begin();
-  for (Request* request : batch) {
-    if (request->reset) {
-      contents_.entries.reset(request->reset->index);
-      recent_.clear();
-      recent_bytes_ = 0;
+  for (const RequestPtr& request : batch) {
+    if (const auto& install = request->install) {
+      contents_.snapshot = install->meta;
+      if (install->reset) {
+        contents_.entries.reset(install->meta.index, install->meta.term);
+        recent_.clear();
+        recent_bytes_ = 0;
+      }
+      keep_from_ = install->meta.index.next();
+      clean_up_later();
     }
     for (Entry& entry : request->entries) {
-      BLX_ASSERT(contents_.entries.put(entry.index, *place++));
+      BLX_ASSERT(contents_.entries.put(entry.index, entry.term, *place++));
       remember(std::move(entry));
     }
+    request->entries.clear();
     if (request->hard_state) contents_.hard_state = *request->hard_state;
   }
 }
@@ -245,6 +327,11 @@ void DurableLog::remember(Entry entry) {
   }
 }
 
+// What found no room has changed nothing.
+std::unexpected<Error> DurableLog::refuse_or_fail(const Error& cause) {
+  return std::unexpected(cause.code() == Code::kResourceExhausted ? cause : fail_log(cause));
+}
+
 Error DurableLog::fail_log(const Error& cause) {
   if (!failure_) {
     failure_.emplace(Code::kDataLoss, "log_failed",
@@ -255,9 +342,54 @@ Error DurableLog::fail_log(const Error& cause) {
   return *failure_;
 }
 
+// Segments.
+
+env::Task<Result<void>> DurableLog::roll(std::uint64_t batch_bytes) {
+  SegmentHeader header{.log_id = contents_.log_id,
+                       .sequence = active().sequence + 1,
+                       .last = contents_.entries.last(),
+                       .first_batch = contents_.next_batch,
+                       .chain = contents_.chain,
+                       .segment_bytes = 0,
+                       .hard_state = contents_.hard_state};
+  Result<Segment> segment = Segment();
+  if (spare_) {
+    header.segment_bytes = spare_->bytes;
+    segment = co_await make_segment(env_.disk, directory_, header, *std::exchange(spare_, {}));
+  } else {
+    header.segment_bytes = small_segment_bytes(options_.segment_bytes, batch_bytes);
+    segment = co_await make_segment(env_.disk, directory_, header);
+  }
+  if (!segment) co_return refuse_or_fail(segment.error());
+  contents_.segments.push_back(std::move(*segment));
+  contents_.position = kSegmentHeaderBytes;
+  co_return Result<void>();
+}
+
+// A quarter of a segment is soon enough, and a node that writes little prepares nothing.
+void DurableLog::prepare_spare_if_due() {
+  if (closed_ || failure_ || spare_ || spare_tried_at_ >= active().sequence ||
+      contents_.position < active().bytes / 4 || background_.running() > 0) {
+    return;
+  }
+  spare_tried_at_ = active().sequence;
+  background_.spawn(prepare_spare());
+}
+
+env::Task<void> DurableLog::prepare_spare() {
+  auto spare = co_await make_spare(env_, directory_, options_.segment_bytes);
+  if (spare) {
+    spare_ = std::move(*spare);
+  } else if (spare.error().code() != Code::kCancelled) {
+    BLX_LOG(env_.log, kDebug, "log: no segment was prepared: {}", spare.error().message());
+  }
+}
+
 env::Task<void> DurableLog::close() {
   closed_ = true;
   co_await scope_.join();
+  background_.cancel();
+  co_await background_.join();
 }
 
 }  // namespace blixard::log

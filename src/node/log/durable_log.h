@@ -2,10 +2,15 @@
 
 // The Log over a directory: group commit, reads, snapshots.
 //
-// One writing task runs while anything is pending. It takes what is pending, in order, encodes it
-// as one batch, writes and syncs it, and answers every append that was in it; what arrives
-// meanwhile is the next batch. Only what is durable is in the index.
+// One writing task runs while anything is queued. It takes what is queued, in order, encodes it as
+// one batch, writes and syncs it, and answers every append that was in it; what arrives meanwhile
+// is the next batch. The installation of a snapshot stands in the same queue and begins a batch.
+// Only what is durable is in the index; what is queued is known by its requests alone.
+//
+// Beside it run, each once at most: the preparation of the next segment, and the removal of what a
+// snapshot made superfluous.
 
+#include <cstdint>
 #include <deque>
 #include <memory>
 #include <optional>
@@ -19,6 +24,7 @@
 #include "node/log/log.h"
 #include "node/log/recovery.h"
 #include "node/log/snapshot_files.h"
+#include "node/log/vote_guard.h"
 
 namespace blixard::log {
 
@@ -33,10 +39,19 @@ class DurableLog final : public Log {
   [[nodiscard]] const Recovered& recovered() const override { return recovered_; }
   env::Task<Result<void>> append(std::vector<Entry> entries,
                                  std::optional<HardState> hard_state) override;
+  [[nodiscard]] std::optional<Term> term(LogIndex index) const override {
+    return contents_.entries.term(index);
+  }
+  bool cached(LogIndex from, LogIndex to, std::size_t bytes_max,
+              std::vector<Entry>& out) const override;
   env::Task<Result<std::vector<Entry>>> read(LogIndex from, LogIndex to,
                                              std::size_t bytes_max) override;
-  env::Task<Result<void>> save_snapshot(SnapshotMeta meta, std::string content) override;
+  env::Task<Result<void>> save_snapshot(SnapshotMeta meta, std::string content,
+                                        LogIndex keep_from) override;
   env::Task<Result<std::string>> load_snapshot() override;
+  env::Task<Result<std::unique_ptr<SnapshotReader>>> open_snapshot() override;
+  env::Task<Result<std::unique_ptr<SnapshotWriter>>> begin_snapshot(SnapshotMeta meta,
+                                                                    std::uint64_t bytes) override;
   [[nodiscard]] LogIndex first() const override { return contents_.entries.base().next(); }
   [[nodiscard]] LogIndex last() const override { return contents_.entries.last(); }
   [[nodiscard]] std::optional<SnapshotMeta> snapshot() const override { return contents_.snapshot; }
@@ -44,43 +59,79 @@ class DurableLog final : public Log {
   env::Task<void> close() override;
 
  private:
-  // One append, on the frame of the coroutine that waits for it.
+  class IncomingSnapshot;
+  class OutgoingSnapshot;
+
+  struct Install {
+    SnapshotMeta meta;
+    std::string unfinished_path;  // empty: the file is in its place
+    bool reset = false;           // the log does not hold what it covers
+  };
+  // What stands in the queue; shared with the coroutine that waits for it, if one does.
   struct Request {
     explicit Request(env::Executor& executor) : done(executor) {}
     std::vector<Entry> entries;
     std::optional<HardState> hard_state;
-    std::optional<SnapshotMeta> reset;
+    std::optional<Install> install;
     std::size_t bytes = 0;
+    Result<void> outcome;  // of this one, when its batch was written
     env::Parked<Result<void>> done;
   };
+  using RequestPtr = std::shared_ptr<Request>;
+  using Batch = std::vector<RequestPtr>;
   // A stretch of one segment's file that holds consecutive entries.
   struct Run {
     std::shared_ptr<env::File> file;
     std::string path;
     std::vector<Place> places;
+    std::vector<Term> terms;
     LogIndex first;
     [[nodiscard]] std::uint64_t begin() const { return places.front().offset; }
-    [[nodiscard]] std::uint64_t end() const { return places.back().offset + places.back().bytes; }
+    [[nodiscard]] std::uint64_t end() const {
+      return std::uint64_t{places.back().offset} + places.back().bytes;
+    }
   };
 
+  // The queue.
   [[nodiscard]] Result<void> refusal() const;
-  [[nodiscard]] Result<void> check(const std::vector<Entry>& entries, std::size_t bytes) const;
-  env::Task<Result<void>> commit(Request& request);
-  env::Task<void> write_pending();
-  std::vector<Request*> take_batch();
-  env::Task<Result<void>> write_batch(const std::vector<Request*>& batch);
-  env::Task<Result<void>> roll();
-  std::vector<Place> encode(const std::vector<Request*>& batch);
-  void take_effect(const std::vector<Request*>& batch, const std::vector<Place>& places);
+  [[nodiscard]] Result<void> check(const Request& request) const;
+  void enqueue(RequestPtr request);
+  static env::Task<Result<void>> wait_for(RequestPtr request);
+  [[nodiscard]] std::optional<Term> queued_term(LogIndex index) const;
+  [[nodiscard]] bool will_hold(const SnapshotMeta& meta) const;
+
+  // Writing.
+  env::Task<void> write_queued();
+  Batch take_batch();
+  env::Task<Result<void>> write_batch(const Batch& batch);
+  env::Task<Result<void>> place_snapshot(Request& request);
+  env::Task<Result<void>> write_records(const Batch& batch);
+  env::Task<Result<void>> roll(std::uint64_t batch_bytes);
+  [[nodiscard]] HardState hard_state_after(const Batch& batch) const;
+  std::vector<Place> encode(const Batch& batch);
+  void take_effect(const Batch& batch, const std::vector<Place>& places);
   void remember(Entry entry);
+  void prepare_spare_if_due();
+  env::Task<void> prepare_spare();
+  std::unexpected<Error> refuse_or_fail(const Error& cause);
   Error fail_log(const Error& cause);
 
+  // Reading.
   [[nodiscard]] const Segment& active() const { return contents_.segments.back(); }
   void add_to_runs(std::vector<Run>& runs, LogIndex index, const Place& place) const;
-  env::Task<Result<void>> read_run(const Run& run, std::vector<Entry>& out);
+  static env::Task<Result<void>> read_run(const Run& run, std::vector<Entry>& out);
 
-  [[nodiscard]] bool holds(const SnapshotMeta& meta) const;
-  env::Task<Result<void>> store_snapshot(SnapshotMeta meta, std::string content);
+  // Snapshots.
+  env::Task<Result<void>> store_snapshot(SnapshotMeta meta, std::string content,
+                                         LogIndex keep_from);
+  static env::Task<Result<void>> write_content(UnfinishedSnapshot& file, std::string content);
+  void recount_accepted_snapshot();
+  RequestPtr queue_install(SnapshotMeta meta, std::string unfinished_path);
+  env::Task<Result<std::unique_ptr<OpenSnapshot>>> open_newest();
+  void discard(std::string unfinished_path);
+  env::Task<void> remove_discarded(std::string path);
+  void clean_up_later();
+  env::Task<void> clean_up();
   env::Task<Result<void>> drop_segments();
 
   env::Env env_;
@@ -90,21 +141,33 @@ class DurableLog final : public Log {
   Contents contents_;
   Recovered recovered_;
   SnapshotFiles snapshots_;
+  VoteFile vote_;
 
   BatchEncoder encoder_;
-  std::deque<Request*> pending_;
-  std::size_t pending_bytes_ = 0;
-  LogIndex accepted_;  // last index, with what is pending
+  std::deque<RequestPtr> queue_;
+  Batch batch_;  // being written
+  std::size_t queued_bytes_ = 0;
+  LogIndex accepted_;           // last index, with what is queued
+  LogIndex accepted_snapshot_;  // index of the newest snapshot, with what is queued
   bool writing_ = false;
   bool closed_ = false;
-  bool snapshotting_ = false;
   std::optional<Error> failure_;
   env::Signal wrote_;
+
+  std::optional<Spare> spare_;
+  std::uint64_t spare_tried_at_ = 0;  // sequence of the segment then in use
+
+  bool snapshotting_ = false;
+  std::size_t incoming_ = 0;
+  LogIndex keep_from_;
+  bool cleaning_ = false;
+  bool clean_again_ = false;
 
   std::deque<Entry> recent_;  // the last entries of the index
   std::size_t recent_bytes_ = 0;
 
-  env::Scope scope_;  // of the writing task; no caller's cancellation reaches it
+  env::Scope scope_;       // of the writing task; no caller's cancellation reaches it
+  env::Scope background_;  // of what may be given up
 };
 
 }  // namespace blixard::log

@@ -12,8 +12,9 @@ namespace {
 constexpr std::string_view kSegmentMagic = "BLXWALS\n";
 constexpr std::string_view kBatchMagic = "BLXBATCH";
 constexpr std::string_view kSnapshotMagic = "BLXSNAP\n";
-constexpr std::uint64_t kHeaderSeed = 0x6865616465720001;  // keeps headers and content apart
-constexpr std::uint64_t kContentSeed = 0x636f6e74656e7401;
+constexpr std::string_view kVoteMagic = "BLXVOTE\n";
+constexpr std::uint64_t kHeaderSeed = 0x6865616465720001;  // keeps headers and payloads apart
+constexpr std::uint64_t kPayloadSeed = 0x7061796c6f616401;
 
 constexpr std::size_t padded(std::size_t bytes) {
   return (bytes + kAlignment - 1) / kAlignment * kAlignment;
@@ -78,6 +79,13 @@ std::uint64_t batch_checksum(std::string_view header, std::string_view body) {
   return wire::checksum(body, header_checksum(header.substr(0, kBatchHeaderBytes - 8)));
 }
 
+Uuid get_uuid(std::string_view bytes, std::size_t offset) {
+  Uuid id;
+  for (std::size_t i = 0; i < id.bytes.size(); ++i)
+    id.bytes[i] = static_cast<std::uint8_t>(bytes[offset + i]);
+  return id;
+}
+
 // Tells a batch of this log from one of another.
 std::uint64_t log_tag(const Uuid& id) { return header_checksum(text_of(id)); }
 
@@ -100,8 +108,7 @@ std::string encode_segment_header(const SegmentHeader& header) {
 Result<SegmentHeader> decode_segment_header(std::string_view bytes) {
   BLX_TRY(check_header(bytes, kSegmentMagic, kSegmentHeaderBytes));
   SegmentHeader header;
-  for (std::size_t i = 0; i < header.log_id.bytes.size(); ++i)
-    header.log_id.bytes[i] = static_cast<std::uint8_t>(bytes[16 + i]);
+  header.log_id = get_uuid(bytes, 16);
   header.sequence = get64(bytes, 32);
   header.last = LogIndex(get64(bytes, 40));
   header.first_batch = get64(bytes, 48);
@@ -113,30 +120,32 @@ Result<SegmentHeader> decode_segment_header(std::string_view bytes) {
   return header;
 }
 
+std::optional<std::uint64_t> batch_bytes(std::string_view header, const Uuid& log_id) {
+  if (header.size() < kBatchHeaderBytes || !header.starts_with(kBatchMagic)) return std::nullopt;
+  const std::uint64_t body_bytes = get<std::uint32_t>(header, 8);
+  if (get64(header, 24) != log_tag(log_id) || body_bytes % kAlignment != 0) return std::nullopt;
+  return kBatchHeaderBytes + body_bytes;
+}
+
 std::optional<Batch> decode_batch(std::string_view bytes, const Uuid& log_id) {
-  if (bytes.size() < kBatchHeaderBytes || !bytes.starts_with(kBatchMagic)) return std::nullopt;
-  const std::size_t body_bytes = get<std::uint32_t>(bytes, 8);
-  if (get64(bytes, 24) != log_tag(log_id)) return std::nullopt;
-  if (body_bytes % kAlignment != 0 || body_bytes > bytes.size() - kBatchHeaderBytes) {
-    return std::nullopt;
-  }
+  const auto size = batch_bytes(bytes, log_id);
+  if (!size || *size > bytes.size()) return std::nullopt;
   Batch batch{.number = get64(bytes, 16),
               .previous = get64(bytes, 32),
               .checksum = get64(bytes, 40),
               .records = get<std::uint32_t>(bytes, 12),
-              .body = bytes.substr(kBatchHeaderBytes, body_bytes)};
+              .body = bytes.substr(kBatchHeaderBytes, *size - kBatchHeaderBytes)};
   if (batch.checksum != batch_checksum(bytes.substr(0, kBatchHeaderBytes), batch.body)) {
     return std::nullopt;
   }
   return batch;
 }
 
-std::optional<std::size_t> find_batch(std::string_view bytes, std::size_t from, const Uuid& log_id,
-                                      std::uint64_t number) {
+std::optional<std::size_t> find_batch(std::string_view bytes, std::size_t from,
+                                      const Uuid& log_id) {
   for (std::size_t at = bytes.find(kBatchMagic, from); at != std::string_view::npos;
        at = bytes.find(kBatchMagic, at + 1)) {
-    const auto batch = decode_batch(bytes.substr(at), log_id);
-    if (batch && batch->number >= number) return at;
+    if (batch_bytes(bytes.substr(at), log_id)) return at;
   }
   return std::nullopt;
 }
@@ -207,7 +216,8 @@ void BatchEncoder::put_record(RecordKind kind, std::uint8_t entry_kind, std::uin
 
 std::size_t BatchEncoder::add(const Entry& entry) {
   const std::size_t offset = bytes_.size() + kRecordHeaderBytes;
-  put_record(RecordKind::kEntry, entry.kind, entry.term.value, entry.index.value, entry.payload);
+  put_record(RecordKind::kEntry, static_cast<std::uint8_t>(entry.kind), entry.term.value,
+             entry.index.value, entry.payload.view());
   return offset;
 }
 
@@ -256,10 +266,27 @@ Result<SnapshotHeader> decode_snapshot_header(std::string_view bytes) {
       .content_checksum = get64(bytes, 40)};
 }
 
+std::string encode_vote(const Vote& vote) {
+  std::string out = begin_header(kVoteMagic);
+  out += text_of(vote.log_id);
+  put<std::uint64_t>(out, vote.term.value);
+  put<std::uint64_t>(out, vote.vote.value);
+  put<std::uint64_t>(out, vote.batch);
+  return end_header(std::move(out), kVoteBytes);
+}
+
+Result<Vote> decode_vote(std::string_view bytes) {
+  BLX_TRY(check_header(bytes, kVoteMagic, kVoteBytes));
+  return Vote{.log_id = get_uuid(bytes, 16),
+              .term = Term(get64(bytes, 32)),
+              .vote = NodeId(get64(bytes, 40)),
+              .batch = get64(bytes, 48)};
+}
+
 std::uint64_t header_checksum(std::string_view bytes) { return wire::checksum(bytes, kHeaderSeed); }
 
-std::uint64_t content_checksum(std::string_view content) {
-  return wire::checksum(content, kContentSeed);
+std::uint64_t payload_checksum(std::string_view payload) {
+  return wire::checksum(payload, kPayloadSeed);
 }
 
 }  // namespace blixard::log

@@ -32,6 +32,7 @@ inline constexpr std::size_t kSegmentHeaderBytes = 128;
 inline constexpr std::size_t kBatchHeaderBytes = 48;
 inline constexpr std::size_t kRecordHeaderBytes = 24;
 inline constexpr std::size_t kSnapshotHeaderBytes = 64;
+inline constexpr std::size_t kVoteBytes = 64;
 inline constexpr std::size_t kAlignment = 8;  // of batches and records
 
 // Begins every segment. Carries what earlier segments said and may be dropped with them.
@@ -59,11 +60,13 @@ struct Batch {
   [[nodiscard]] std::size_t bytes() const { return kBatchHeaderBytes + body.size(); }
 };
 
+// How many bytes the batch has that seems to begin here: what follows kBatchHeaderBytes is not
+// looked at. None: no batch of log `log_id` does.
+std::optional<std::uint64_t> batch_bytes(std::string_view header, const Uuid& log_id);
 // The batch at the beginning of `bytes`, if a whole and undamaged one of log `log_id` is there.
 std::optional<Batch> decode_batch(std::string_view bytes, const Uuid& log_id);
-// Offset, from `from` on, of the first such batch with a number of at least `number`.
-std::optional<std::size_t> find_batch(std::string_view bytes, std::size_t from, const Uuid& log_id,
-                                      std::uint64_t number);
+// Offset, from `from` on, of the first place where one seems to begin (batch_bytes()).
+std::optional<std::size_t> find_batch(std::string_view bytes, std::size_t from, const Uuid& log_id);
 
 enum class RecordKind : std::uint8_t {
   kEntry = 1,
@@ -94,6 +97,7 @@ class BatchEncoder {
   void add_reset(const SnapshotMeta& snapshot);
   std::uint64_t finish();  // the batch's checksum
 
+  [[nodiscard]] bool empty() const { return records_ == 0; }
   [[nodiscard]] std::string_view bytes() const { return bytes_; }
 
   // Of an entry's record with a payload of so many bytes.
@@ -112,16 +116,28 @@ class BatchEncoder {
 struct SnapshotHeader {
   SnapshotMeta meta;
   std::uint64_t content_bytes = 0;
-  std::uint64_t content_checksum = 0;
+  std::uint64_t content_checksum = 0;  // XXH3-64 (core/wire/checksum.h, RunningChecksum)
 };
 
 std::string encode_snapshot_header(const SnapshotHeader& header);
 // Errors: kDataLoss "header_damaged", kFailedPrecondition "log_too_new".
 Result<SnapshotHeader> decode_snapshot_header(std::string_view bytes);
 
+// The file beside the log that repeats term and vote (vote_guard.h).
+struct Vote {
+  Uuid log_id;
+  Term term;
+  NodeId vote;
+  std::uint64_t batch = 0;  // number of the batch that said so
+};
+
+std::string encode_vote(const Vote& vote);
+// Errors: kDataLoss "header_damaged", kFailedPrecondition "log_too_new".
+Result<Vote> decode_vote(std::string_view bytes);
+
 // Ends every header, and covers all of it before.
 std::uint64_t header_checksum(std::string_view bytes);
-// Of a payload or a snapshot's content.
-std::uint64_t content_checksum(std::string_view content);
+// Of an entry's payload, in memory only.
+std::uint64_t payload_checksum(std::string_view payload);
 
 }  // namespace blixard::log

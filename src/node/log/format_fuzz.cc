@@ -17,8 +17,14 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     BLX_ASSERT(log::decode_segment_header(log::encode_segment_header(*header)));
   }
   ignore(log::decode_snapshot_header(bytes), "any answer will do");
-  const auto found = log::find_batch(bytes, 0, log_id, 0);
-  BLX_ASSERT(!found || log::decode_batch(bytes.substr(*found), log_id));
+  if (const auto vote = log::decode_vote(bytes)) {
+    BLX_ASSERT(log::decode_vote(log::encode_vote(*vote)));
+  }
+  const auto found = log::find_batch(bytes, 0, log_id);
+  BLX_ASSERT(!found || log::batch_bytes(bytes.substr(*found), log_id));
+  if (const auto batch = log::decode_batch(bytes, log_id)) {
+    BLX_ASSERT(batch->bytes() <= size && found == 0u);
+  }
 
   // Records as if their batch's checksum were right; the first byte says how many.
   if (size > 0) {

@@ -12,7 +12,10 @@ const Uuid kOther = Uuid::from_random(3, 4);
 std::string batch(std::uint64_t number, std::uint64_t previous = 0, const Uuid& log = kLog) {
   BatchEncoder encoder;
   encoder.begin(log, number, previous);
-  encoder.add({.term = Term(5), .index = LogIndex(6), .kind = 7, .payload = "payload"});
+  encoder.add({.term = Term(5),
+               .index = LogIndex(6),
+               .kind = static_cast<raft::EntryKind>(7),
+               .payload = Payload("payload")});
   encoder.add(HardState{.term = Term(8), .vote = NodeId(9), .commit = LogIndex(10)});
   encoder.add_reset({.index = LogIndex(11), .term = Term(12)});
   encoder.finish();
@@ -99,13 +102,35 @@ TEST(Format, BatchWithAnyBitFlippedOrCutIsNone) {
   EXPECT_FALSE(decode_batch(sound, kOther));
 }
 
-TEST(Format, FindsSoundBatchesOfThisLogOnly) {
+TEST(Format, FindsWhereBatchesOfThisLogSeemToBegin) {
   const std::string early = batch(3);
   std::string bytes = "BLXBATCH BLXBATC" + batch(9, 0, kOther) + early;
-  EXPECT_EQ(find_batch(bytes, 0, kLog, 3), bytes.size() - early.size());
-  EXPECT_FALSE(find_batch(bytes, 0, kLog, 4));
-  bytes.back() = static_cast<char>(bytes.back() + 1);
-  EXPECT_FALSE(find_batch(bytes, 0, kLog, 3));
+  const std::size_t at = bytes.size() - early.size();
+  EXPECT_EQ(find_batch(bytes, 0, kLog), at);
+  EXPECT_EQ(batch_bytes(std::string_view(bytes).substr(at, kBatchHeaderBytes), kLog), early.size());
+  EXPECT_FALSE(find_batch(bytes, at + 1, kLog));
+  bytes[at + 24] = static_cast<char>(bytes[at + 24] + 1);  // of another log
+  EXPECT_FALSE(find_batch(bytes, 0, kLog));
+  EXPECT_FALSE(batch_bytes(std::string_view(early).substr(0, kBatchHeaderBytes - 1), kLog));
+}
+
+TEST(Format, VoteIsReadAsWrittenAndNotOtherwise) {
+  const Vote vote{.log_id = kLog, .term = Term(1), .vote = NodeId(2), .batch = 3};
+  const std::string bytes = encode_vote(vote);
+  ASSERT_EQ(bytes.size(), kVoteBytes);
+  const auto read = decode_vote(bytes);
+  ASSERT_TRUE(read);
+  EXPECT_EQ(read->log_id, kLog);
+  EXPECT_EQ(read->term, Term(1));
+  EXPECT_EQ(read->vote, NodeId(2));
+  EXPECT_EQ(read->batch, 3u);
+  for (std::size_t bit = 0; bit < 8 * kVoteBytes; ++bit) {
+    std::string changed = bytes;
+    changed[bit / 8] = static_cast<char>(changed[bit / 8] ^ (1 << bit % 8));
+    EXPECT_EQ(decode_vote(changed).error().reason(), "header_damaged") << bit;
+  }
+  EXPECT_FALSE(decode_vote(bytes.substr(0, kVoteBytes - 1)));
+  EXPECT_FALSE(decode_vote(encode_snapshot_header({})));
 }
 
 // Records are checked even in a batch whose checksum is right.
@@ -142,22 +167,58 @@ TEST(SegmentNames, AreReadStrictly) {
 
 TEST(EntryIndexTest, KeepsConsecutivePlaces) {
   EntryIndex index;
-  index.reset(LogIndex(10));
-  EXPECT_FALSE(index.put(LogIndex(12), {}));
-  EXPECT_FALSE(index.put(LogIndex(0), {}));
-  EXPECT_TRUE(index.put(LogIndex(11), {.segment = 1}));
-  EXPECT_TRUE(index.put(LogIndex(12), {.segment = 1}));
-  EXPECT_TRUE(index.put(LogIndex(13), {.segment = 2}));
-  EXPECT_TRUE(index.put(LogIndex(12), {.segment = 3}));
+  index.reset(LogIndex(10), Term(1));
+  EXPECT_FALSE(index.put(LogIndex(12), Term(1), {}));
+  EXPECT_FALSE(index.put(LogIndex(0), Term(1), {}));
+  EXPECT_TRUE(index.put(LogIndex(11), Term(1), {.segment = 1}));
+  EXPECT_TRUE(index.put(LogIndex(12), Term(1), {.segment = 1}));
+  EXPECT_TRUE(index.put(LogIndex(13), Term(1), {.segment = 2}));
+  EXPECT_TRUE(index.put(LogIndex(12), Term(1), {.segment = 3}));
   EXPECT_EQ(index.last(), LogIndex(12));
   EXPECT_EQ(index.find(LogIndex(12))->segment, 3u);
   EXPECT_EQ(index.find(LogIndex(13)), nullptr);
   EXPECT_EQ(index.find(LogIndex(10)), nullptr);
   index.drop_before(2);
   EXPECT_EQ(index.base(), LogIndex(11));
-  EXPECT_TRUE(index.put(LogIndex(5), {.segment = 4}));  // below everything it knows
+  EXPECT_TRUE(index.put(LogIndex(5), Term(1), {.segment = 4}));  // below everything it knows
   EXPECT_EQ(index.base(), LogIndex(4));
   EXPECT_EQ(index.last(), LogIndex(5));
+}
+
+// Terms against a plain list, through random appends, overwriting and dropping.
+TEST(EntryIndexTest, KnowsEachTermAndTheOneBefore) {
+  std::uint64_t state = 1;
+  const auto below = [&state](std::uint64_t bound) {
+    state = state * 6364136223846793005u + 1442695040888963407u;
+    return (state >> 33) % bound;
+  };
+  EntryIndex index;
+  std::map<std::uint64_t, std::uint64_t> terms{{0, 0}};  // the first is the base's
+  std::uint64_t term = 1;
+  for (int step = 0; step < 20'000; ++step) {
+    const std::uint64_t base = terms.begin()->first;
+    const std::uint64_t last = terms.rbegin()->first;
+    const std::uint64_t choice = below(10);
+    if (choice < 7) {
+      const std::uint64_t at = below(8) == 0 ? base + 1 + below(last - base + 1) : last + 1;
+      if (at <= last || below(6) == 0) ++term;
+      ASSERT_TRUE(index.put(LogIndex(at), Term(term), {.segment = at / 10}));
+      terms.erase(terms.lower_bound(at), terms.end());
+      terms[at] = term;
+    } else if (choice < 9 && last > base) {
+      index.drop_first();
+      terms.erase(terms.begin());
+    } else if (below(200) == 0) {
+      index.reset(LogIndex(last + 3), Term(term));
+      terms = {{last + 3, term}};
+    }
+    ASSERT_EQ(index.base().value, terms.begin()->first);
+    ASSERT_EQ(index.last().value, terms.rbegin()->first);
+    for (const auto& [at, expected] : terms)
+      ASSERT_EQ(index.term(LogIndex(at)), Term(expected)) << at;
+    ASSERT_FALSE(index.term(LogIndex(terms.rbegin()->first + 1)));
+    if (terms.begin()->first > 0) ASSERT_FALSE(index.term(LogIndex(terms.begin()->first - 1)));
+  }
 }
 
 }  // namespace

@@ -4,8 +4,9 @@
 //
 // A directory of segments (wal-<sequence>.seg). A segment is a header and batches. Appends that
 // arrive together become one batch: one write, one sync, one checksum, chained to the batch before
-// it. One sync is in flight at a time and everything pending joins the next batch. Segments are
-// preallocated, so a full disk is met when a segment is made, before anything is written.
+// it. One sync is in flight at a time and everything pending joins the next batch. A segment's
+// space is written with zeros before it is used, so a full disk is met when a segment is made,
+// before anything is written, and a sync has only data to write.
 //
 // After a crash the last batch may be torn: it was never acknowledged and is cut off, durably,
 // before anything is appended. A damaged batch with a sound one behind it is something else,
@@ -14,11 +15,17 @@
 // for the same reason: nothing may be acknowledged any more, append() answers kDataLoss
 // "log_failed" for ever and failed() tells the node to stop.
 //
-// Entries are read back from disk through an index in memory; the latest ones are cached.
+// Damage to the very last batch looks torn. For entries that is a risk the quorum carries, but a
+// vote that vanishes is a second vote in the same term: so each change of term or vote is also in
+// a file of its own, and what that file knows the log must know (vote_guard.h).
+//
+// Entries are read back from disk through an index in memory, which knows each one's term; the
+// latest entries are cached.
 //
 // Snapshots are files beside the segments (snapshot-<index>), written under another name, synced
-// and renamed; then the log behind them is dropped.
+// and renamed; then the log behind them is dropped, but for the entries a caller wants to keep.
 
+#include <cstddef>
 #include <cstdint>
 #include <memory>
 #include <optional>
@@ -26,30 +33,22 @@
 #include <vector>
 
 #include "base/ids.h"
+#include "base/payload.h"
 #include "base/result.h"
+#include "core/raft/types.h"
 #include "env/env.h"
 #include "env/task.h"
 
 namespace blixard::log {
 
-struct Entry {
-  Term term;
-  LogIndex index;
-  std::uint8_t kind = 0;  // the replica's: command, configuration, no-op
-  std::string payload;
-};
+using raft::Entry;
+using raft::HardState;
 
-// Term and vote (Raft paper, figure 2: persistent state), kept in the same log.
-struct HardState {
-  Term term;
-  NodeId vote;
-  LogIndex commit;
-  friend bool operator==(const HardState&, const HardState&) = default;
-};
-
+// What the log must know of a snapshot. The configuration is part of its content.
 struct SnapshotMeta {
   LogIndex index;  // of the last entry it covers
   Term term;
+  friend bool operator==(const SnapshotMeta&, const SnapshotMeta&) = default;
 };
 
 struct Options {
@@ -68,47 +67,98 @@ struct Recovered {
   std::uint64_t torn_bytes_cut = 0;
 };
 
+// A snapshot that comes from elsewhere, in pieces, on its way to the disk. Destroyed before
+// install() it leaves nothing behind. Ends before its log does.
+class SnapshotWriter {
+ public:
+  virtual ~SnapshotWriter() = default;
+  // One after the other. Errors: kResourceExhausted "snapshot_too_large" (more than was
+  // announced), "disk_full"; disk errors.
+  virtual env::Task<Result<void>> write(Payload chunk) = 0;
+  // Checks that all bytes came and, when it is given, that the checksum (SnapshotReader::checksum
+  // at the sender) is theirs; then syncs. Nothing has changed for the log yet. Errors: kDataLoss
+  // "snapshot_damaged"; disk errors.
+  virtual env::Task<Result<void>> finish(std::optional<std::uint64_t> checksum) = 0;
+  // Puts the snapshot into its place and, when the log does not hold the entry it covers last,
+  // resets the log behind it: the next entry is meta.index + 1. It has its turn in the order of
+  // appends from the moment of the call, not of the await: entries that continue behind it may be
+  // appended at once. A crash leaves the log as it was or as the snapshot made it. Once.
+  // Precondition: finish() succeeded. Errors: kFailedPrecondition "snapshot_stale", "log_closed";
+  // kDataLoss "log_failed"; those of an append it waited behind.
+  virtual env::Task<Result<void>> install() = 0;
+};
+
+// A snapshot being read, in pieces. Stays readable when a newer one replaces it.
+class SnapshotReader {
+ public:
+  virtual ~SnapshotReader() = default;
+  [[nodiscard]] virtual SnapshotMeta meta() const = 0;
+  [[nodiscard]] virtual std::uint64_t bytes() const = 0;
+  [[nodiscard]] virtual std::uint64_t checksum() const = 0;  // of its content
+  // The next piece, of at most limits::kSnapshotChunkBytes; an empty one is the end. Errors:
+  // kDataLoss "snapshot_damaged" (at the last piece); disk errors.
+  virtual env::Task<Result<Payload>> read() = 0;
+};
+
 class Log {
  public:
   virtual ~Log() = default;
 
-  // Opens or makes the log in `directory` and holds its lock. Errors: kDataLoss "log_corrupt" with
-  // file, offset and what to do; kFailedPrecondition "log_too_new", "directory_in_use";
-  // kInvalidArgument "segment_too_small"; disk errors.
+  // Opens or makes the log in `directory` and holds its lock. Errors: kDataLoss "log_corrupt",
+  // "vote_damaged", "snapshot_damaged" with file, place and what to do; kFailedPrecondition
+  // "log_too_new", "directory_in_use"; kInvalidArgument "segment_too_small"; disk errors.
   static env::Task<Result<std::unique_ptr<Log>>> open(env::Env env, std::string directory,
                                                       Options options);
 
   [[nodiscard]] virtual const Recovered& recovered() const = 0;
 
-  // Returns when the entries and the hard state (if given) are durable: all of them or none. Not
-  // cut short by cancellation. Entries must continue the log or overwrite its tail: an entry at
-  // index i drops what was at i and behind it. Concurrent calls take effect in call order. Errors:
-  // kResourceExhausted "entry_too_large" (also: all of them together, for a segment),
-  // "log_queue_full", "disk_full" (nothing written, the log stays usable; appends that waited
-  // behind it are refused with it), kFailedPrecondition "log_gap", "compacted", "log_closed";
-  // kDataLoss "log_failed".
+  // Takes effect in the order of calls (not of awaits: the call itself queues it, and need not be
+  // awaited before the next one); completes in that order when the entries and the hard state (if
+  // given) are durable: all of them or none. Not cut short by cancellation. Entries must continue
+  // the log, with what is queued, or overwrite its tail: an entry at index i drops what was at i
+  // and behind it. Errors: kResourceExhausted "entry_too_large" (also: all of them together, for a
+  // segment), "log_queue_full", "disk_full" (nothing written, the log stays usable; appends that
+  // waited behind it are refused with it), kFailedPrecondition "log_gap", "compacted",
+  // "log_closed"; kDataLoss "log_failed".
   virtual env::Task<Result<void>> append(std::vector<Entry> entries,
                                          std::optional<HardState> hard_state) = 0;
 
-  // Durable entries [from, to], bounded by bytes_max but at least one. Errors: kFailedPrecondition
+  // Of a durable entry in [first() - 1, last()]; none elsewhere. From memory.
+  [[nodiscard]] virtual std::optional<Term> term(LogIndex index) const = 0;
+  // Appends the durable entries [from, to] to `out`, as many as bytes_max allows
+  // (raft::entry_bytes) but at least one. False, and nothing appended: they are not in memory.
+  // Precondition: from <= to <= last().
+  virtual bool cached(LogIndex from, LogIndex to, std::size_t bytes_max,
+                      std::vector<Entry>& out) const = 0;
+  // The same from disk where needed; `to` may be beyond last(). Errors: kFailedPrecondition
   // "compacted"; kNotFound "beyond_last"; kDataLoss "entry_damaged".
   virtual env::Task<Result<std::vector<Entry>>> read(LogIndex from, LogIndex to,
                                                      std::size_t bytes_max) = 0;
 
-  // Writes a snapshot durably, then drops segments that only hold entries at or below
-  // meta.index. Appends go on meanwhile. When the log does not hold meta's entry (a snapshot from
-  // the leader), the log is emptied and goes on behind meta.index. Errors: kFailedPrecondition
-  // "snapshot_stale", "log_closed"; kUnavailable "snapshot_in_progress"; kResourceExhausted
-  // "snapshot_too_large", "disk_full"; kDataLoss "log_failed".
-  virtual env::Task<Result<void>> save_snapshot(SnapshotMeta meta, std::string content) = 0;
-  virtual env::Task<Result<std::string>> load_snapshot() = 0;  // errors: kNotFound, kDataLoss
+  // Writes a snapshot of our own durably, then drops the segments whose entries are all at or
+  // below meta.index and below `keep_from`. Appends go on meanwhile. When the log does not hold
+  // meta's entry, it is reset behind meta.index as SnapshotWriter::install() does it. Errors:
+  // kFailedPrecondition "snapshot_stale" (also: a newer one was installed meanwhile),
+  // "log_closed"; kUnavailable "snapshot_in_progress"; kResourceExhausted "snapshot_too_large",
+  // "disk_full"; kDataLoss "log_failed".
+  virtual env::Task<Result<void>> save_snapshot(SnapshotMeta meta, std::string content,
+                                                LogIndex keep_from) = 0;
+  // All of it at once. Errors: kNotFound "no_snapshot", kDataLoss "snapshot_damaged".
+  virtual env::Task<Result<std::string>> load_snapshot() = 0;
+  // The newest one, in pieces. Errors: as load_snapshot().
+  virtual env::Task<Result<std::unique_ptr<SnapshotReader>>> open_snapshot() = 0;
+  // Begins to take one of `bytes` bytes. Errors: kFailedPrecondition "snapshot_stale",
+  // "log_closed"; kUnavailable "snapshot_in_progress" (limits::kSnapshotsIncoming);
+  // kResourceExhausted "snapshot_too_large", "disk_full"; kDataLoss "log_failed".
+  virtual env::Task<Result<std::unique_ptr<SnapshotWriter>>> begin_snapshot(
+      SnapshotMeta meta, std::uint64_t bytes) = 0;
 
   [[nodiscard]] virtual LogIndex first() const = 0;  // readable; last() + 1 when there is none
   [[nodiscard]] virtual LogIndex last() const = 0;   // durable
   [[nodiscard]] virtual std::optional<SnapshotMeta> snapshot() const = 0;
   [[nodiscard]] virtual bool failed() const = 0;
 
-  // Waits for the appends in flight, then refuses. Callers end their other calls themselves.
+  // Waits for what is queued, then refuses. Callers end their other calls themselves.
   virtual env::Task<void> close() = 0;
 };
 

@@ -23,7 +23,7 @@ namespace {
 constexpr const char* kDirectory = "/var/lib/blixard/log";
 
 Entry entry(std::uint64_t index, std::string payload, std::uint64_t term = 1) {
-  return {.term = Term(term), .index = LogIndex(index), .kind = 1, .payload = std::move(payload)};
+  return {.term = Term(term), .index = LogIndex(index), .payload = Payload(std::move(payload))};
 }
 
 std::vector<Entry> entries(std::uint64_t first, std::uint64_t last, std::size_t bytes = 20) {
@@ -86,7 +86,8 @@ class LogTest : public testing::Test {
       if (!read) co_return out + "error " + read.error().message();
       for (const Entry& found : *read) {
         EXPECT_EQ(found.index, at);
-        out += std::to_string(found.term.value) + ":" + found.payload.substr(0, 8) + " ";
+        out += std::to_string(found.term.value) + ":" +
+               std::string(found.payload.view().substr(0, 8)) + " ";
         at = at.next();
       }
     }
@@ -105,7 +106,8 @@ class LogTest : public testing::Test {
   env::Task<void> install(env::Env env, SnapshotMeta meta) {
     auto log = co_await Log::open(env, kDirectory, options);
     if (!log) co_return;  // the power went
-    ignore(co_await (*log)->save_snapshot(meta, "theirs"), "the power may go at any time");
+    ignore(co_await (*log)->save_snapshot(meta, "theirs", meta.index.next()),
+           "the power may go at any time");
     co_await (*log)->close();
   }
 
@@ -163,8 +165,8 @@ TEST_F(LogTest, KeepsEntriesAndHardStateOverReopening) {
     CO_ASSERT(read, << read.error().message());
     CO_ASSERT(read->size() == 3u);
     EXPECT_EQ((*read)[0].payload, entries(2, 2)[0].payload);
-    EXPECT_EQ((*read)[0].kind, 1);
-    EXPECT_EQ((*read)[2].payload, "");
+    EXPECT_EQ((*read)[0].kind, raft::EntryKind::kNormal);
+    EXPECT_EQ((*read)[2].payload.view(), "");
     co_await (*log)->close();
   }());
 }
@@ -440,7 +442,8 @@ TEST_F(LogTest, AFailedSyncIsFatal) {
       EXPECT_TRUE((*log)->failed());
     }
     EXPECT_EQ((*log)->last(), LogIndex(1));
-    const auto snapshot = co_await (*log)->save_snapshot({LogIndex(1), Term(1)}, "state");
+    const auto snapshot =
+        co_await (*log)->save_snapshot({LogIndex(1), Term(1)}, "state", LogIndex(2));
     EXPECT_EQ(snapshot.error().reason(), "log_failed");
     co_await (*log)->close();
   }());
@@ -533,9 +536,10 @@ TEST_F(LogTest, ASnapshotDropsTheSegmentsBehindIt) {
     EXPECT_TRUE(co_await (*log)->append({}, state));
     for (std::uint64_t i = 1; i <= 60; ++i)
       EXPECT_TRUE(co_await (*log)->append(entries(i, i, 300), std::nullopt));
-    EXPECT_TRUE(co_await (*log)->save_snapshot({LogIndex(20), Term(1)}, "at 20"));
-    EXPECT_TRUE(co_await (*log)->save_snapshot({LogIndex(40), Term(1)}, "at 40"));
-    const auto stale = co_await (*log)->save_snapshot({LogIndex(40), Term(1)}, "again");
+    EXPECT_TRUE(co_await (*log)->save_snapshot({LogIndex(20), Term(1)}, "at 20", LogIndex(21)));
+    EXPECT_TRUE(co_await (*log)->save_snapshot({LogIndex(40), Term(1)}, "at 40", LogIndex(41)));
+    const auto stale =
+        co_await (*log)->save_snapshot({LogIndex(40), Term(1)}, "again", LogIndex(41));
     EXPECT_EQ(stale.error().reason(), "snapshot_stale");
     EXPECT_GT((*log)->first(), LogIndex(20));
     EXPECT_LE((*log)->first(), LogIndex(41));
@@ -557,7 +561,7 @@ TEST_F(LogTest, ASnapshotDropsTheSegmentsBehindIt) {
     EXPECT_EQ((*log)->recovered().hard_state, state);  // its record went with the first segment
     EXPECT_EQ((*log)->last(), LogIndex(60));
     EXPECT_EQ((co_await (*log)->load_snapshot()).value_or("none"), "at 40");
-    EXPECT_TRUE(co_await (*log)->save_snapshot({LogIndex(60), Term(1)}, "at 60"));
+    EXPECT_TRUE(co_await (*log)->save_snapshot({LogIndex(60), Term(1)}, "at 60", LogIndex(61)));
     EXPECT_TRUE(co_await (*log)->append(entries(61, 61), std::nullopt));
     co_await (*log)->close();
   }());
@@ -573,7 +577,8 @@ TEST_F(LogTest, ASnapshotFromElsewhereTakesThePlaceOfTheLog) {
       auto log = co_await Log::open(machine.env(), directory, options);
       CO_ASSERT(log);
       EXPECT_TRUE(co_await (*log)->append(entries(1, 40), std::nullopt));
-      EXPECT_TRUE(co_await (*log)->save_snapshot({LogIndex(index), Term(7)}, "theirs"));
+      EXPECT_TRUE(co_await (*log)->save_snapshot({LogIndex(index), Term(7)}, "theirs",
+                                                 LogIndex(index + 1)));
       EXPECT_EQ((*log)->last(), LogIndex(index));
       EXPECT_EQ((*log)->first(), LogIndex(index + 1));
       EXPECT_TRUE(co_await (*log)->append({entry(index + 1, "next", 7)}, std::nullopt));
@@ -641,7 +646,7 @@ TEST_F(LogTest, ADamagedSnapshotIsRefusedOnlyWhenTheLogBehindItIsGone) {
     auto log = co_await open();
     CO_ASSERT(log);
     EXPECT_TRUE(co_await (*log)->append(entries(1, 3), std::nullopt));
-    EXPECT_TRUE(co_await (*log)->save_snapshot({LogIndex(3), Term(1)}, "the state"));
+    EXPECT_TRUE(co_await (*log)->save_snapshot({LogIndex(3), Term(1)}, "the state", LogIndex(4)));
     co_await (*log)->close();
   }());
   machine.corrupt(path, kSnapshotHeaderBytes + 2);
@@ -652,7 +657,7 @@ TEST_F(LogTest, ADamagedSnapshotIsRefusedOnlyWhenTheLogBehindItIsGone) {
     EXPECT_EQ((*log)->first(), LogIndex(1));
     EXPECT_TRUE(co_await (*log)->append(entries(4, 30, 100), std::nullopt));
     EXPECT_TRUE(co_await (*log)->append(entries(31, 60, 60), std::nullopt));
-    EXPECT_TRUE(co_await (*log)->save_snapshot({LogIndex(60), Term(1)}, "the state"));
+    EXPECT_TRUE(co_await (*log)->save_snapshot({LogIndex(60), Term(1)}, "the state", LogIndex(61)));
     EXPECT_GT((*log)->first(), LogIndex(1));
     co_await (*log)->close();
   }());

@@ -44,7 +44,7 @@ struct Call {
   void act_on(Model& model) const {
     for (const Entry& entry : entries) {
       model.entries.erase(model.entries.lower_bound(entry.index), model.entries.end());
-      model.entries[entry.index] = {entry.term, entry.payload};
+      model.entries[entry.index] = {entry.term, std::string(entry.payload.view())};
     }
     if (hard_state) model.hard_state = *hard_state;
   }
@@ -134,10 +134,10 @@ class Trial {
       ++term_;
     }
     for (std::uint64_t i = random().below(4); i > 0; --i) {
-      call.entries.push_back({.term = Term(term_),
-                              .index = next,
-                              .kind = 1,
-                              .payload = random().hex(random().below(random().below(700) + 1))});
+      call.entries.push_back(
+          {.term = Term(term_),
+           .index = next,
+           .payload = Payload(random().hex(random().below(random().below(700) + 1)))});
       next = next.next();
     }
     if (call.entries.empty() || random().below(8) == 0) {
@@ -171,13 +171,13 @@ class Trial {
     // What waits may still overwrite it: only entries that stay are snapshotted.
     const auto kept = accepted_.entries.find(index);
     if (!read || kept == accepted_.entries.end() || kept->second.term != read->front().term ||
-        kept->second.payload != read->front().payload || index <= saved_.meta.index ||
+        kept->second.payload != read->front().payload.view() || index <= saved_.meta.index ||
         saving_.meta.index > saved_.meta.index) {
       co_return;
     }
     saving_ = {.meta = {.index = index, .term = read->front().term},
                .content = "state at " + std::to_string(index.value) + random().hex(900)};
-    const auto saved = co_await log.save_snapshot(saving_.meta, saving_.content);
+    const auto saved = co_await log.save_snapshot(saving_.meta, saving_.content, index.next());
     if (saved) {
       saved_ = saving_;
       ++snapshots_taken_;
@@ -239,9 +239,9 @@ class Trial {
         EXPECT_TRUE(is_end(read.error())) << read.error().message();
         co_return std::nullopt;
       }
-      for (Entry& entry : *read) {
+      for (const Entry& entry : *read) {
         EXPECT_EQ(entry.index, at);
-        found.entries[at] = {entry.term, std::move(entry.payload)};
+        found.entries[at] = {entry.term, std::string(entry.payload.view())};
         at = at.next();
       }
     }

@@ -9,7 +9,9 @@
 
 #include "base/limits.h"
 #include "node/log/format.h"
+#include "node/log/segment_reader.h"
 #include "node/log/snapshot_files.h"
+#include "node/log/vote_guard.h"
 
 namespace blixard::log {
 namespace {
@@ -17,6 +19,8 @@ namespace {
 constexpr const char* kAdvice =
     "acknowledged entries may be lost: restore the data directory from a backup, or remove it and "
     "let the node join again as a new member";
+
+constexpr std::uint64_t kZerosAtOnce = std::uint64_t{1} << 20;
 
 std::unexpected<Error> corrupt(const std::string& path, std::uint64_t offset, const char* what) {
   return fail(Code::kDataLoss, "log_corrupt",
@@ -35,10 +39,12 @@ class Recovery {
   env::Task<Result<void>> make_first_segment();
   env::Task<Result<void>> open_segment(std::uint64_t sequence);
   env::Task<Result<void>> read_segment(std::size_t number);
-  env::Task<Result<void>> secure_tail(const Segment& segment, std::string content,
+  env::Task<Result<void>> secure_tail(const Segment& segment, SegmentReader& reader,
                                       std::uint64_t last_batch, std::uint64_t position);
   Result<void> take_records(const Segment& segment, const Batch& batch, std::uint64_t position);
+  env::Task<Result<void>> compare_vote();
   Result<void> choose_snapshot(const SnapshotFiles::Found& found);
+  void settle_base();
 
   env::Env env_;
   std::string directory_;
@@ -55,6 +61,9 @@ env::Task<Result<Contents>> Recovery::run() {
     if (found.damage || !found.sound.empty()) {
       co_return corrupt(directory_, 0, "there is a snapshot but no segment, so votes are missing");
     }
+    VoteFile vote(env_.disk, directory_);
+    BLX_CO_TRY(const auto known, co_await vote.read());
+    if (known) co_return corrupt(vote.path(), 0, "there is a vote but no segment");
     BLX_CO_TRY(co_await make_first_segment());
     co_return std::move(contents_);
   }
@@ -66,10 +75,13 @@ env::Task<Result<Contents>> Recovery::run() {
   contents_.next_batch = oldest.first_batch;
   contents_.chain = oldest.chain;
   contents_.hard_state = oldest.hard_state;
-  contents_.entries.reset(oldest.last);
+  contents_.hard_state_before_last_batch = oldest.hard_state;
+  if (oldest.last) contents_.entries.reset(oldest.last, std::nullopt);
   for (std::size_t i = 0; i < headers_.size(); ++i)
     BLX_CO_TRY(co_await read_segment(i));
+  BLX_CO_TRY(co_await compare_vote());
   BLX_CO_TRY(choose_snapshot(found));
+  settle_base();
   co_return std::move(contents_);
 }
 
@@ -106,7 +118,7 @@ env::Task<Result<void>> Recovery::make_first_segment() {
   const SegmentHeader header{.log_id = contents_.log_id,
                              .sequence = 1,
                              .first_batch = contents_.next_batch,
-                             .segment_bytes = options_.segment_bytes};
+                             .segment_bytes = small_segment_bytes(options_.segment_bytes, 0)};
   BLX_CO_TRY(auto segment, co_await make_segment(env_.disk, directory_, header));
   contents_.segments.push_back(std::move(segment));
   contents_.position = kSegmentHeaderBytes;
@@ -144,28 +156,24 @@ env::Task<Result<void>> Recovery::open_segment(std::uint64_t sequence) {
 env::Task<Result<void>> Recovery::read_segment(std::size_t number) {
   const Segment& segment = contents_.segments[number];
   const SegmentHeader* next = number + 1 < headers_.size() ? &headers_[number + 1] : nullptr;
-  std::string content(segment.bytes, '\0');
-  BLX_CO_TRY(const std::size_t count, co_await segment.file->read_at(0, content));
-  content.resize(count);
-
+  SegmentReader reader(segment.file, segment.bytes, contents_.log_id);
   std::uint64_t position = kSegmentHeaderBytes;
   std::uint64_t last_batch = position;
-  while (position < content.size() &&
+  while (position < segment.bytes &&
          (next == nullptr || contents_.next_batch < next->first_batch)) {
-    const auto batch = decode_batch(std::string_view(content).substr(position), contents_.log_id);
+    BLX_CO_TRY(const auto batch, co_await reader.batch_at(position));
     if (!batch) break;
     if (batch->number != contents_.next_batch || batch->previous != contents_.chain) {
       co_return corrupt(segment.path, position, "the batch does not follow the one before it");
     }
+    contents_.hard_state_before_last_batch = contents_.hard_state;
     BLX_CO_TRY(take_records(segment, *batch, position));
     contents_.next_batch = batch->number + 1;
     contents_.chain = batch->checksum;
     last_batch = position;
     position += batch->bytes();
   }
-  if (next == nullptr) {
-    co_return co_await secure_tail(segment, std::move(content), last_batch, position);
-  }
+  if (next == nullptr) co_return co_await secure_tail(segment, reader, last_batch, position);
   if (contents_.next_batch != next->first_batch || contents_.chain != next->chain) {
     co_return corrupt(segment.path, position, "a batch before the next segment is damaged");
   }
@@ -180,16 +188,15 @@ Result<void> Recovery::take_records(const Segment& segment, const Batch& batch,
         contents_.hard_state = record.hard_state;
         break;
       case RecordKind::kReset:
-        contents_.entries.reset(record.index);
+        contents_.entries.reset(record.index, record.term);
         break;
       case RecordKind::kEntry: {
         const Place place{.segment = segment.sequence,
-                          .offset = position + record.offset,
-                          .checksum = content_checksum(record.payload),
-                          .term = record.term,
+                          .checksum = payload_checksum(record.payload),
+                          .offset = static_cast<std::uint32_t>(position + record.offset),
                           .bytes = static_cast<std::uint32_t>(record.payload.size()),
                           .kind = record.entry_kind};
-        if (!contents_.entries.put(record.index, place)) {
+        if (!contents_.entries.put(record.index, record.term, place)) {
           return corrupt(segment.path, position, "entries before this batch's are missing");
         }
       }
@@ -202,26 +209,43 @@ Result<void> Recovery::take_records(const Segment& segment, const Batch& batch,
   return taken;
 }
 
-env::Task<Result<void>> Recovery::secure_tail(const Segment& segment, std::string content,
+env::Task<Result<void>> Recovery::secure_tail(const Segment& segment, SegmentReader& reader,
                                               std::uint64_t last_batch, std::uint64_t position) {
   contents_.position = position;
-  if (find_batch(content, position, contents_.log_id, contents_.next_batch)) {
+  BLX_CO_TRY(const auto rest, co_await reader.look_behind(position, contents_.next_batch));
+  if (rest.has_batch) {
     co_return corrupt(segment.path, position, "a damaged batch with sound ones behind it");
   }
-  const std::uint64_t end = std::max<std::uint64_t>(content.find_last_not_of('\0') + 1, position);
-  std::fill(content.begin() + static_cast<std::ptrdiff_t>(position), content.end(), '\0');
-  const auto tail = std::string_view(content).substr(last_batch, end - last_batch);
-  if (!tail.empty()) {
-    const std::array<std::string_view, 1> parts{tail};
+  if (position > last_batch) {
+    BLX_CO_TRY(const std::string_view again,
+               co_await reader.view(last_batch, position - last_batch));
+    const std::array<std::string_view, 1> parts{again};
     BLX_CO_TRY(co_await segment.file->write_at(last_batch, parts));
-    BLX_CO_TRY(co_await segment.file->sync());
   }
+  const std::string zeros(std::min<std::uint64_t>(rest.end - position, kZerosAtOnce), '\0');
+  for (std::uint64_t at = position; at < rest.end; at += zeros.size()) {
+    const std::array<std::string_view, 1> parts{std::string_view(zeros).substr(0, rest.end - at)};
+    BLX_CO_TRY(co_await segment.file->write_at(at, parts));
+  }
+  if (rest.end > last_batch) BLX_CO_TRY(co_await segment.file->sync());
   BLX_CO_TRY(co_await env_.disk.sync_directory(directory_));
-  contents_.torn_bytes_cut = end - position;
-  if (end != position) {
+  contents_.torn_bytes_cut = rest.end - position;
+  if (rest.end != position) {
     BLX_LOG(env_.log, kWarn, "log: cut {} bytes of a torn write off {} at offset {}",
-            end - position, segment.path, position);
+            rest.end - position, segment.path, position);
   }
+  co_return Result<void>();
+}
+
+env::Task<Result<void>> Recovery::compare_vote() {
+  VoteFile file(env_.disk, directory_);
+  BLX_CO_TRY(const auto known, co_await file.read());
+  BLX_CO_TRY(contents_.vote_pending,
+             check_vote(file.path(), known,
+                        {.log_id = contents_.log_id,
+                         .next_batch = contents_.next_batch,
+                         .now = contents_.hard_state,
+                         .before_last_batch = contents_.hard_state_before_last_batch}));
   co_return Result<void>();
 }
 
@@ -243,13 +267,24 @@ Result<void> Recovery::choose_snapshot(const SnapshotFiles::Found& found) {
   }
   if (!contents_.snapshot) return {};
   const SnapshotMeta snapshot = *contents_.snapshot;
-  const Place* covered = contents_.entries.find(snapshot.index);
-  if (contents_.entries.last() < snapshot.index ||
-      (covered != nullptr && covered->term != snapshot.term)) {
-    contents_.entries.reset(snapshot.index);
+  const auto covered = contents_.entries.term(snapshot.index);
+  if (contents_.entries.last() < snapshot.index || (covered && *covered != snapshot.term)) {
+    contents_.entries.reset(snapshot.index, snapshot.term);
     contents_.reset_pending = true;
   }
   return {};
+}
+
+// The term of the entry before the first one must be known. Where it went with its segment, and
+// the snapshot does not have it, the first entry takes that place; the snapshot covers it.
+void Recovery::settle_base() {
+  EntryIndex& entries = contents_.entries;
+  if (entries.term(entries.base())) return;
+  if (contents_.snapshot && contents_.snapshot->index == entries.base()) {
+    entries.set_base_term(contents_.snapshot->term);
+  } else {
+    entries.drop_first();
+  }
 }
 
 }  // namespace

@@ -6,7 +6,7 @@
 // behind them. It is cut by zeros that are durable before anything is appended, so that what is
 // found behind a batch was never left there by an earlier life. Everything else that does not
 // follow on is corruption. What cannot be told apart is damage to the very last batch: it looks
-// torn.
+// torn, and only a vote in it is missed, by the file that repeats it (vote_guard.h).
 //
 // What is read may still be in the page cache alone: the last life may have been killed before its
 // sync, or after a failed one, behind which the kernel takes lost pages for written. So the last
@@ -33,8 +33,11 @@ struct Contents {
   std::uint64_t chain = 0;  // checksum of the last batch
   EntryIndex entries;
   HardState hard_state;
+  HardState hard_state_before_last_batch;
   std::optional<SnapshotMeta> snapshot;
   std::uint64_t torn_bytes_cut = 0;
+  // The vote file is one batch behind, which is to be mended before anything is done with the vote.
+  bool vote_pending = false;
   // The snapshot took the place of the entries, which is to be written down before any append.
   bool reset_pending = false;
 };

@@ -25,9 +25,6 @@
 
 namespace blixard::replica {
 
-// Kinds of log entries (log::Entry::kind).
-enum class EntryKind : std::uint8_t { kCommand = 1, kConfiguration = 2, kNoOp = 3 };
-
 struct Options {
   log::Options log{};
   // A snapshot is taken after so many entries or bytes of commands, whichever comes first.

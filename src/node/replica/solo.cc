@@ -70,10 +70,17 @@ env::Task<Result<void>> SoloReplica::replay() {
 }
 
 Result<void> SoloReplica::replay_entry(const log::Entry& entry) {
-  if (entry.kind == static_cast<std::uint8_t>(EntryKind::kCommand)) {
+  if (entry.kind != raft::EntryKind::kNormal) {
+    return fail(Code::kFailedPrecondition, "model_too_new",
+                fmt::format("entry {} of the log is of the unknown kind {}: start the newer "
+                            "program again",
+                            entry.index.value, static_cast<int>(entry.kind)));
+  }
+  if (!entry.payload.empty()) {
     v1::Command command;
     Result<void> checked = fail(Code::kDataLoss, "command_invalid", "it cannot be parsed");
-    if (command.ParseFromString(entry.payload)) checked = cluster::check_command(command);
+    if (command.ParseFromString(std::string(entry.payload.view())))
+      checked = cluster::check_command(command);
     if (!checked) {
       const bool too_new = checked.error().code() == Code::kFailedPrecondition;
       return fail(checked.error().code(), too_new ? "model_too_new" : "command_invalid",
@@ -82,11 +89,6 @@ Result<void> SoloReplica::replay_entry(const log::Entry& entry) {
     }
     ignore(apply(entry.index, command, entry.payload.size()),
            "a refused command is part of the history, and was answered when it was proposed");
-  } else if (entry.kind != static_cast<std::uint8_t>(EntryKind::kNoOp)) {
-    return fail(Code::kFailedPrecondition, "model_too_new",
-                fmt::format("entry {} of the log is of the unknown kind {}: start the newer "
-                            "program again",
-                            entry.index.value, entry.kind));
   }
   applied_ = entry.index;
   applied_term_ = entry.term;
@@ -144,10 +146,8 @@ env::Task<void> SoloReplica::write_pending() {
     LogIndex index = applied_;
     for (Proposal* proposal : batch) {
       index = index.next();
-      entries.push_back({.term = term_,
-                         .index = index,
-                         .kind = static_cast<std::uint8_t>(EntryKind::kCommand),
-                         .payload = std::move(proposal->bytes)});
+      entries.push_back(
+          {.term = term_, .index = index, .payload = Payload(std::move(proposal->bytes))});
     }
     const auto appended = co_await log_->append(std::move(entries), std::nullopt);
     if (appended) {
@@ -223,7 +223,7 @@ void SoloReplica::snapshot_if_due() {
 
 env::Task<void> SoloReplica::save_snapshot(log::SnapshotMeta meta, std::string content) {
   const std::size_t bytes = content.size();
-  const auto saved = co_await log_->save_snapshot(meta, std::move(content));
+  const auto saved = co_await log_->save_snapshot(meta, std::move(content), meta.index.next());
   snapshotting_ = false;
   if (saved) {
     BLX_LOG(env_.log, kDebug, "replica: snapshot at {}, {} bytes", meta.index.value, bytes);

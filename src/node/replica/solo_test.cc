@@ -86,11 +86,12 @@ class SoloTest : public testing::Test {
     EXPECT_EQ(replica.error().reason(), reason);
     EXPECT_THAT(std::string(replica.error().detail()), testing::HasSubstr(word));
   }
-  static log::Entry entry(std::uint64_t index, std::string payload, EntryKind kind) {
+  static log::Entry entry(std::uint64_t index, std::string payload,
+                          raft::EntryKind kind = raft::EntryKind::kNormal) {
     return {.term = Term(1),
             .index = LogIndex(index),
-            .kind = static_cast<std::uint8_t>(kind),
-            .payload = std::move(payload)};
+            .kind = kind,
+            .payload = Payload(std::move(payload))};
   }
 };
 
@@ -326,13 +327,12 @@ TEST_F(SoloTest, RefusesTheDirectoryOfAnotherNode) {
 TEST_F(SoloTest, NamesTheEntryThatItCannotApply) {
   v1::Command sound = add_image("one");
   sound.set_version(1);
-  run(write_log({entry(1, sound.SerializeAsString(), EntryKind::kCommand),
-                 entry(2, "", EntryKind::kNoOp), entry(3, "\xff\xff", EntryKind::kCommand)}));
+  run(write_log({entry(1, sound.SerializeAsString()), entry(2, ""), entry(3, "\xff\xff")}));
   run(expect_refused("command_invalid", "entry 3"));
   sound.set_version(99);
-  run(write_log({entry(2, sound.SerializeAsString(), EntryKind::kCommand)}));
+  run(write_log({entry(2, sound.SerializeAsString())}));
   run(expect_refused("model_too_new", "entry 2"));
-  run(write_log({entry(2, "", static_cast<EntryKind>(77))}));
+  run(write_log({entry(2, "", static_cast<raft::EntryKind>(77))}));
   run(expect_refused("model_too_new", "kind 77"));
 }
 
@@ -340,7 +340,7 @@ TEST_F(SoloTest, NamesASnapshotThatItCannotRead) {
   run([&]() -> env::Task<void> {
     auto log = co_await log::Log::open(machine.env(), kDirectory, options.log);
     CO_ASSERT(log);
-    EXPECT_TRUE(co_await (*log)->save_snapshot({LogIndex(1), Term(1)}, "no state"));
+    EXPECT_TRUE(co_await (*log)->save_snapshot({LogIndex(1), Term(1)}, "no state", LogIndex(2)));
     co_await (*log)->close();
   }());
   run(expect_refused("snapshot_invalid", ""));

@@ -102,10 +102,8 @@ env::Task<void> append_until_end(Load& load) {
   while (Clock::now() < load.end) {
     const auto start = Clock::now();
     std::vector<Entry> entries;
-    entries.push_back({.term = Term(1),
-                       .index = load.next,
-                       .kind = 1,
-                       .payload = std::string(kPayloadBytes, 'x')});
+    entries.push_back(
+        {.term = Term(1), .index = load.next, .payload = Payload(std::string(kPayloadBytes, 'x'))});
     load.next = load.next.next();
     const auto appended = co_await load.log.append(std::move(entries), std::nullopt);
     if (!appended) die(appended.error().message());

@@ -1,0 +1,61 @@
+#include "node/log/segment_reader.h"
+
+#include <algorithm>
+#include <vector>
+
+namespace blixard::log {
+namespace {
+
+constexpr std::uint64_t kPieceBytes = std::uint64_t{1} << 20;
+
+}  // namespace
+
+env::Task<Result<std::string_view>> SegmentReader::view(std::uint64_t offset, std::uint64_t count) {
+  count = std::min(count, bytes_ - std::min(offset, bytes_));
+  const bool is_there = offset >= window_begin_ && offset + count <= window_begin_ + window_.size();
+  if (!is_there) {
+    window_.resize(std::min(std::max(count, kPieceBytes), bytes_ - offset));
+    window_begin_ = offset;
+    BLX_CO_TRY(const std::size_t read, co_await file_->read_at(offset, window_));
+    window_.resize(read);
+    count = std::min<std::uint64_t>(count, read);
+  }
+  co_return std::string_view(window_).substr(offset - window_begin_, count);
+}
+
+env::Task<Result<std::optional<Batch>>> SegmentReader::batch_at(std::uint64_t offset) {
+  BLX_CO_TRY(const std::string_view header, co_await view(offset, kBatchHeaderBytes));
+  const auto size = batch_bytes(header, log_id_);
+  if (!size) co_return std::optional<Batch>();
+  BLX_CO_TRY(const std::string_view bytes, co_await view(offset, *size));
+  co_return decode_batch(bytes, log_id_);
+}
+
+env::Task<Result<SegmentReader::Rest>> SegmentReader::look_behind(std::uint64_t offset,
+                                                                  std::uint64_t number) {
+  Rest rest{.end = offset};
+  for (std::uint64_t at = offset; at < bytes_;) {
+    BLX_CO_TRY(const std::string_view piece, co_await view(at, kPieceBytes));
+    if (piece.empty()) break;
+    const std::size_t last = piece.find_last_not_of('\0');
+    if (last != std::string_view::npos) rest.end = std::max(rest.end, at + last + 1);
+    std::vector<std::uint64_t> candidates;
+    for (auto found = find_batch(piece, 0, log_id_); found;
+         found = find_batch(piece, *found + 1, log_id_)) {
+      candidates.push_back(at + *found);
+    }
+    // A header that this piece cuts is whole in the next one.
+    const bool is_last = at + piece.size() >= bytes_;
+    at += is_last || piece.size() < kBatchHeaderBytes ? piece.size()
+                                                      : piece.size() - kBatchHeaderBytes + 1;
+    for (const std::uint64_t candidate : candidates) {
+      BLX_CO_TRY(const auto batch, co_await batch_at(candidate));
+      if (!batch || batch->number < number) continue;
+      rest.has_batch = true;
+      co_return rest;
+    }
+  }
+  co_return rest;
+}
+
+}  // namespace blixard::log

@@ -12,6 +12,9 @@ namespace {
 
 constexpr std::size_t kBufferBytes = std::size_t{64} << 10;
 constexpr std::size_t kRecordBytes = std::size_t{16} << 10;
+// Answers to requests for new keys, which wait for our next write. Far more than an honest peer
+// asks for.
+constexpr std::size_t kOwedBytes = std::size_t{4} << 10;
 constexpr char kWelcome = 1;
 
 std::unexpected<Error> closed() { return fail(Code::kUnavailable, "closed"); }
@@ -204,6 +207,11 @@ std::size_t TlsStream::decrypt(std::span<char> buffer) {
       read_failure_ = failure("connection_lost");
     }
     break;
+  }
+  // A writer leaves nothing there when it waits, so this is what reading made us owe.
+  if (wire_.outgoing.size() > kOwedBytes) {
+    read_failure_.emplace(Code::kUnavailable, "connection_lost",
+                          peer_.address + ": it asks for new keys too often");
   }
   return count;
 }

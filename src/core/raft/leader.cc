@@ -105,7 +105,7 @@ void Core::Impl::on_append_response(const Message& message, Progress& progress) 
   // Nobody can have more of our log than we have.
   if (message.index > log_.last()) return;
   const bool was_paused = progress.is_paused(series_.progress);
-  const bool moved = progress.acknowledged(message.index);
+  const bool moved = progress.acknowledged(message.index, series_.progress);
   // An answer that says nothing new still ends the probing that began when a member seemed
   // unreachable.
   const bool ends_probe = !series_.ignores_equal_answer && progress.match == message.index &&

@@ -57,7 +57,8 @@ bool Progress::can_bump_commit(LogIndex commit) const {
   return commit > sent_commit && sent_commit < before(next);
 }
 
-bool Progress::acknowledged(LogIndex index) {
+bool Progress::acknowledged(LogIndex index, ProgressRules rules) {
+  if (rules.falls_below_match) next = std::max(next, index.next());
   if (index <= match) return false;
   match = index;
   next = std::max(next, index.next());

@@ -26,7 +26,7 @@ struct ProgressRules {
   // the first of the window). Else a flag pauses it, which is set when the window fills and taken
   // back by any answer; then empty appends may leave although the window is full.
   bool pauses_by_window = false;
-  // A rejection may take `next` below what has matched.
+  // A rejection may take `next` below what has matched; then an old answer raises it again.
   bool falls_below_match = false;
   // `next` stays when a snapshot is sent, instead of going behind it.
   bool snapshot_keeps_next = false;
@@ -56,7 +56,7 @@ struct Progress {
   [[nodiscard]] bool can_bump_commit(LogIndex commit) const;
 
   // The member's log is equal up to `index`. False: that is old news.
-  bool acknowledged(LogIndex index);
+  bool acknowledged(LogIndex index, ProgressRules rules = {});
   // The member refused an append behind `rejected` and says that the logs may meet at `hint`.
   // False: that is old news and changes nothing.
   bool rejected(LogIndex rejected, LogIndex hint, ProgressRules rules = {});

@@ -84,7 +84,7 @@ Task<void> HandshakeListener::shake(std::shared_ptr<State> state, std::unique_pt
   if (!state->closed) {
     if (secure) {
       state->ready.push_back(std::move(*secure));
-    } else {
+    } else if (secure.error().code() != Code::kCancelled) {  // by ourselves, who stop
       state->failures->add(address, secure.error());
     }
   }

@@ -36,7 +36,8 @@ env::Task<Result<void>> FrameReader::fill(std::size_t count) {
 
 env::Task<Result<Payload>> FrameReader::read_tail(std::string_view first, std::size_t bytes) {
   auto tail = std::make_shared<std::string>();
-  tail->resize_and_overwrite(bytes, [](char*, std::size_t size) { return size; });
+  // libstdc++ 12 gives the function the new capacity, not the size that was asked for.
+  tail->resize_and_overwrite(bytes, [bytes](char*, std::size_t) { return bytes; });
   std::memcpy(tail->data(), first.data(), first.size());
   // The rest goes where it belongs, not through the buffer.
   for (std::size_t got = first.size(); got < bytes;) {

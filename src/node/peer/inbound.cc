@@ -210,13 +210,15 @@ void Inbound::reply(std::uint64_t id, Result<std::string> result) {
 
 Result<void> Inbound::take_begin(std::uint64_t id, wire::SnapshotBegin begin) {
   if (begin.message.to != context_.options.self) return unexpected_frame();
-  if (arrival_ != nullptr) {
+  // One that was given up may still be in its sink while the next begins; no more than that.
+  if ((arrival_ != nullptr && !arrival_->aborted()) || arrivals_ > 1) {
     wire::SnapshotResult busy;
     busy.failure = wire::failure_of(Error(Code::kResourceExhausted, "snapshot_in_progress"));
     link_.send({.id = id, .content = std::move(busy)});
     return {};
   }
   begin.message.from = from_;
+  ++arrivals_;
   arrival_ = std::make_shared<SnapshotArrival>(context_.env, link_, id, begin.bytes);
   scope_->spawn(receive_snapshot(arrival_, std::move(begin.message)));
   return {};
@@ -225,7 +227,8 @@ Result<void> Inbound::take_begin(std::uint64_t id, wire::SnapshotBegin begin) {
 env::Task<void> Inbound::receive_snapshot(std::shared_ptr<SnapshotArrival> arrival,
                                           raft::Message message) {
   co_await arrival->run(*context_.handler, from_, std::move(message));
-  arrival_ = nullptr;
+  if (arrival_ == arrival) arrival_ = nullptr;
+  --arrivals_;
 }
 
 env::Task<Result<void>> serve_enrolment(Context& context, env::Stream& stream) {

@@ -55,7 +55,8 @@ class Inbound {
   bool refused_ = false;
   std::size_t requests_ = 0;
   std::size_t request_bytes_ = 0;
-  std::shared_ptr<SnapshotArrival> arrival_;  // until its task has ended
+  std::shared_ptr<SnapshotArrival> arrival_;  // the newest, until its task has ended
+  std::size_t arrivals_ = 0;
 };
 
 // One kEnrol request over a stream without a certificate, and its answer.

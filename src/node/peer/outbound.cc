@@ -62,11 +62,13 @@ void Outbound::set_address(env::Endpoint address) {
   if (address == address_) return;
   address_ = std::move(address);
   attempt_failed_ = false;
-  hurry();
   if (attempt_ != nullptr) attempt_->cancel();
+  hurried_ = true;
+  changed_.notify_all();
 }
 
 void Outbound::hurry() {
+  if (attempt_ != nullptr) return;
   hurried_ = true;
   changed_.notify_all();
 }
@@ -75,7 +77,6 @@ env::Task<void> Outbound::keep_connected() {
   env::Env& env = context_->env;
   Duration delay = limits::kPeerRetryMin;
   while (!stopping_) {
-    hurried_ = false;
     const Instant began = env.clock.monotonic();
     const auto end = co_await one_connection();
     if (stopping_) break;
@@ -86,6 +87,7 @@ env::Task<void> Outbound::keep_connected() {
     const auto half = static_cast<std::uint64_t>(delay.count() / 2);
     const Duration pause_for(static_cast<std::int64_t>(half + context_->random->below(half + 1)));
     if (!co_await pause(pause_for)) break;
+    hurried_ = false;
     delay = std::min(2 * delay, limits::kPeerRetryMax);
   }
   stopping_ = true;

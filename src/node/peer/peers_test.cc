@@ -12,69 +12,8 @@ namespace {
 using env::Endpoint;
 using env::Task;
 
-// Of an answer that should be an error.
-template <class T>
-std::optional<Code> code(const Result<T>& result) {
-  return result ? std::optional<Code>() : result.error().code();
-}
-template <class T>
-std::string text(const Result<T>& result) {
-  return result ? "success" : result.error().message();
-}
-
-class PeersTest : public testing::Test {
+class PeersTest : public TwoNodes {
  protected:
-  PeersTest() { build(1); }
-
-  // A world with a and b that know each other.
-  void build(std::uint64_t seed) {
-    nodes.clear();
-    world = std::make_unique<sim::World>(seed);
-    a = &add("a", 1);
-    b = &add("b", 2);
-    a->knows(*b);
-    b->knows(*a);
-  }
-  TestNode& add(const std::string& name, std::uint64_t id) {
-    nodes.push_back(std::make_unique<TestNode>(world->add_machine(name), NodeId(id)));
-    return *nodes.back();
-  }
-  // The same node after its machine came back.
-  TestNode& again(TestNode& node) {
-    node.machine.restart();
-    nodes.push_back(std::make_unique<TestNode>(node.machine, node.id));
-    return *nodes.back();
-  }
-
-  // Runs a test's body and ends all nodes in order.
-  void run(Task<void> body) {
-    EXPECT_TRUE(world->run(with_end(std::move(body)))) << world->log_lines().back();
-    for (const auto& node : nodes)
-      EXPECT_TRUE(node->over) << "node " << node->id.value;
-  }
-  Task<void> with_end(Task<void> body) {
-    co_await std::move(body);
-    for (const auto& node : nodes) {
-      if (node->machine.running()) co_await node->machine.stop_daemon();
-    }
-  }
-
-  [[nodiscard]] env::Clock& clock() const { return watcher().clock; }
-  [[nodiscard]] env::Env watcher() const { return a->machine.env(); }
-
-  // True when `holds` does within `limit`.
-  Task<bool> soon(std::function<bool()> holds, Duration limit = 30s) {
-    const Duration until = world->elapsed() + limit;
-    while (!holds()) {
-      if (world->elapsed() > until || !co_await clock().sleep(5ms)) co_return false;
-    }
-    co_return true;
-  }
-  Task<void> connected(TestNode& from, TestNode& to) {
-    EXPECT_TRUE(co_await soon([&] { return from.status_of(to).connected; }));
-  }
-  [[nodiscard]] Instant in(Duration duration) const { return clock().monotonic() + duration; }
-
   // A stream to b as whoever says to be `id` of `cluster`, to speak by hand.
   Task<Result<std::unique_ptr<env::Stream>>> dial_by_hand(NodeId id, std::string cluster) {
     TestTransport transport(watcher(), id, std::move(cluster), by_hand);
@@ -91,10 +30,6 @@ class PeersTest : public testing::Test {
   }
 
   Faults by_hand;
-  std::unique_ptr<sim::World> world;
-  std::vector<std::unique_ptr<TestNode>> nodes;
-  TestNode* a = nullptr;
-  TestNode* b = nullptr;
 
   Task<void> messages() {
     co_await connected(*a, *b);
@@ -134,11 +69,373 @@ class PeersTest : public testing::Test {
     EXPECT_EQ(code(answer), Code::kNotFound);
     EXPECT_EQ(text(answer), "peer_error: of_a_later_version: more");
   }
+
+  Task<void> unreachable() {
+    TestNode& c = add("c", 3);
+    c.peers->set_peer(NodeId(9), Endpoint::tcp("10.0.0.99", kPort));  // nobody there
+    const Instant late = c.machine.env().clock.monotonic() + 20s;
+    auto answer = co_await c.peers->request(NodeId(9), RequestKind::kPropose, "x", late);
+    EXPECT_EQ(text(answer), "peer_unreachable");
+    answer = co_await c.peers->request(NodeId(8), RequestKind::kPropose, "x", late);
+    EXPECT_EQ(text(answer), "peer_unreachable") << "never heard of";
+
+    co_await connected(*a, *b);
+    // Too late, and nothing of it disturbs the next.
+    b->handler.answer = [&](NodeId, RequestKind, std::string body) -> Task<Result<std::string>> {
+      if (body == "slow") ignore(co_await b->machine.env().clock.sleep(2s), "may be cancelled");
+      co_return body;
+    };
+    answer = co_await a->peers->request(b->id, RequestKind::kPropose, "slow", in(1s));
+    EXPECT_EQ(code(answer), Code::kDeadlineExceeded);
+    answer = co_await a->peers->request(b->id, RequestKind::kPropose, "fast", in(3s));
+    EXPECT_EQ(answer.value_or("?"), "fast");
+    answer = co_await a->peers->request(b->id, RequestKind::kPropose,
+                                        std::string(limits::kPeerRequestBytes + 1, 'x'), in(3s));
+    EXPECT_EQ(text(answer), "request_too_large");
+  }
+
+  // A request that is under way when the connection ends.
+  Task<void> ask(TestNode& from, TestNode& to, Duration limit, Result<std::string>& into) {
+    into = co_await from.peers->request(to.id, RequestKind::kPropose, "x",
+                                        from.machine.env().clock.monotonic() + limit);
+  }
+  Task<void> cut_while_waiting() {
+    co_await connected(*a, *b);
+    b->handler.answer = [&](NodeId, RequestKind, std::string) -> Task<Result<std::string>> {
+      ignore(co_await b->machine.env().clock.sleep(1h), "until the end");
+      co_return "late";
+    };
+    Result<std::string> answer;
+    env::Scope scope(watcher().executor, nullptr);
+    scope.spawn(ask(*a, *b, 50s, answer));
+    EXPECT_TRUE(co_await soon([&] { return b->handler.requests == 1; }));
+    const Duration before = world->elapsed();
+    world->partition(a->machine, b->machine);
+    co_await scope.join();
+    EXPECT_EQ(text(answer), "peer_unreachable");
+    EXPECT_GE(world->elapsed() - before, 2s) << "found out by pings";
+    EXPECT_LE(world->elapsed() - before, limits::kPeerPingTimeout + limits::kPeerPingInterval * 2);
+    world->heal_all();
+  }
+
+  Task<void> partition(bool one_way) {
+    co_await connected(*a, *b);
+    co_await connected(*b, *a);
+    if (one_way) {
+      world->partition_one_way(a->machine, b->machine);
+    } else {
+      world->partition(a->machine, b->machine);
+    }
+    EXPECT_TRUE(co_await soon(
+        [&] { return !a->status_of(*b).connected && !b->status_of(*a).connected; }, 10s));
+    EXPECT_EQ(a->handler.unreachable, std::vector<NodeId>{b->id});
+    for (std::uint64_t i = 0; i < 100; ++i)
+      a->peers->send(one(heartbeat(*a, *b, 5000 + i)));
+    EXPECT_EQ(a->handler.unreachable.size(), 1u) << "told once";
+    EXPECT_GE(a->status_of(*b).traffic.dropped, 100u);
+    ignore(co_await clock().sleep(30s), "they go on dialling");
+    b->handler.came.clear();
+    world->heal_all();
+    EXPECT_TRUE(co_await soon(
+        [&] { return a->status_of(*b).connected && b->status_of(*a).connected; }, 8s));
+    a->peers->send(one(heartbeat(*a, *b, 42)));
+    EXPECT_TRUE(co_await soon([&] { return !b->handler.came.empty(); }, 1s));
+    EXPECT_EQ(b->handler.came.size(), 1u) << "nothing from before";
+    EXPECT_EQ(b->handler.came.front().message.commit, LogIndex(42));
+    EXPECT_GE(a->status_of(*b).traffic.connections, 2u);
+  }
+
+  // b has no memory of the connection, and nobody told a.
+  Task<void> power_loss() {
+    co_await connected(*a, *b);
+    co_await connected(*b, *a);
+    b->machine.lose_power();
+    ignore(co_await clock().sleep(100ms), "less than a ping");
+    EXPECT_TRUE(a->status_of(*b).connected) << "half open";
+    b = &again(*b);
+    b->knows(*a);
+    EXPECT_TRUE(co_await soon([&] {
+      return a->status_of(*b).traffic.connections >= 2 && a->status_of(*b).connected &&
+             b->status_of(*a).connected;
+    }));
+    a->peers->send(one(heartbeat(*a, *b, 1)));
+    b->peers->send(one(heartbeat(*b, *a, 2)));
+    EXPECT_TRUE(co_await soon([&] { return b->handler.came.size() == 1; }, 1s));
+    EXPECT_TRUE(co_await soon([&] { return a->handler.came.size() == 1; }, 1s));
+  }
+
+  Task<void> slow_reader() {
+    co_await connected(*a, *b);
+    ignore(co_await clock().sleep(200ms), "the first ping is answered");
+    b->faults.reads_stall = true;
+    // More than the streams between them and the queue hold.
+    const std::string large(std::size_t{1} << 20, 'x');
+    for (std::uint64_t i = 0; i < 40; ++i)
+      a->peers->send(one(append(*a, *b, i, {large})));
+    EXPECT_GE(a->status_of(*b).traffic.dropped, 5u);
+    EXPECT_LE(a->status_of(*b).queued, 33u);
+    const std::uint64_t dropped = a->status_of(*b).traffic.dropped;
+    a->peers->send(one(heartbeat(*a, *b, 1)));
+    EXPECT_EQ(a->status_of(*b).traffic.dropped, dropped) << "a heartbeat has its own room";
+    EXPECT_TRUE(co_await soon([&] { return !a->handler.unreachable.empty(); }, 100ms));
+    EXPECT_EQ(a->handler.unreachable.size(), 1u);
+    EXPECT_TRUE(co_await soon([&] { return !a->status_of(*b).connected; }, 10s));
+    EXPECT_EQ(a->status_of(*b).queued, 0u) << "nothing is kept";
+    b->faults.reads_stall = false;
+    co_await connected(*a, *b);
+  }
+
+  Task<void> removed() {
+    co_await connected(*a, *b);
+    co_await connected(*b, *a);
+    // b removes a while they are connected.
+    b->handler.removed.insert(a->id);
+    b->peers->remove_peer(a->id);
+    EXPECT_TRUE(co_await soon([&] { return !a->handler.refused.empty(); }, 1s));
+    EXPECT_EQ(a->handler.refused.front(), std::make_pair(b->id, std::string("member_removed")));
+    EXPECT_EQ(b->peers->status().size(), 0u);
+    b->handler.came.clear();
+    for (int i = 0; i < 200; ++i) {
+      a->peers->send(one(heartbeat(*a, *b, 1)));
+      ignore(co_await clock().sleep(50ms), "it goes on trying");
+    }
+    EXPECT_TRUE(b->handler.came.empty());
+    EXPECT_GE(a->handler.refused.size(), 3u) << "told at each attempt";
+    const auto answer = co_await a->peers->request(b->id, RequestKind::kRenew, "x", in(5s));
+    EXPECT_EQ(text(answer), "peer_unreachable");
+    EXPECT_EQ(b->handler.requests, 0u);
+  }
+
+  // No remove_peer(): the handler's word alone counts, for the next frame.
+  Task<void> removed_in_silence() {
+    co_await connected(*a, *b);
+    b->handler.removed.insert(a->id);
+    a->peers->send(one(heartbeat(*a, *b, 1)));
+    EXPECT_TRUE(co_await soon([&] { return !a->handler.refused.empty(); }, 2s));
+    EXPECT_TRUE(b->handler.came.empty());
+  }
+
+  Task<void> corrupted(std::uint64_t seed) {
+    co_await connected(*a, *b);
+    std::uint64_t at = seed * 7;
+    a->faults.written = [&](std::string& bytes) {
+      if (bytes.size() > 1000) bytes[at % bytes.size()] ^= 4;
+    };
+    a->peers->send(one(append(*a, *b, 1, {std::string(2000, 'x')})));
+    EXPECT_TRUE(co_await soon([&] { return !a->status_of(*b).connected; }, 15s));
+    EXPECT_EQ(b->status_of(*a).traffic.violations, 1u);
+    EXPECT_TRUE(b->handler.came.empty());
+    a->faults.written = nullptr;
+    co_await connected(*a, *b);
+    a->peers->send(one(append(*a, *b, 1, {std::string(2000, 'x')})));
+    EXPECT_TRUE(co_await soon([&] { return b->handler.came.size() == 1; }, 1s));
+  }
+
+  Task<void> strangers() {
+    auto stream = co_await dial_by_hand(NodeId(5), kCluster);
+    wire::Hello hello{.cluster = kCluster};
+    hello.version = hello.version_oldest = wire::kProtocolVersion + 1;
+    EXPECT_TRUE(co_await say(**stream, {.content = hello}));
+    auto answer = co_await hear(**stream);
+    EXPECT_EQ(reason_of(answer), "peer_version_unsupported");
+
+    // A newer one that still speaks ours is welcome.
+    stream = co_await dial_by_hand(NodeId(5), kCluster);
+    hello.version_oldest = wire::kProtocolVersion;
+    EXPECT_TRUE(co_await say(**stream, {.content = hello}));
+    answer = co_await hear(**stream);
+    EXPECT_TRUE(answer && std::holds_alternative<wire::Hello>(answer->content));
+
+    stream = co_await dial_by_hand(NodeId(5), kCluster);
+    EXPECT_TRUE(co_await say(**stream, {.content = wire::Hello{.cluster = "cluster-2"}}));
+    answer = co_await hear(**stream);
+    EXPECT_EQ(reason_of(answer), "peer_cluster_wrong");
+
+    // The certificate counts, whatever the hello says.
+    stream = co_await dial_by_hand(NodeId(5), "cluster-2");
+    EXPECT_TRUE(co_await say(**stream, {.content = wire::Hello{.cluster = kCluster}}));
+    answer = co_await hear(**stream);
+    EXPECT_EQ(reason_of(answer), "peer_cluster_wrong");
+
+    b->handler.removed.insert(NodeId(5));
+    stream = co_await dial_by_hand(NodeId(5), kCluster);
+    EXPECT_TRUE(co_await say(**stream, {.content = wire::Hello{.cluster = kCluster}}));
+    answer = co_await hear(**stream);
+    EXPECT_EQ(reason_of(answer), "member_removed");
+
+    // Not a greeting at all.
+    stream = co_await dial_by_hand(NodeId(6), kCluster);
+    EXPECT_TRUE(co_await say(**stream, {.id = 3, .content = wire::Ping{}}));
+    answer = co_await hear(**stream);
+    EXPECT_EQ(reason_of(answer), "peer_error");
+    // And nothing: it is not waited for.
+    stream = co_await dial_by_hand(NodeId(6), kCluster);
+    const Duration before = world->elapsed();
+    answer = co_await hear(**stream);
+    EXPECT_LE(world->elapsed() - before, limits::kPeerHelloTimeout + 100ms);
+  }
+  static std::string reason_of(const Result<wire::Message>& answer) {
+    if (!answer) return answer.error().message();
+    const auto* refused = std::get_if<wire::Refused>(&answer->content);
+    return refused == nullptr ? "welcome" : std::string(error_of(refused->why).reason());
+  }
+
+  // What a member may not send ends its connection.
+  Task<void> misbehaviour(wire::Content content) {
+    auto stream = co_await dial_by_hand(NodeId(5), kCluster);
+    b->peers->set_peer(NodeId(5), Endpoint::tcp("10.0.0.99", kPort));
+    EXPECT_TRUE(co_await say(**stream, {.content = wire::Hello{.cluster = kCluster}}));
+    FrameReader reader(**stream);
+    EXPECT_TRUE(co_await reader.next());
+    const Duration before = world->elapsed();
+    EXPECT_TRUE(co_await say(**stream, {.id = 5, .content = std::move(content)}));
+    EXPECT_FALSE(co_await reader.next());
+    EXPECT_LE(world->elapsed() - before, 1s);
+    EXPECT_TRUE(b->handler.came.empty());
+    std::uint64_t violations = 0;
+    for (const PeerStatus& status : b->peers->status())
+      violations += status.traffic.violations;
+    EXPECT_EQ(violations, 1u);
+  }
+
+  // The node dials again; its old connection, with what it still brings, is no more.
+  Task<void> replaced() {
+    auto old_stream = co_await dial_by_hand(NodeId(5), kCluster);
+    EXPECT_TRUE(co_await say(**old_stream, {.content = wire::Hello{.cluster = kCluster}}));
+    EXPECT_TRUE(co_await hear(**old_stream));
+    auto new_stream = co_await dial_by_hand(NodeId(5), kCluster);
+    EXPECT_TRUE(co_await say(**new_stream, {.content = wire::Hello{.cluster = kCluster}}));
+    EXPECT_TRUE(co_await hear(**new_stream));
+    const raft::Message late{.type = raft::MessageType::kHeartbeat, .to = b->id, .term = Term(1)};
+    const raft::Message fresh{.type = raft::MessageType::kHeartbeat, .to = b->id, .term = Term(2)};
+    ignore(co_await say(**old_stream, {.content = late}), "closed or not");
+    EXPECT_TRUE(co_await say(**new_stream, {.content = fresh}));
+    EXPECT_TRUE(co_await soon([&] { return !b->handler.came.empty(); }, 1s));
+    ignore(co_await clock().sleep(1s), "the late one had time to come");
+    EXPECT_EQ(b->handler.came.size(), 1u);
+    EXPECT_EQ(b->handler.came.front().message.term, Term(2));
+    EXPECT_FALSE(co_await hear(**old_stream));
+  }
+
+  Task<void> enrolment() {
+    b->handler.answer = [&](NodeId from, RequestKind kind,
+                            std::string body) -> Task<Result<std::string>> {
+      EXPECT_EQ(from, NodeId());
+      EXPECT_EQ(kind, RequestKind::kEnrol);
+      if (body == "wrong") co_return fail(Code::kPermissionDenied, "token_invalid");
+      co_return "certificate";
+    };
+    auto stream = co_await dial_by_hand(NodeId(), "");
+    auto answer =
+        co_await ask_once(watcher(), std::move(*stream), RequestKind::kEnrol, "t", in(5s));
+    EXPECT_EQ(answer.value_or("?"), "certificate");
+    stream = co_await dial_by_hand(NodeId(), "");
+    answer = co_await ask_once(watcher(), std::move(*stream), RequestKind::kEnrol, "wrong", in(5s));
+    EXPECT_EQ(text(answer), "token_invalid");
+    const std::size_t asked = b->handler.requests;
+
+    for (const RequestKind kind : {RequestKind::kPropose, RequestKind::kRenew}) {
+      stream = co_await dial_by_hand(NodeId(), "");
+      answer = co_await ask_once(watcher(), std::move(*stream), kind, "t", in(5s));
+      EXPECT_EQ(code(answer), Code::kUnavailable);
+    }
+    stream = co_await dial_by_hand(NodeId(), "");
+    answer = co_await ask_once(watcher(), std::move(*stream), RequestKind::kEnrol,
+                               std::string(limits::kEnrolBytes + 1, 'x'), in(5s));
+    EXPECT_EQ(code(answer), Code::kUnavailable);
+    stream = co_await dial_by_hand(NodeId(), "");
+    EXPECT_TRUE(co_await say(**stream, {.content = wire::Hello{.cluster = kCluster}}));
+    EXPECT_FALSE(co_await hear(**stream));
+    EXPECT_EQ(b->handler.requests, asked);
+
+    // More than may wait at once are turned away; the places come back.
+    std::vector<std::unique_ptr<env::Stream>> silent;
+    for (std::size_t i = 0; i < limits::kEnrolConnections; ++i)
+      silent.push_back(*co_await dial_by_hand(NodeId(), ""));
+    ignore(co_await clock().sleep(100ms), "they are accepted");
+    stream = co_await dial_by_hand(NodeId(), "");
+    answer = co_await ask_once(watcher(), std::move(*stream), RequestKind::kEnrol, "t", in(5s));
+    EXPECT_EQ(code(answer), Code::kUnavailable);
+    ignore(co_await clock().sleep(limits::kEnrolTimeout), "nobody may wait for ever");
+    stream = co_await dial_by_hand(NodeId(), "");
+    answer = co_await ask_once(watcher(), std::move(*stream), RequestKind::kEnrol, "t", in(5s));
+    EXPECT_EQ(answer.value_or("?"), "certificate");
+  }
+
+  Task<void> moved() {
+    co_await connected(*a, *b);
+    TestNode& c = add("c", 3);
+    // The address of a node that is another one: the transport refuses, so it is never spoken to.
+    a->peers->set_peer(b->id, Endpoint::tcp(c.machine.address(), kPort));
+    EXPECT_TRUE(co_await soon([&] { return !a->status_of(*b).connected; }, 1s));
+    ignore(co_await clock().sleep(5s), "it is tried");
+    EXPECT_FALSE(a->status_of(*b).connected);
+    a->knows(*b);
+    EXPECT_TRUE(co_await soon([&] { return a->status_of(*b).connected; }, 1s));
+  }
 };
 
 TEST_F(PeersTest, MessagesArriveInOrderUnderTheProvenName) { run(messages()); }
 
 TEST_F(PeersTest, RequestsAreAnsweredAndErrorsTravel) { run(requests()); }
+
+TEST_F(PeersTest, RequestsThatCannotBeAnsweredFailInTime) { run(unreachable()); }
+
+TEST_F(PeersTest, RequestsUnderWayFailWithTheirConnection) { run(cut_while_waiting()); }
+
+TEST_F(PeersTest, APartitionIsFoundAndHealed) { run(partition(false)); }
+
+TEST_F(PeersTest, AOneWayCutIsFoundAndHealed) { run(partition(true)); }
+
+TEST_F(PeersTest, APeerThatLostPowerIsFoundAgain) { run(power_loss()); }
+
+TEST_F(PeersTest, ASlowReaderFillsItsQueueAndIsDisconnected) { run(slow_reader()); }
+
+TEST_F(PeersTest, ARemovedPeerIsRefusedAndTold) { run(removed()); }
+
+TEST_F(PeersTest, TheHandlerIsAskedForEveryFrame) { run(removed_in_silence()); }
+
+TEST_F(PeersTest, ACorruptedByteEndsTheConnection) {
+  for (std::uint64_t seed = 1; seed <= 20; ++seed) {
+    build(seed);
+    run(corrupted(seed));
+  }
+}
+
+TEST_F(PeersTest, StrangersAreTurnedAway) { run(strangers()); }
+
+TEST_F(PeersTest, WhatAMemberMayNotSendEndsItsConnection) {
+  const raft::Message misaddressed{.type = raft::MessageType::kHeartbeat, .to = NodeId(3)};
+  const raft::Message snapshot{
+      .type = raft::MessageType::kSnapshot,
+      .to = NodeId(2),
+      .snapshot = raft::SnapshotMeta{
+          .index = LogIndex(4), .term = Term(1), .configuration = {.voters = {NodeId(1)}}}};
+  const std::vector<wire::Content> contents{
+      wire::Hello{.cluster = kCluster}, wire::Pong{}, wire::Reply{}, wire::SnapshotTaken{},
+      wire::SnapshotResult{},           misaddressed, snapshot};
+  for (const wire::Content& content : contents) {
+    build(1);
+    run(misbehaviour(content));
+  }
+}
+
+TEST_F(PeersTest, AnewConnectionTakesTheOldOnesPlace) { run(replaced()); }
+
+TEST_F(PeersTest, WithoutACertificateOnlyEnrolmentIsPossible) { run(enrolment()); }
+
+TEST_F(PeersTest, ANewAddressEndsTheOldConnection) { run(moved()); }
+
+TEST_F(PeersTest, TheSameSeedGivesTheSameRun) {
+  std::vector<std::uint64_t> hashes;
+  for (const std::uint64_t seed : {5u, 5u, 6u}) {
+    build(seed);
+    run(partition(false));
+    hashes.push_back(world->trace_hash());
+  }
+  EXPECT_EQ(hashes[0], hashes[1]);
+  EXPECT_NE(hashes[0], hashes[2]);
+}
 
 }  // namespace
 }  // namespace blixard::peer

@@ -47,6 +47,7 @@ class SnapshotArrival {
   Result<void> take(wire::SnapshotChunk chunk);
   void take(const wire::SnapshotEnd& end);
   void abort();
+  [[nodiscard]] bool aborted() const { return aborted_; }
 
   // Answers the sender, with success after the sink has taken all and finish() succeeded.
   env::Task<void> run(Handler& handler, NodeId from, raft::Message message);

@@ -169,4 +169,73 @@ inline std::vector<raft::Message> one(raft::Message message) {
   return messages;
 }
 
+// Of an answer that should be an error.
+template <class T>
+std::optional<Code> code(const Result<T>& result) {
+  return result ? std::optional<Code>() : result.error().code();
+}
+template <class T>
+std::string text(const Result<T>& result) {
+  return result ? "success" : result.error().message();
+}
+
+// A world with two nodes that know each other, and the words of tests in it.
+class TwoNodes : public testing::Test {
+ protected:
+  // A world with a and b that know each other.
+  void build(std::uint64_t seed) {
+    nodes.clear();
+    world = std::make_unique<sim::World>(seed);
+    a = &add("a", 1);
+    b = &add("b", 2);
+    a->knows(*b);
+    b->knows(*a);
+  }
+  TestNode& add(const std::string& name, std::uint64_t id) {
+    nodes.push_back(std::make_unique<TestNode>(world->add_machine(name), NodeId(id)));
+    return *nodes.back();
+  }
+  // The same node after its machine came back.
+  TestNode& again(TestNode& node) {
+    node.machine.restart();
+    nodes.push_back(std::make_unique<TestNode>(node.machine, node.id));
+    return *nodes.back();
+  }
+
+  // Runs a test's body and ends all nodes in order.
+  void run(env::Task<void> body) {
+    if (world == nullptr) build(1);
+    EXPECT_TRUE(world->run(with_end(std::move(body)))) << world->log_lines().back();
+    for (const auto& node : nodes)
+      EXPECT_TRUE(node->over) << "node " << node->id.value;
+  }
+  env::Task<void> with_end(env::Task<void> body) {
+    co_await std::move(body);
+    for (const auto& node : nodes) {
+      if (node->machine.running()) co_await node->machine.stop_daemon();
+    }
+  }
+
+  [[nodiscard]] env::Clock& clock() const { return watcher().clock; }
+  [[nodiscard]] env::Env watcher() const { return a->machine.env(); }
+
+  // True when `holds` does within `limit`.
+  env::Task<bool> soon(std::function<bool()> holds, Duration limit = 30s) {
+    const Duration until = world->elapsed() + limit;
+    while (!holds()) {
+      if (world->elapsed() > until || !co_await clock().sleep(5ms)) co_return false;
+    }
+    co_return true;
+  }
+  env::Task<void> connected(TestNode& from, TestNode& to) {
+    EXPECT_TRUE(co_await soon([&] { return from.status_of(to).connected; }));
+  }
+  [[nodiscard]] Instant in(Duration duration) const { return clock().monotonic() + duration; }
+
+  std::unique_ptr<sim::World> world;
+  std::vector<std::unique_ptr<TestNode>> nodes;
+  TestNode* a = nullptr;
+  TestNode* b = nullptr;
+};
+
 }  // namespace blixard::peer

@@ -142,7 +142,7 @@ bool is_signed_by(X509* certificate, X509* authority) {
 Result<std::shared_ptr<const TlsContext>> TlsContext::make(const env::Credentials& credentials) {
   const auto certificate = read_certificate(credentials.certificate);
   if (!certificate) return bad("the certificate is " + std::string(certificate.error().detail()));
-  const auto authority = read_certificate(credentials.authority);
+  auto authority = read_certificate(credentials.authority);
   if (!authority) return bad("the authority is " + std::string(authority.error().detail()));
   const auto key = read_key(credentials.key);
   if (!key) return bad("the key is " + std::string(key.error().detail()));
@@ -165,9 +165,9 @@ Result<std::shared_ptr<const TlsContext>> TlsContext::make(const env::Credential
   SSL_CTX* tls = made->context_.get();
   const bool done = SSL_CTX_use_certificate(tls, certificate->get()) == 1 &&
                     SSL_CTX_use_PrivateKey(tls, key->get()) == 1 &&
-                    SSL_CTX_add1_chain_cert(tls, authority->get()) == 1 &&
                     X509_STORE_add_cert(SSL_CTX_get_cert_store(tls), authority->get()) == 1;
   if (!done) return crypto_failed("use the credentials");
+  made->authority_ = *std::move(authority);
   return made;
 }
 
@@ -183,8 +183,12 @@ Result<SslPtr> TlsContext::start(TlsRole role, TlsPeerCheck& check) const {
   if (!ssl || SSL_set_app_data(ssl.get(), &check) != 1) return crypto_failed("begin a handshake");
   if (role == TlsRole::kDial) {
     SSL_set_connect_state(ssl.get());
-  } else {
-    SSL_set_accept_state(ssl.get());
+    return ssl;
+  }
+  SSL_set_accept_state(ssl.get());
+  // Who enrols looks for it; who is a member has it, and reading one is what costs most.
+  if (SSL_add1_chain_cert(ssl.get(), authority_.get()) != 1) {
+    return crypto_failed("begin a handshake");
   }
   return ssl;
 }

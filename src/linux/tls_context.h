@@ -41,6 +41,7 @@ class TlsContext {
 
  private:
   SslContextPtr context_;
+  X509Ptr authority_;
   std::string cluster_;
 };
 

@@ -1,0 +1,65 @@
+#include "node/cluster/own_certificate.h"
+
+#include <utility>
+
+namespace blixard::membership {
+namespace {
+
+constexpr Duration kLook = 10min;
+constexpr Duration kRetryDelay = 1min;
+
+}  // namespace
+
+bool OwnCertificate::is_due() const {
+  const auto now = facts();
+  if (!now) return true;
+  const std::int64_t life = now->not_after.unix_ms - now->not_before.unix_ms;
+  const std::int64_t left = now->not_after.unix_ms - env_.clock.wall().unix_ms;
+  return left <= life / 3;
+}
+
+env::Task<void> OwnCertificate::run() {
+  while (true) {
+    Duration pause = kLook;
+    if (is_due()) {
+      const auto renewed = co_await rotate();
+      if (!renewed) {
+        if (renewed.error().code() == Code::kCancelled) co_return;
+        BLX_LOG(env_.log, kWarn, "this node's certificate is not renewed: {}",
+                renewed.error().message());
+        pause = kRetryDelay;
+      }
+    }
+    if (!co_await env_.clock.sleep(pause)) co_return;
+  }
+}
+
+env::Task<Result<env::CertificateFacts>> OwnCertificate::rotate() {
+  if (std::exchange(is_rotating_, true)) {
+    co_return fail(Code::kAborted, "rotation_in_progress");
+  }
+  auto made = co_await make_new();
+  is_rotating_ = false;
+  co_return made;
+}
+
+env::Task<Result<env::CertificateFacts>> OwnCertificate::make_new() {
+  BLX_CO_TRY(const auto before, facts());
+  BLX_CO_TRY(env::KeyRequest request, env_.security.make_request());
+  BLX_CO_TRY(std::string certificate, co_await issue_(request.request));
+  BLX_CO_TRY(const auto after, env_.security.inspect(certificate));
+  if (after.subject.node != before.subject.node ||
+      after.subject.cluster != before.subject.cluster) {
+    co_return fail(Code::kInternal, "certificate_wrong", "it was issued for another node");
+  }
+  env::Credentials next{.certificate = std::move(certificate),
+                        .key = std::move(request.key),
+                        .authority = credentials_.authority};
+  BLX_CO_TRY(co_await store_(next));
+  BLX_CO_TRY(transport_.replace(next));
+  credentials_ = std::move(next);
+  BLX_LOG(env_.log, kInfo, "this node has a new certificate");
+  co_return after;
+}
+
+}  // namespace blixard::membership

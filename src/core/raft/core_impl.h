@@ -91,7 +91,7 @@ class Core::Impl {
   // follower.cc
   void step_follower(Message& message, Result<void>& result);
   void forward_proposal(Message& message, Result<void>& result);
-  Result<void> on_append(const Message& message);
+  Result<void> on_append(Message& message);
   Result<void> on_heartbeat(const Message& message);
   Result<void> on_snapshot(const Message& message);
   bool restore(const SnapshotMeta& snapshot);

@@ -66,7 +66,7 @@ void Core::Impl::forward_proposal(Message& message, Result<void>& result) {
   }
 }
 
-Result<void> Core::Impl::on_append(const Message& message) {
+Result<void> Core::Impl::on_append(Message& message) {
   Message answer{.type = MessageType::kAppendResponse, .to = message.from};
   if (message.index < log_.committed()) {
     answer.index = log_.committed();

@@ -94,12 +94,14 @@ TEST(Storage, ALaterMarkMakesUpForOneOfAnEarlierTerm) {
 
 TEST(Storage, ACompletionOfADroppedTailIsIgnored) {
   Unstable unstable(LogIndex(1), nullptr);
-  const std::vector<Entry> entries = {{Term(1), LogIndex(1)}, {Term(1), LogIndex(2)}};
+  std::vector<Entry> entries = {{Term(1), LogIndex(1)}, {Term(1), LogIndex(2)}};
   unstable.append(entries);
   unstable.handed_out();
   const std::uint64_t generation = unstable.generation();
-  unstable.append(std::vector<Entry>{{Term(2), LogIndex(2)}});
-  unstable.append(std::vector<Entry>{{Term(1), LogIndex(2)}});
+  entries = {{Term(2), LogIndex(2)}};
+  unstable.append(entries);
+  entries = {{Term(1), LogIndex(2)}};
+  unstable.append(entries);
   unstable.stable_to(LogIndex(2), Term(1), generation);
   EXPECT_EQ(unstable.size(), 2u);
   EXPECT_EQ(unstable.next_entries().size(), 1u);
@@ -119,7 +121,8 @@ TEST(Storage, UnstableKeepsCountOfItsBytes) {
   EXPECT_EQ(unstable.bytes(), 40 * (kEntryOverheadBytes + 10));
   EXPECT_EQ(unstable.term(LogIndex(65)), Term(1));
   EXPECT_EQ(unstable.term(LogIndex(64)), std::nullopt);
-  unstable.append(std::vector<Entry>{{Term(2), LogIndex(70)}});
+  entries = {{Term(2), LogIndex(70)}};
+  unstable.append(entries);
   EXPECT_EQ(unstable.bytes(), 5 * (kEntryOverheadBytes + 10) + kEntryOverheadBytes);
   unstable.restore({LogIndex(200), Term(3), {}});
   EXPECT_EQ(unstable.bytes(), 0u);

@@ -90,11 +90,13 @@ Storage::Fetch RaftLog::slice(LogIndex from, LogIndex to, std::size_t bytes_max,
   const LogIndex begin = std::max(from, unstable_.offset());
   const std::span<const Entry> entries = unstable_.entries().subspan(
       begin.value - unstable_.offset().value, to.value - begin.value + 1);
-  for (const Entry& entry : entries) {
-    bytes += entry_bytes(entry);
-    if (bytes > bytes_max && out.size() > before_us) break;
-    out.push_back(entry);
+  std::size_t count = 0;
+  while (count < entries.size()) {
+    bytes += entry_bytes(entries[count]);
+    if (bytes > bytes_max && out.size() - before_us + count > 0) break;
+    ++count;
   }
+  out.insert(out.end(), entries.begin(), entries.begin() + static_cast<std::ptrdiff_t>(count));
   return Storage::Fetch::kFound;
 }
 
@@ -118,8 +120,8 @@ std::size_t RaftLog::first_conflict(std::span<const Entry> entries) const {
   return entries.size();
 }
 
-RaftLog::Verdict RaftLog::append_after(EntryRef previous, std::span<const Entry> entries,
-                                       LogIndex commit, LogIndex& last) {
+RaftLog::Verdict RaftLog::append_after(EntryRef previous, std::span<Entry> entries, LogIndex commit,
+                                       LogIndex& last) {
   if (term(previous.index) != previous.term) return Verdict::kRejected;
   last = LogIndex(previous.index.value + entries.size());
   const std::size_t conflict = first_conflict(entries);
@@ -181,9 +183,13 @@ LogIndex RaftLog::appliable_end(bool unstable_too) const {
   return unstable_too ? committed_ : std::min(committed_, before(unstable_.offset()));
 }
 
+LogIndex RaftLog::next_to_apply() const {
+  return installs_snapshot() ? std::max(applying_.next(), first()) : applying_.next();
+}
+
 bool RaftLog::has_committed(bool unstable_too, bool behind_snapshot) const {
   if (applying_paused_ || (installs_snapshot() && !behind_snapshot)) return false;
-  return std::max(applying_.next(), first()) <= appliable_end(unstable_too);
+  return next_to_apply() <= appliable_end(unstable_too);
 }
 
 Storage::Fetch RaftLog::take_committed(bool unstable_too, bool behind_snapshot,
@@ -191,7 +197,7 @@ Storage::Fetch RaftLog::take_committed(bool unstable_too, bool behind_snapshot,
   if (!has_committed(unstable_too, behind_snapshot)) return Storage::Fetch::kFound;
   const LogIndex end = appliable_end(unstable_too);
   const Storage::Fetch fetch =
-      slice(std::max(applying_.next(), first()), end, applying_bytes_max_ - applying_bytes_, out);
+      slice(next_to_apply(), end, applying_bytes_max_ - applying_bytes_, out);
   if (fetch != Storage::Fetch::kFound) return fetch;
   Batch batch{.last = out.back().index};
   for (const Entry& entry : out) {

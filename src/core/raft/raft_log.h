@@ -57,11 +57,12 @@ class RaftLog {
   [[nodiscard]] std::optional<SnapshotMeta> snapshot() const;
 
   // A leader's append: entries behind (previous, previous_term), and its commit index. Sets `last`
-  // to the last index that the message vouched for. Precondition: consecutive from previous + 1.
-  [[nodiscard]] Verdict append_after(EntryRef previous, std::span<const Entry> entries,
-                                     LogIndex commit, LogIndex& last);
+  // to the last index that the message vouched for. Takes the payloads of what it appends.
+  // Precondition: consecutive from previous + 1.
+  [[nodiscard]] Verdict append_after(EntryRef previous, std::span<Entry> entries, LogIndex commit,
+                                     LogIndex& last);
   // A leader's own, numbered behind last().
-  void append(std::span<const Entry> entries) { unstable_.append(entries); }
+  void append(std::span<Entry> entries) { unstable_.append(entries); }
   void restore(const SnapshotMeta& snapshot);
 
   // Never backwards. Precondition: to <= last().
@@ -97,6 +98,7 @@ class RaftLog {
   };
 
   [[nodiscard]] LogIndex appliable_end(bool unstable_too) const;
+  [[nodiscard]] LogIndex next_to_apply() const;
   [[nodiscard]] std::size_t first_conflict(std::span<const Entry> entries) const;
 
   const Storage& storage_;

@@ -34,7 +34,7 @@ void Unstable::handed_out() {
   if (snapshot_) snapshot_in_progress_ = true;
 }
 
-void Unstable::append(std::span<const Entry> entries) {
+void Unstable::append(std::span<Entry> entries) {
   BLX_ASSERT(!entries.empty());
   const LogIndex from = entries.front().index;
   const LogIndex end(offset_.value + size());
@@ -57,7 +57,8 @@ void Unstable::append(std::span<const Entry> entries) {
   }
   for (const Entry& entry : entries)
     bytes_ += entry_bytes(entry);
-  entries_.insert(entries_.end(), entries.begin(), entries.end());
+  entries_.insert(entries_.end(), std::make_move_iterator(entries.begin()),
+                  std::make_move_iterator(entries.end()));
 }
 
 void Unstable::restore(SnapshotMeta snapshot) {

@@ -45,8 +45,8 @@ class Unstable {
   void handed_out();
 
   // Entries continue or overwrite what is here, or begin earlier. Precondition: not empty,
-  // consecutive, beginning at most at the end.
-  void append(std::span<const Entry> entries);
+  // consecutive, beginning at most at the end. Takes the payloads.
+  void append(std::span<Entry> entries);
   void restore(SnapshotMeta snapshot);
 
   // The disk has everything up to this entry, as it was in that generation. Anything that does not

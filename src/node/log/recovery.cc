@@ -39,8 +39,9 @@ class Recovery {
   env::Task<Result<void>> make_first_segment();
   env::Task<Result<void>> open_segment(std::uint64_t sequence);
   env::Task<Result<void>> read_segment(std::size_t number);
-  env::Task<Result<void>> secure_tail(const Segment& segment, SegmentReader& reader,
-                                      std::uint64_t last_batch, std::uint64_t position);
+  env::Task<Result<void>> look_at_tail(const Segment& segment, SegmentReader& reader,
+                                       std::uint64_t last_batch, std::uint64_t position);
+  env::Task<Result<void>> secure_tail();
   Result<void> take_records(const Segment& segment, const Batch& batch, std::uint64_t position);
   env::Task<Result<void>> compare_vote();
   Result<void> choose_snapshot(const SnapshotFiles::Found& found);
@@ -50,6 +51,8 @@ class Recovery {
   std::string directory_;
   Options options_;
   std::vector<SegmentHeader> headers_;
+  std::string last_batch_;      // as it was read
+  std::uint64_t torn_end_ = 0;  // in the last segment, of what is not zeros
   Contents contents_;
 };
 
@@ -82,6 +85,8 @@ env::Task<Result<Contents>> Recovery::run() {
   BLX_CO_TRY(co_await compare_vote());
   BLX_CO_TRY(choose_snapshot(found));
   settle_base();
+  // Only now: a log that is refused stays as it was found.
+  BLX_CO_TRY(co_await secure_tail());
   co_return std::move(contents_);
 }
 
@@ -173,7 +178,7 @@ env::Task<Result<void>> Recovery::read_segment(std::size_t number) {
     last_batch = position;
     position += batch->bytes();
   }
-  if (next == nullptr) co_return co_await secure_tail(segment, reader, last_batch, position);
+  if (next == nullptr) co_return co_await look_at_tail(segment, reader, last_batch, position);
   if (contents_.next_batch != next->first_batch || contents_.chain != next->chain) {
     co_return corrupt(segment.path, position, "a batch before the next segment is damaged");
   }
@@ -209,30 +214,36 @@ Result<void> Recovery::take_records(const Segment& segment, const Batch& batch,
   return taken;
 }
 
-env::Task<Result<void>> Recovery::secure_tail(const Segment& segment, SegmentReader& reader,
-                                              std::uint64_t last_batch, std::uint64_t position) {
-  contents_.position = position;
+env::Task<Result<void>> Recovery::look_at_tail(const Segment& segment, SegmentReader& reader,
+                                               std::uint64_t last_batch, std::uint64_t position) {
   BLX_CO_TRY(const auto rest, co_await reader.look_behind(position, contents_.next_batch));
   if (rest.has_batch) {
     co_return corrupt(segment.path, position, "a damaged batch with sound ones behind it");
   }
-  if (position > last_batch) {
-    BLX_CO_TRY(const std::string_view again,
-               co_await reader.view(last_batch, position - last_batch));
-    const std::array<std::string_view, 1> parts{again};
-    BLX_CO_TRY(co_await segment.file->write_at(last_batch, parts));
+  BLX_CO_TRY(last_batch_, co_await reader.view(last_batch, position - last_batch));
+  torn_end_ = rest.end;
+  contents_.position = position;
+  co_return Result<void>();
+}
+
+env::Task<Result<void>> Recovery::secure_tail() {
+  const Segment& segment = contents_.segments.back();
+  const std::uint64_t position = contents_.position;
+  if (!last_batch_.empty()) {
+    const std::array<std::string_view, 1> parts{last_batch_};
+    BLX_CO_TRY(co_await segment.file->write_at(position - last_batch_.size(), parts));
   }
-  const std::string zeros(std::min<std::uint64_t>(rest.end - position, kZerosAtOnce), '\0');
-  for (std::uint64_t at = position; at < rest.end; at += zeros.size()) {
-    const std::array<std::string_view, 1> parts{std::string_view(zeros).substr(0, rest.end - at)};
+  const std::string zeros(std::min<std::uint64_t>(torn_end_ - position, kZerosAtOnce), '\0');
+  for (std::uint64_t at = position; at < torn_end_; at += zeros.size()) {
+    const std::array<std::string_view, 1> parts{std::string_view(zeros).substr(0, torn_end_ - at)};
     BLX_CO_TRY(co_await segment.file->write_at(at, parts));
   }
-  if (rest.end > last_batch) BLX_CO_TRY(co_await segment.file->sync());
+  if (!last_batch_.empty() || !zeros.empty()) BLX_CO_TRY(co_await segment.file->sync());
   BLX_CO_TRY(co_await env_.disk.sync_directory(directory_));
-  contents_.torn_bytes_cut = rest.end - position;
-  if (rest.end != position) {
+  contents_.torn_bytes_cut = torn_end_ - position;
+  if (!zeros.empty()) {
     BLX_LOG(env_.log, kWarn, "log: cut {} bytes of a torn write off {} at offset {}",
-            rest.end - position, segment.path, position);
+            torn_end_ - position, segment.path, position);
   }
   co_return Result<void>();
 }

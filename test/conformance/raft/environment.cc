@@ -40,6 +40,7 @@ Done Environment::run_block(const datadriven::Case& block) {
     const auto parsed = datadriven::parse(block.place, rest.substr(0, end));
     rest.remove_prefix(std::min(end + 1, rest.size()));
     if (!parsed || parsed->cases.size() != 1) return std::unexpected("not a command");
+    trace_.end_line();
     if (const Done done = run_one(parsed->cases.front()); !done) {
       if (trace_.is_quiet()) return done;
       trace_.write(done.error());

@@ -6,12 +6,17 @@
 //
 //   read-index N S              node N asks for a read named N/S; shows as ReadStates
 //   report-snapshot N M status=failure|finish     the snapshot from N to M failed or arrived
-//   restart N                   N dies and comes back with what its storage thread wrote; what
+//   restart N [option=...]      N dies and comes back with what its storage thread wrote; what
 //                               waited for that thread is lost, and so is the applied state
-//                               behind the last snapshot (it is applied again)
+//                               behind the last snapshot (it is applied again). Options of
+//                               add-nodes that are settings change
+//   send-append N M after=I count=C   N, a leader, sends M the C entries behind index I, whatever
+//   it
+//                               knows of M: a correct message, cut as the script wants it
 //   entries-loaded N            what N's storage had not in memory is there
 //   add-nodes ... max-size-per-msg=B max-inflight-bytes=B max-uncommitted-size=B
 //
+// Several commands in one block begin on lines of their own.
 // The content of snapshots is not modelled: `content=` of add-nodes is read and has no effect.
 
 #include <cstddef>
@@ -95,6 +100,7 @@ class Environment {
   Done report_snapshot(const datadriven::Case& command);
   Done report_unreachable(const datadriven::Case& command);
   Done restart(const datadriven::Case& command);
+  Done send_append(const datadriven::Case& command);
   Done send_snapshot(const datadriven::Case& command);
   Done set_election_timeout(const datadriven::Case& command);
   Done stabilize(const datadriven::Case& command);

@@ -152,6 +152,7 @@ Environment::Handler Environment::handler_of(std::string_view command) {
       {"report-snapshot", &Environment::report_snapshot},
       {"report-unreachable", &Environment::report_unreachable},
       {"restart", &Environment::restart},
+      {"send-append", &Environment::send_append},
       {"send-snapshot", &Environment::send_snapshot},
       {"set-randomized-election-timeout", &Environment::set_election_timeout},
       {"stabilize", &Environment::stabilize},
@@ -344,12 +345,42 @@ Done Environment::restart(const datadriven::Case& command) {
   const auto found = node_at(command, 0);
   if (!found) return std::unexpected(found.error());
   Node& node = **found;
+  NewNodes changed{node.config, {}, node.async};
+  for (std::size_t i = 1; i < command.arguments.size(); ++i) {
+    if (const Done done = take_option(command.arguments[i], changed); !done) return done;
+  }
+  node.config = changed.config;
+  node.async = changed.async;
   node.append_work.clear();
   node.apply_work.clear();
   std::erase_if(in_flight_, [&](const Parcel& parcel) {
     return is_local(parcel) && recipient_of(parcel) == node.id();
   });
   return start(node, node.storage.forget_applied());
+}
+
+Done Environment::send_append(const datadriven::Case& command) {
+  const auto from = node_at(command, 0);
+  if (!from) return std::unexpected(from.error());
+  const auto to = node_at(command, 1);
+  if (!to) return std::unexpected(to.error());
+  const auto after = command.number("after");
+  const auto count = command.number("count");
+  const MemoryStorage& storage = (*from)->storage;
+  if (!after || !count || !storage.term(LogIndex(*after)) || *count > storage.last().value - *after)
+    return std::unexpected("not in its log");
+  Message message;
+  message.from = (*from)->id();
+  message.to = (*to)->id();
+  message.term = (*from)->core->term();
+  message.index = LogIndex(*after);
+  message.log_term = *storage.term(message.index);
+  message.commit = (*from)->core->commit();
+  const LogIndex last(*after + *count);
+  if (*count > 0) storage.entries(message.index.next(), last, kNoLimit, message.entries);
+  trace_.write(describe(message, trace_.form()));
+  in_flight_.emplace_back(std::move(message));
+  return {};
 }
 
 Done Environment::send_snapshot(const datadriven::Case& command) {

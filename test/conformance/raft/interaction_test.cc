@@ -1,8 +1,5 @@
 // The core against the reference's interaction files and against our own scenarios.
 
-#include <filesystem>
-#include <fstream>
-
 #include <gtest/gtest.h>
 
 #include "test/conformance/raft/reference.h"

@@ -28,6 +28,9 @@ class Trace {
     else
       text_ += text;
   }
+  void end_line() {
+    if (!text_.empty() && text_.back() != '\n') text_ += '\n';
+  }
   void log(const LogLine& line) {
     if (line.level < level_) return;
     write(kLevelNames[static_cast<std::size_t>(line.level)]);

@@ -77,6 +77,7 @@ Series Series::v3_4() {
   series.read_answers_of_strangers = true;
   series.keeps_postponed_reads = true;
   series.singleton_reads_at_once = true;
+  series.reads_wait_for_others = true;
   series.drops_quietly = true;
   return series;
 }

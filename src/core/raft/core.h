@@ -74,6 +74,7 @@ struct Series {
   bool read_answers_of_strangers = false;
   bool keeps_postponed_reads = false;    // across terms
   bool singleton_reads_at_once = false;  // before anything is committed in the term
+  bool reads_wait_for_others = false;    // although its own answer is a quorum of a joint one
   bool drops_quietly = false;            // a proposal over the limit is no warning
   static Series current() { return {}; }
   static Series v3_4();

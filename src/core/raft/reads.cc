@@ -30,7 +30,11 @@ void Core::Impl::confirm_read(NodeId from, ReadId read) {
   if (config_.lease_reads) return answer_read(from, read, log_.committed());
   if (reads_.size() >= config_.pending_reads_max) return refuse_read(from, read);
   reads_.add(read, from, log_.committed());
-  acknowledge_read(id_, read);
+  if (series_.reads_wait_for_others) {
+    static_cast<void>(reads_.acknowledge(id_, read));
+  } else {
+    acknowledge_read(id_, read);
+  }
   broadcast_heartbeats(read);
 }
 

@@ -213,6 +213,7 @@ TEST_F(LogRaftTest, KeepsTheEntriesBehindASnapshotThatAreWanted) {
     EXPECT_EQ((*log)->term(LogIndex(first.value - 1)), Term(1 + (first.value - 1) / 7));
     EXPECT_FALSE((*log)->term(LogIndex(first.value - 2)));
     const auto read = co_await (*log)->read(LogIndex(25), LogIndex(25), 1);
+    CO_ASSERT(read, << read.error().message());
     EXPECT_EQ(read->front(), entries(25, 25, 4, 300)[0]);
     const auto covered = co_await (*log)->append(entries(50, 50, 9), std::nullopt);
     EXPECT_EQ(covered.error().reason(), "compacted");
@@ -386,6 +387,7 @@ TEST_F(LogRaftTest, AVoteThatIsLostWithTheLastBatchIsMissed) {
 
 TEST_F(LogRaftTest, ADamagedVoteFileIsRefused) {
   run(append_all({vote(3, 1), vote(4, 2)}));
+  ASSERT_TRUE(machine.content(kVotePath));
   const std::string sound = *machine.content(kVotePath);
   for (std::size_t at = 0; at < sound.size(); ++at) {
     SCOPED_TRACE(at);
@@ -410,6 +412,7 @@ TEST_F(LogRaftTest, ADamagedVoteFileIsRefused) {
 
 TEST_F(LogRaftTest, AVoteFileMayBeBehindByTheLastBatchOnly) {
   run(append_all({vote(3, 1)}));
+  ASSERT_TRUE(machine.content(kVotePath));
   const std::string first = *machine.content(kVotePath);
   run(append_all({vote(3, 1, 7), vote(4, 2)}));
   const std::string second = *machine.content(kVotePath);

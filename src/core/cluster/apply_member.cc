@@ -15,6 +15,8 @@ namespace blixard::cluster {
 
 namespace {
 
+constexpr std::int64_t kTokenLifetimeMaxMs = 30LL * 24 * 3600 * 1000;
+
 std::unexpected<Error> bad_token(const char* field) {
   return fail(Code::kInvalidArgument, reason::kTokenInvalid, field);
 }
@@ -40,8 +42,10 @@ Result<std::uint64_t> State::carry_out(const v1::CreateToken& command, const Ste
   if (command.token_id() == 0) return bad_token("token_id");
   if (!hash) return bad_token("secret_hash");
   if (!role) return bad_token("role");
-  const WallTime expires{command.expires_unix_ms()};
-  if (expires <= step.time) return bad_token("expires: in the past");
+  if (command.lifetime_ms() <= 0 || command.lifetime_ms() > kTokenLifetimeMaxMs) {
+    return bad_token("lifetime: not between 1 ms and 30 days");
+  }
+  const WallTime expires{step.time.unix_ms + command.lifetime_ms()};
   const TokenId id(command.token_id());
   if (tokens_.contains(id)) return fail(Code::kAlreadyExists, reason::kTokenExists);
   const auto expired = [&](const auto& entry) { return entry.second.expires <= step.time; };

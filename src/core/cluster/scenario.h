@@ -68,7 +68,7 @@ class Scenario {
     return cluster;
   }
 
-  static v1::Command token_command(std::uint64_t id, std::int64_t expires_unix_ms,
+  static v1::Command token_command(std::uint64_t id, std::int64_t lifetime_ms,
                                    v1::NodeRole role = v1::NODE_ROLE_SERVER) {
     v1::Command command;
     command.set_version(kModelVersion);
@@ -76,7 +76,7 @@ class Scenario {
     token.set_token_id(id);
     token.set_secret_hash(std::string(32, static_cast<char>('a' + id % 26)));
     token.set_role(role);
-    token.set_expires_unix_ms(expires_unix_ms);
+    token.set_lifetime_ms(lifetime_ms);
     return command;
   }
   // With the secret that belongs to the token.

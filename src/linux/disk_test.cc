@@ -45,6 +45,24 @@ TEST_F(DiskTest, WritesReadsAndGrows) {
   });
 }
 
+TEST_F(DiskTest, PreallocatedSpaceIsWrittenAndWhatWasThereStays) {
+  run([this](env::Env env) -> env::Task<void> {
+    auto file = co_await env.disk.open(path("f"), OpenMode::kCreate);
+    BLX_CO_ASSERT(file);
+    const std::array<std::string_view, 2> parts{"abc", "def"};
+    EXPECT_EQ(reason_of(co_await (*file)->write_and_sync(4, parts)), "ok");
+    EXPECT_EQ(reason_of(co_await (*file)->preallocate(3'000'000)), "ok");
+    EXPECT_EQ(reason_of(co_await (*file)->preallocate(1000)), "ok");  // it has that already
+    EXPECT_EQ(reason_of(co_await (*file)->sync()), "ok");
+    std::string expected(3'000'000, '\0');
+    expected.replace(4, 6, "abcdef");
+    EXPECT_EQ(content_of(path("f")) == expected, true);
+    struct stat status{};
+    EXPECT_EQ(stat(path("f").c_str(), &status), 0);
+    EXPECT_GE(status.st_blocks * 512, 3'000'000);
+  });
+}
+
 TEST_F(DiskTest, ManyPartsAndLongReads) {
   run([this](env::Env env) -> env::Task<void> {
     auto file = co_await env.disk.open(path("f"), OpenMode::kCreate);
@@ -197,6 +215,7 @@ TEST_F(DiskTest, AFullDiskIsToldApart) {
     const std::string text(1 << 20, 'x');
     const std::array<std::string_view, 1> parts{text};
     EXPECT_EQ(reason_of(co_await (*file)->write_at(0, parts)), "disk_full");
+    EXPECT_EQ(reason_of(co_await (*file)->write_and_sync(0, parts)), "disk_full");
     EXPECT_EQ(reason_of(co_await env.disk.replace_file(path("small/g"), text)), "disk_full");
   });
   EXPECT_EQ(umount(path("small").c_str()), 0);

@@ -201,9 +201,12 @@ Task<void> files(Env env, Site site) {
   EXPECT_TRUE(co_await (*file)->preallocate(8));
   EXPECT_EQ(co_await env.disk.read_file(path, 100), std::string("\0\0\0\0o\0\0\0", 8));
   EXPECT_EQ(reason(co_await env.disk.read_file(path, 7)), "file_too_large");
+  EXPECT_TRUE(co_await (*file)->write_and_sync(2, parts));
+  EXPECT_EQ(co_await env.disk.read_file(path, 100), std::string("\0\0onetwo", 8));
   auto reader = co_await env.disk.open(path, OpenMode::kRead);
   EXPECT_TRUE(reader);
   if (reader) EXPECT_FALSE(co_await (*reader)->write_at(0, parts));
+  if (reader) EXPECT_FALSE(co_await (*reader)->write_and_sync(0, parts));
   // An open file outlives its name.
   EXPECT_TRUE(co_await env.disk.remove(path));
   EXPECT_EQ(co_await (*file)->size(), 8u);

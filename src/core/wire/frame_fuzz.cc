@@ -20,7 +20,8 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   const std::string_view head = std::string_view(bytes).substr(0, wire::kFrameHeaderBytes);
   ignore(wire::decode_frame_header(head), "any answer will do");
 
-  // The fields as if their checksum were right, or none would ever be looked at.
+  // The fields as if magic and checksum were right, or none would ever be looked at.
+  bytes.replace(0, 4, "BLXP");
   const std::uint64_t sum = wire::checksum(head.substr(0, 32), 0x6672616d65686401);
   for (std::size_t i = 0; i < 8; ++i)
     bytes[32 + i] = static_cast<char>(sum >> (8 * i));

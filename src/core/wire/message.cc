@@ -148,43 +148,48 @@ struct Encoder {
 };
 
 template <class Proto>
-Result<Proto> parse(std::string_view body) {
-  Proto proto;
-  if (!proto.ParseFromArray(body.data(), static_cast<int>(body.size()))) return invalid();
-  return proto;
+Result<void> parse(std::string_view body, Proto& into) {
+  if (!into.ParseFromArray(body.data(), static_cast<int>(body.size()))) return invalid();
+  return {};
 }
 
 Result<Content> decode_hello(std::string_view bytes) {
-  BLX_TRY(auto body, parse<v1::PeerHello>(bytes));
+  v1::PeerHello body;
+  BLX_TRY(parse(bytes, body));
   if (body.version_oldest() > body.version()) return invalid();
   return Hello{body.version(), body.version_oldest(), std::move(*body.mutable_cluster())};
 }
 
 Result<Content> decode_refused(std::string_view bytes) {
-  BLX_TRY(const auto body, parse<v1::PeerRefused>(bytes));
+  v1::PeerRefused body;
+  BLX_TRY(parse(bytes, body));
   BLX_TRY(Failure why, from_proto(body.why()));
   return Refused{std::move(why), body.not_member()};
 }
 
 Result<Content> decode_raft(std::string_view bytes, const Payload& tail) {
-  BLX_TRY(const auto body, parse<v1::RaftMessage>(bytes));
+  v1::RaftMessage body;
+  BLX_TRY(parse(bytes, body));
   return wire::from_proto(body, tail);
 }
 
 Result<Content> decode_request(std::string_view bytes, const Payload& tail) {
-  BLX_TRY(const auto body, parse<v1::PeerRequest>(bytes));
+  v1::PeerRequest body;
+  BLX_TRY(parse(bytes, body));
   return Request{body.kind(), body.timeout_ms(), tail};
 }
 
 Result<Content> decode_reply(std::string_view bytes, const Payload& tail) {
-  BLX_TRY(const auto body, parse<v1::PeerReply>(bytes));
+  v1::PeerReply body;
+  BLX_TRY(parse(bytes, body));
   BLX_TRY(auto failure, optional_failure(body.has_failure(), body.failure()));
   if (failure && !tail.empty()) return invalid();
   return Reply{tail, std::move(failure)};
 }
 
 Result<Content> decode_snapshot_begin(std::string_view bytes, const Payload& tail) {
-  BLX_TRY(const auto body, parse<v1::PeerSnapshotBegin>(bytes));
+  v1::PeerSnapshotBegin body;
+  BLX_TRY(parse(bytes, body));
   BLX_TRY(raft::Message message, wire::from_proto(body.message(), tail));
   if (message.type != raft::MessageType::kSnapshot || body.bytes() > limits::kSnapshotBytes) {
     return invalid();
@@ -193,13 +198,15 @@ Result<Content> decode_snapshot_begin(std::string_view bytes, const Payload& tai
 }
 
 Result<Content> decode_snapshot_chunk(std::string_view bytes, const Payload& tail) {
-  BLX_TRY(const auto body, parse<v1::PeerSnapshotChunk>(bytes));
+  v1::PeerSnapshotChunk body;
+  BLX_TRY(parse(bytes, body));
   if (tail.empty() || tail.size() > limits::kSnapshotChunkBytes) return invalid();
   return SnapshotChunk{body.offset(), tail};
 }
 
 Result<Content> decode_snapshot_result(std::string_view bytes) {
-  BLX_TRY(const auto body, parse<v1::PeerSnapshotResult>(bytes));
+  v1::PeerSnapshotResult body;
+  BLX_TRY(parse(bytes, body));
   BLX_TRY(auto failure, optional_failure(body.has_failure(), body.failure()));
   return SnapshotResult{std::move(failure)};
 }
@@ -231,11 +238,13 @@ Result<Content> decode_content(FrameKind kind, std::string_view body, const Payl
     case FrameKind::kSnapshotChunk:
       return decode_snapshot_chunk(body, tail);
     case FrameKind::kSnapshotTaken: {
-      BLX_TRY(const auto taken, parse<v1::PeerSnapshotTaken>(body));
+      v1::PeerSnapshotTaken taken;
+      BLX_TRY(parse(body, taken));
       return SnapshotTaken{taken.offset()};
     }
     case FrameKind::kSnapshotEnd: {
-      BLX_TRY(const auto end, parse<v1::PeerSnapshotEnd>(body));
+      v1::PeerSnapshotEnd end;
+      BLX_TRY(parse(body, end));
       return SnapshotEnd{end.checksum()};
     }
     case FrameKind::kSnapshotAbort:

@@ -10,6 +10,7 @@ namespace {
 // Left to the host when its memory is offered to guests.
 constexpr std::uint64_t kReservedMemoryMib = 512;
 constexpr Duration kCapabilitiesInterval = 5s;
+constexpr Duration kCertificateLifetime = std::chrono::hours(24 * 365);
 
 std::uint32_t offered_memory_mib(Bytes memory) {
   const std::uint64_t total = memory.mib();
@@ -40,7 +41,9 @@ env::Task<Result<void>> Node::run(std::function<void(const Ready&)> on_ready) {
   api_.reset();
   agent_.reset();
   if (replica_) co_await replica_->stop();
+  if (peers_) co_await peers_->stop();
   replica_.reset();
+  peers_.reset();
   lock_.reset();
   co_return done;
 }
@@ -60,14 +63,36 @@ env::Task<Result<void>> Node::open() {
   BLX_CO_TRY(const std::string token, co_await load_api_token(env_, path("api.token")));
   BLX_CO_TRY(capabilities_, co_await driver_.probe());
   BLX_CO_TRY(images_, co_await image::Store::open(env_, path("images")));
-  BLX_CO_TRY(replica_,
-             co_await replica::open_replica(env_, path("log"), identity_.id, config_.replica));
+  BLX_CO_TRY(co_await open_replica());
   agent_ = std::make_unique<agent::Agent>(env_, *replica_, driver_, *images_, identity_.id,
                                           path("records"));
   api_ = std::make_unique<api::Api>(
       env_, *replica_, *images_, metrics_,
       api::Options{.token = token, .version = config_.version, .self = identity_.id},
       [this](VmId id, std::size_t size_max) { return agent_->console(id, size_max); });
+  co_return Result<void>();
+}
+
+// A cluster of this node: its own authority, which nobody else will ever ask.
+env::Task<Result<void>> Node::open_replica() {
+  const WallTime wall = env_.clock.wall();
+  const env::Subject subject{.cluster = identity_.name, .node = identity_.id};
+  BLX_CO_TRY(const env::Authority authority,
+             env_.security.make_authority(subject.cluster, wall, kCertificateLifetime));
+  BLX_CO_TRY(const env::KeyRequest request, env_.security.make_request());
+  BLX_CO_TRY(const std::string certificate,
+             env_.security.issue(authority, request.request, subject, wall, kCertificateLifetime));
+  BLX_CO_TRY(transport_, env_.security.open({.certificate = certificate,
+                                             .key = request.key,
+                                             .authority = authority.certificate}));
+  peers_ = peer::Peers::make(env_, {.self = identity_.id, .cluster = subject.cluster}, *transport_);
+  const std::string log = env::join_path(config_.data_directory, "log");
+  cluster::State first;
+  BLX_CO_TRY(first.apply_configuration(LogIndex(1), {.voters = {identity_.id}}, {}, nullptr));
+  const auto made = co_await replica::bootstrap(env_, log, first, config_.replica);
+  if (!made && made.error().reason() != "log_not_empty") co_return std::unexpected(made.error());
+  BLX_CO_TRY(replica_, co_await replica::open_replica(env_, log, identity_.id, config_.replica,
+                                                      *peers_, nullptr));
   co_return Result<void>();
 }
 

@@ -26,6 +26,7 @@
 #include "node/http/server.h"
 #include "node/identity.h"
 #include "node/image/store.h"
+#include "node/peer/peers.h"
 #include "node/placement/placer.h"
 #include "node/replica/replica.h"
 #include "node/vm/driver.h"
@@ -68,6 +69,7 @@ class Node {
 
  private:
   env::Task<Result<void>> open();
+  env::Task<Result<void>> open_replica();
   env::Task<Result<void>> serve(std::function<void(const Ready&)> on_ready);
   env::Task<Result<void>> register_node();
   env::Task<void> keep_registered();
@@ -82,6 +84,8 @@ class Node {
   Identity identity_;
   vm::Capabilities capabilities_;
   observe::Metrics metrics_;
+  std::unique_ptr<env::SecureTransport> transport_;
+  std::unique_ptr<peer::Peers> peers_;
   std::unique_ptr<replica::Replica> replica_;
   std::unique_ptr<image::Store> images_;
   std::unique_ptr<agent::Agent> agent_;

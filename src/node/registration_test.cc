@@ -3,6 +3,7 @@
 
 #include "node/identity.h"
 #include "node/node.h"
+#include "node/replica/test_alone.h"
 #include "node/vm/qemu/qemu_driver.h"
 #include "node/vm/qemu/test_qemu.h"
 
@@ -15,8 +16,9 @@ const std::string kData = "/var/lib/blixard";
 
 Task<Result<std::string>> registered_accelerator(env::Env env) {
   BLX_CO_TRY(const Identity identity, co_await load_identity(env, kData, "here"));
-  BLX_CO_TRY(const auto replica,
-             co_await replica::open_replica(env, env::join_path(kData, "log"), identity.id, {}));
+  replica::NoPeers peers;
+  BLX_CO_TRY(const auto replica, co_await replica::open_alone(env, env::join_path(kData, "log"),
+                                                              identity.id, {}, peers));
   const cluster::Node* node = replica->state().find_node(identity.id);
   const std::string name = node != nullptr ? node->accelerator : "";
   co_await replica->stop();

@@ -35,7 +35,8 @@ class AgentTest : public testing::Test {
 
   env::Task<void> run_daemon(env::Env env) {
     auto images = co_await image::Store::open(env, env::join_path(kData, "images"));
-    auto inner = co_await replica::open_replica(env, env::join_path(kData, "log"), kSelf, {});
+    replica::NoPeers peers;
+    auto inner = co_await replica::open_alone(env, env::join_path(kData, "log"), kSelf, {}, peers);
     if (!images || !inner) co_return;
     vm_sim::SimDriver sim_driver(env, hypervisor, env::join_path(kData, "vms"));
     FaultyDriver driver(sim_driver, driver_faults);

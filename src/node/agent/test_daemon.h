@@ -18,6 +18,7 @@
 #include "node/agent/agent.h"
 #include "node/image/store.h"
 #include "node/replica/replica.h"
+#include "node/replica/test_alone.h"
 #include "node/vm/sim/sim_driver.h"
 #include "node/vm/sim/sim_hypervisor.h"
 #include "sim/world.h"
@@ -65,6 +66,15 @@ class FaultyReplica final : public replica::Replica {
   env::Task<Result<void>> read_barrier() override {
     if (faults_.barrier_closed) co_return fail(Code::kUnavailable, "not_leader");
     co_return co_await inner_->read_barrier();
+  }
+  env::Task<Result<cluster::Outcome>> change_membership(replica::MembershipChange change) override {
+    return inner_->change_membership(std::move(change));
+  }
+  env::Task<Result<void>> transfer_leader(NodeId to) override {
+    return inner_->transfer_leader(to);
+  }
+  [[nodiscard]] std::vector<replica::MemberProgress> members() const override {
+    return inner_->members();
   }
   [[nodiscard]] const cluster::State& state() const override { return inner_->state(); }
   [[nodiscard]] replica::Status status() const override { return inner_->status(); }

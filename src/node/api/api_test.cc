@@ -16,6 +16,7 @@
 #include "node/http/client.h"
 #include "node/http/event_stream.h"
 #include "node/http/server.h"
+#include "node/replica/test_alone.h"
 #include "sim/world.h"
 
 namespace blixard::api {
@@ -54,6 +55,7 @@ struct Reply {
 
 struct Bench {
   Env env;
+  replica::NoPeers peers;
   std::unique_ptr<replica::Replica> replica;
   std::unique_ptr<image::Store> images;
   observe::Metrics metrics;
@@ -63,7 +65,7 @@ struct Bench {
   explicit Bench(Env e) : env(e) {}
 
   Task<Result<void>> open() {
-    BLX_CO_TRY(replica, co_await replica::open_replica(env, "/data/log", NodeId(1), {}));
+    BLX_CO_TRY(replica, co_await replica::open_alone(env, "/data/log", NodeId(1), {}, peers));
     BLX_CO_TRY(images, co_await image::Store::open(env, "/data/images"));
     api = std::make_unique<Api>(
         env, *replica, *images, metrics,

@@ -143,6 +143,7 @@ constexpr auto kRows = std::to_array<ProblemRow>({
      "Try again with the same Idempotency-Key on another node."},
     {"not_leader", 503, "This node does not lead the cluster",
      "Try again with the same Idempotency-Key, or ask the leader."},
+    {"too_many_reads", 503, "The node has too many reads in flight", "Try again in a moment."},
     {"not_ready", 503, "The node is not ready", "Try again in a moment."},
     {"revision_compacted", 410, "The changes after this revision are forgotten",
      "Read the lists again and go on from their revision."},

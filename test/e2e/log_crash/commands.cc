@@ -1,6 +1,7 @@
 #include "test/e2e/log_crash/commands.h"
 
 #include "core/cluster/model.h"
+#include "node/replica/test_alone.h"
 
 namespace blixard::log_crash {
 namespace {
@@ -70,7 +71,8 @@ std::string describe(const Result<cluster::Outcome>& answer) {
 env::Task<Result<std::unique_ptr<replica::Replica>>> open(env::Env env, std::string directory) {
   const replica::Options options{.log = {.segment_bytes = std::uint64_t{2} << 20},
                                  .snapshot_entries = 1000};
-  return replica::open_replica(env, std::move(directory), NodeId(1), options);
+  static replica::NoPeers peers;
+  return replica::open_alone(env, std::move(directory), NodeId(1), options, peers);
 }
 
 }  // namespace blixard::log_crash

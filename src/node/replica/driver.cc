@@ -1,0 +1,250 @@
+#include "node/replica/driver.h"
+
+#include <algorithm>
+#include <utility>
+
+namespace blixard::replica {
+
+Driver::Driver(env::Env env, Duration tick, log::Log& log, peer::Peers& peers, Owner& owner)
+    : env_(env),
+      tick_(tick),
+      log_(log),
+      peers_(peers),
+      owner_(owner),
+      view_(log),
+      ticked_(env.executor),
+      wrote_(env.executor),
+      scope_(env.executor, nullptr) {}
+
+Result<void> Driver::start(const raft::Config& config, const raft::Initial& initial) {
+  BLX_TRY(core_, raft::Core::make(config, view_, initial, nullptr));
+  scope_.spawn(pump());
+  scope_.spawn(tick());
+  wake();
+  return {};
+}
+
+void Driver::halt() {
+  halted_ = true;
+  wake();
+  ticked_.notify_all();
+  wrote_.notify_all();
+  scope_.cancel();
+}
+
+env::Task<void> Driver::stop() {
+  halt();
+  co_await scope_.join();
+  if (!core_ || log_.failed() || !appends_.empty()) co_return;
+  if (lazy_hard_state_) {
+    ignore(co_await log_.append({}, lazy_hard_state_),
+           "the commit index is found again by the leader; it only saves work at the next start");
+  }
+}
+
+void Driver::step(raft::Message message) {
+  if (!running()) return;
+  ignore(core_->step(std::move(message)), "a message may be late, or not be for us");
+  wake();
+}
+
+void Driver::wake() {
+  awake_ = true;
+  if (sleeper_ != nullptr) std::exchange(sleeper_, nullptr)->complete(true);
+}
+
+env::Task<void> Driver::pump() {
+  while (running()) {
+    if (!awake_) {
+      env::Parked<bool> woken(env_.executor);
+      sleeper_ = &woken;
+      co_await woken;
+    }
+    awake_ = false;
+    if (running()) turn();
+  }
+}
+
+void Driver::turn() {
+  owner_.feed(*core_);
+  while (running() && core_->has_output())
+    carry_out(core_->take_output());
+  load_missing();
+}
+
+env::Task<void> Driver::tick() {
+  Instant next = env_.clock.monotonic() + tick_;
+  while (running()) {
+    const auto slept = co_await env_.clock.sleep_until(next);
+    if (!running()) co_return;
+    if (!slept) {
+      // Without time nothing here would ever end.
+      owner_.on_log_failed(slept.error());
+      co_return;
+    }
+    next = std::max(next + tick_, env_.clock.monotonic());
+    if (!waits_for_own_vote()) core_->tick();
+    owner_.on_tick();
+    ticked_.notify_all();
+    wake();
+  }
+}
+
+// A disk that is slower than an election would be asked for one vote after the other.
+bool Driver::waits_for_own_vote() const {
+  const raft::Role role = core_->role();
+  return !appends_.empty() && (role == raft::Role::kCandidate || role == raft::Role::kPreCandidate);
+}
+
+void Driver::carry_out(raft::Output output) {
+  if (!output.messages.empty()) send(std::move(output.messages));
+  if (output.soft_state) owner_.on_role(*output.soft_state);
+  owner_.snapshot_decided(output.append && output.append->snapshot);
+  if (output.append) enqueue(std::move(*output.append));
+  if (!output.committed.empty()) owner_.on_committed(output.committed);
+  for (const raft::ReadState& read : output.reads)
+    owner_.on_read(read);
+}
+
+void Driver::send(std::vector<raft::Message> messages) {
+  const auto is_snapshot = [](const raft::Message& message) {
+    return message.type == raft::MessageType::kSnapshot;
+  };
+  for (raft::Message& message : messages) {
+    if (is_snapshot(message)) owner_.send_snapshot(std::move(message));
+  }
+  std::erase_if(messages, is_snapshot);
+  if (!messages.empty()) peers_.send(std::move(messages));
+}
+
+// Appends.
+
+void Driver::enqueue(raft::Append append) {
+  if (!append.must_sync && append.hard_state) {
+    // Nothing waits for it.
+    lazy_hard_state_ = std::exchange(append.hard_state, std::nullopt);
+  }
+  if (appends_.empty() && append.entries.empty() && !append.snapshot && !append.hard_state) {
+    finish(std::move(append));
+    return;
+  }
+  appends_.push_back({std::move(append), std::nullopt});
+  submit();
+  if (writing_) return;
+  writing_ = true;
+  scope_.spawn(write());
+}
+
+// Hands to the log what may follow what it has. An installation waits until it is the first, and
+// everything behind it waits for it.
+void Driver::submit() {
+  if (disk_full_) return;
+  for (Writing& next : appends_) {
+    if (next.append.snapshot) return;
+    if (next.written) continue;
+    // The entries stay here, in case that the disk is full: an entry is a reference to its payload.
+    std::optional<raft::HardState> hard_state = next.append.hard_state;
+    if (&next == &appends_.back()) {
+      // Behind every entry it speaks of, or a start would find a commit beyond the log.
+      if (!hard_state) hard_state = lazy_hard_state_;
+      lazy_hard_state_.reset();
+    }
+    next.written = log_.append(next.append.entries, hard_state);
+  }
+}
+
+env::Task<void> Driver::write() {
+  while (!appends_.empty() && running()) {
+    const auto written = co_await write_first();
+    if (written) {
+      Writing done = std::move(appends_.front());
+      appends_.pop_front();
+      finish(std::move(done.append));
+      wrote_.notify_all();
+      continue;
+    }
+    if (log_.failed() || written.error().code() != Code::kResourceExhausted) {
+      owner_.on_log_failed(written.error());
+      break;
+    }
+    BLX_LOG(env_.log, kWarn, "replica: the log cannot be written, tried again soon: {}",
+            written.error().message());
+    disk_full_ = true;
+    co_await withdraw();
+    const auto ticked = co_await ticked_.wait();
+    disk_full_ = false;
+    if (!ticked) break;
+    submit();
+  }
+  co_await withdraw();
+  writing_ = false;
+}
+
+env::Task<Result<void>> Driver::write_first() {
+  Writing& first = appends_.front();
+  if (first.append.snapshot) {
+    BLX_CO_TRY(co_await owner_.install(*first.append.snapshot));
+    first.append.snapshot.reset();
+    submit();
+  }
+  env::Task<Result<void>> written = std::move(*first.written);
+  first.written.reset();
+  co_return co_await std::move(written);
+}
+
+// Takes back what the log refused together with the first.
+env::Task<void> Driver::withdraw() {
+  for (std::size_t i = 0; i < appends_.size(); ++i) {
+    if (!appends_[i].written) continue;
+    env::Task<Result<void>> written = std::move(*appends_[i].written);
+    appends_[i].written.reset();
+    ignore(co_await std::move(written), "it is handed to the log once more, in its turn");
+  }
+}
+
+void Driver::finish(raft::Append append) {
+  if (!running()) return;
+  const auto ours = [&](const raft::Message& message) { return message.to == core_->id(); };
+  for (raft::Message& message : append.responses) {
+    if (!ours(message)) continue;
+    ignore(core_->step(std::move(message)), "it may be of a term that has passed");
+  }
+  std::erase_if(append.responses, ours);
+  if (!append.responses.empty()) peers_.send(std::move(append.responses));
+  core_->appended(append.mark);
+  wake();
+}
+
+env::Task<Result<void>> Driver::durable(LogIndex index) {
+  while (running() && log_.last() < index)
+    BLX_CO_TRY(co_await wrote_.wait());
+  if (!running()) co_return fail(Code::kUnavailable, "stopped");
+  co_return Result<void>();
+}
+
+// Entries from disk.
+
+void Driver::load_missing() {
+  if (loading_) return;
+  const auto missing = view_.take_missing();
+  if (!missing) return;
+  loading_ = true;
+  scope_.spawn(load(*missing));
+}
+
+env::Task<void> Driver::load(LogView::Missing missing) {
+  auto entries = co_await log_.read(missing.from, missing.to, missing.bytes_max);
+  loading_ = false;
+  if (!running()) co_return;
+  if (entries) {
+    view_.put(std::move(*entries));
+  } else if (entries.error().code() == Code::kDataLoss) {
+    owner_.on_log_failed(entries.error());
+    co_return;
+  }
+  // Else it was compacted or overwritten meanwhile: the core finds that out by itself.
+  core_->entries_loaded();
+  wake();
+}
+
+}  // namespace blixard::replica

@@ -1,0 +1,71 @@
+#include "node/replica/proposals.h"
+
+#include <algorithm>
+
+#include "base/limits.h"
+
+namespace blixard::replica {
+namespace {
+
+std::unexpected<Error> lost() { return fail(Code::kUnavailable, "leadership_lost"); }
+
+}  // namespace
+
+void Proposals::track(Proposal& proposal) {
+  const auto behind = std::ranges::upper_bound(tracked_, proposal.position.index, {},
+                                               [](const Proposal* p) { return p->position.index; });
+  tracked_.insert(behind, &proposal);
+}
+
+Proposal* Proposals::take(Position position) {
+  if (position.term != term_) lose_earlier_terms(position.term);
+  Proposal* found = nullptr;
+  while (!tracked_.empty() && tracked_.front()->position.index <= position.index) {
+    Proposal* proposal = tracked_.front();
+    tracked_.pop_front();
+    if (found == nullptr && proposal->position == position) {
+      found = proposal;
+    } else {
+      proposal->done.complete(lost());
+    }
+  }
+  return found;
+}
+
+void Proposals::lose_earlier_terms(Term term) {
+  term_ = term;
+  expire([&](const Proposal& proposal) -> std::optional<Error> {
+    if (proposal.position.term >= term) return std::nullopt;
+    return Error(Code::kUnavailable, "leadership_lost");
+  });
+}
+
+void Proposals::skip_to(LogIndex index) {
+  expire([&](const Proposal& proposal) -> std::optional<Error> {
+    if (proposal.position.index > index) return std::nullopt;
+    return Error(Code::kUnavailable, "leadership_lost");
+  });
+  kept_.clear();
+}
+
+void Proposals::expected() {
+  BLX_ASSERT(expecting_ > 0);
+  if (--expecting_ == 0) kept_.clear();
+}
+
+void Proposals::keep(Position position, const Result<cluster::Outcome>& outcome) {
+  kept_.push_back({position, outcome});
+  if (kept_.size() > limits::kProposalsInFlight) kept_.pop_front();
+}
+
+std::optional<Result<cluster::Outcome>> Proposals::kept(Position position) const {
+  if (kept_.empty() || position.index < kept_.front().position.index ||
+      position.index > kept_.back().position.index) {
+    return std::nullopt;
+  }
+  const Kept& kept = kept_[position.index.value - kept_.front().position.index.value];
+  if (kept.position != position) return lost();
+  return kept.outcome;
+}
+
+}  // namespace blixard::replica

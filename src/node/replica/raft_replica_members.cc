@@ -1,0 +1,260 @@
+// Who takes part, who leads, and what other nodes send.
+
+#include <algorithm>
+#include <utility>
+
+#include <fmt/format.h>
+
+#include "base/limits.h"
+#include "core/raft/configuration.h"
+#include "node/replica/raft_replica.h"
+
+namespace blixard::replica {
+namespace {
+
+constexpr const char* kNotLeader = "not_leader";
+
+// A learner this close to the commit index has caught up: it fetches as much in one message.
+constexpr std::uint64_t kPromotionLag = 1024;
+
+raft::ConfChangeType type_of(MembershipChange::Kind kind) {
+  switch (kind) {
+    case MembershipChange::Kind::kAddLearner:
+      return raft::ConfChangeType::kAddLearner;
+    case MembershipChange::Kind::kPromote:
+      return raft::ConfChangeType::kAddVoter;
+    case MembershipChange::Kind::kRemove:
+      break;
+  }
+  return raft::ConfChangeType::kRemove;
+}
+
+std::unexpected<Error> refuse(const char* reason, NodeId node) {
+  return fail(Code::kFailedPrecondition, reason, fmt::format("node {}", node.value));
+}
+
+}  // namespace
+
+// Members.
+
+env::Task<Result<cluster::Outcome>> RaftReplica::change_membership(MembershipChange change) {
+  const Call call(*this);
+  const Instant begun = now();
+  const Instant deadline = begun + limits::kProposalTimeout;
+  do {
+    BLX_CO_TRY(refusal(change.command.size()));
+    if (driver_.core().is_leader()) {
+      if (must_hand_over_first(change)) {
+        BLX_CO_TRY(co_await transfer_leader(NodeId()));
+        continue;
+      }
+      const auto position = change_here(change);
+      if (position) co_return co_await applied_at(*position, deadline);
+      if (position.error().reason() != kNotLeader) co_return std::unexpected(position.error());
+    } else if (driver_.core().leader()) {
+      bool taken = true;
+      auto answer = co_await ask_leader(
+          peer::RequestKind::kMembership,
+          encode(MembershipRequest{.transfers = false, .change = change}), deadline, taken);
+      if (taken) co_return answer;
+    }
+    if (!end_) co_await pulse();
+  } while (now() - begun < 2 * election_timeout());  // leadership may move in between
+  if (end_) co_return std::unexpected(*end_);
+  co_return fail(Code::kUnavailable, "no_leader");
+}
+
+Result<void> RaftReplica::may_change(const MembershipChange& change) const {
+  const raft::Status status = driver_.core().status();
+  const raft::ConfState& configuration = status.configuration;
+  const bool voter = raft::is_voter(configuration, change.node);
+  const bool learner = raft::is_learner(configuration, change.node);
+  if (!change.node) return fail(Code::kInvalidArgument, "request_invalid", "no node");
+  if (change.command.size() > limits::kConfChangeContextBytes) {
+    return fail(Code::kInvalidArgument, "command_too_large");
+  }
+  if (change_index_ > machine_.applied() || raft::is_joint(configuration)) {
+    return refuse("change_in_progress", change.node);
+  }
+  if (change.kind == MembershipChange::Kind::kAddLearner) {
+    if (voter || learner) return refuse("member_exists", change.node);
+    return {};
+  }
+  if (!voter && !learner) return refuse("member_unknown", change.node);
+  if (change.kind == MembershipChange::Kind::kRemove) {
+    if (voter && configuration.voters.size() == 1) return refuse("last_voter", change.node);
+    return {};
+  }
+  if (voter) return refuse("member_exists", change.node);
+  const auto progress = status.progress->find(change.node);
+  const std::uint64_t match = progress != status.progress->end() ? progress->second.match.value : 0;
+  if (match + kPromotionLag < status.hard_state.commit.value) {
+    return fail(Code::kFailedPrecondition, "not_caught_up",
+                fmt::format("node {} has entry {} of {}", change.node.value, match,
+                            status.hard_state.commit.value));
+  }
+  return {};
+}
+
+Result<Position> RaftReplica::change_here(MembershipChange change) {
+  raft::Core& core = driver_.core();
+  if (!core.is_leader()) return fail(Code::kUnavailable, kNotLeader);
+  BLX_TRY(may_change(change));
+  if (!change.command.empty()) {
+    v1::Command command;
+    if (!command.ParseFromString(change.command)) {
+      return fail(Code::kInvalidArgument, "command_invalid");
+    }
+    BLX_TRY(stamp(command));
+    change.command = command.SerializeAsString();
+  }
+  const raft::ConfChange conf_change{.transition = raft::ConfTransition::kAuto,
+                                     .changes = {{type_of(change.kind), change.node}},
+                                     .context = Payload(std::move(change.command))};
+  if (!core.propose(conf_change)) return fail(Code::kUnavailable, kNotLeader);
+  change_index_ = core.last_index();
+  driver_.wake();
+  return Position{core.term(), core.last_index()};
+}
+
+// A leader that is to go lets another one carry out the change, so that the cluster is never
+// without one for an election timeout.
+bool RaftReplica::must_hand_over_first(const MembershipChange& change) const {
+  return change.kind == MembershipChange::Kind::kRemove && change.node == self_ &&
+         may_change(change).has_value();
+}
+
+// Leadership.
+
+env::Task<Result<void>> RaftReplica::transfer_leader(NodeId to) {
+  const Call call(*this);
+  if (end_) co_return std::unexpected(*end_);
+  const Instant deadline = now() + 2 * election_timeout();
+  NodeId target;
+  if (driver_.core().is_leader()) {
+    BLX_CO_TRY(target, transfer_here(to));
+  } else if (const NodeId leader = driver_.core().leader()) {
+    MembershipRequest request{.transfers = true, .change = {}};
+    request.change.node = to;
+    const auto reply =
+        co_await peers_.request(leader, peer::RequestKind::kMembership, encode(request), deadline)
+            .under(scope_.cancellation());
+    if (end_) co_return std::unexpected(*end_);
+    if (!reply) co_return std::unexpected(reply.error());
+    BLX_CO_TRY(target, decode_node(*reply));
+  } else {
+    co_return fail(Code::kUnavailable, "no_leader");
+  }
+  while (!end_ && driver_.core().leader() != target) {
+    if (now() >= deadline) co_return fail(Code::kDeadlineExceeded, "transfer_failed");
+    co_await pulse();
+  }
+  if (end_) co_return std::unexpected(*end_);
+  co_return Result<void>();
+}
+
+Result<NodeId> RaftReplica::transfer_here(NodeId to) {
+  raft::Core& core = driver_.core();
+  if (!core.is_leader()) return fail(Code::kUnavailable, kNotLeader);
+  const raft::Status status = core.status();
+  if (!to) {
+    // Of those that were heard of, the one with most of the log.
+    LogIndex most;
+    for (const auto& [node, progress] : *status.progress) {
+      const auto heard = heard_.find(node);
+      if (node == self_ || progress.is_learner || heard == heard_.end() ||
+          heard->second + election_timeout() < now() || (to && progress.match <= most)) {
+        continue;
+      }
+      to = node;
+      most = progress.match;
+    }
+  }
+  if (!to || !raft::contains(status.configuration.voters, to)) return refuse("not_a_voter", to);
+  if (to != self_) {
+    core.transfer_leader(to);
+    driver_.wake();
+  }
+  return to;
+}
+
+std::vector<MemberProgress> RaftReplica::members() const {
+  std::vector<MemberProgress> members;
+  const raft::Status status = driver_.core().status();
+  if (end_ || status.progress == nullptr) return members;
+  for (const auto& [node, progress] : *status.progress) {
+    const auto heard = heard_.find(node);
+    const bool active =
+        node == self_ || (heard != heard_.end() && heard->second + election_timeout() >= now());
+    members.push_back(
+        {.node = node, .learner = progress.is_learner, .active = active, .match = progress.match});
+  }
+  return members;
+}
+
+// What other nodes send.
+
+// One that this node has not heard of is let in: its certificate proves that it belongs to the
+// cluster, and this node may be the one that is behind.
+Result<void> RaftReplica::admit(NodeId from) const {
+  if (machine_.state().was_removed(from)) {
+    return fail(Code::kPermissionDenied, "node_removed",
+                fmt::format("node {} was removed", from.value));
+  }
+  return {};
+}
+
+void RaftReplica::on_message(NodeId from, raft::Message message) {
+  if (end_) return;
+  heard_[from] = now();
+  driver_.step(std::move(message));
+}
+
+void RaftReplica::on_unreachable(NodeId node) {
+  if (end_) return;
+  driver_.core().report_unreachable(node);
+  driver_.wake();
+}
+
+void RaftReplica::on_refused(NodeId node, const Error& why) {
+  BLX_LOG(env_.log, kWarn, "replica: node {} says that this node is no member: {}", node.value,
+          why.message());
+  if (why.reason() == "node_removed") end(Error(Code::kUnavailable, "removed", why.message()));
+}
+
+env::Task<Result<std::string>> RaftReplica::on_request(NodeId from, peer::RequestKind kind,
+                                                       Payload body) {
+  const Call call(*this);
+  if (end_) co_return std::unexpected(*end_);
+  switch (kind) {
+    case peer::RequestKind::kPropose:
+      co_return co_await propose_for_other(std::move(body));
+    case peer::RequestKind::kMembership:
+      co_return co_await change_for_other(std::move(body));
+    case peer::RequestKind::kEnrol:
+    case peer::RequestKind::kRenew:
+      if (requests_ != nullptr) {
+        co_return co_await requests_->on_request(from, kind, std::move(body));
+      }
+      break;
+  }
+  co_return fail(Code::kUnimplemented, "request_kind_unknown");
+}
+
+env::Task<Result<std::string>> RaftReplica::change_for_other(Payload body) {
+  BLX_CO_TRY(MembershipRequest request, decode_membership_request(body.view()));
+  if (!driver_.core().is_leader()) co_return fail(Code::kUnavailable, kNotLeader);
+  if (request.transfers) {
+    BLX_CO_TRY(const NodeId target, transfer_here(request.change.node));
+    co_return encode(target);
+  }
+  BLX_CO_TRY(refusal(request.change.command.size()));
+  if (must_hand_over_first(request.change)) {
+    BLX_CO_TRY(co_await transfer_leader(NodeId()));
+    co_return fail(Code::kUnavailable, kNotLeader);  // the other asks the new one
+  }
+  BLX_CO_TRY(const Position position, change_here(std::move(request.change)));
+  co_return encode(position);
+}
+
+}  // namespace blixard::replica

@@ -1,0 +1,278 @@
+// Proposals and reads.
+
+#include <algorithm>
+#include <utility>
+
+#include <fmt/format.h>
+
+#include "base/limits.h"
+#include "core/raft/quorum.h"
+#include "node/replica/raft_replica.h"
+
+namespace blixard::replica {
+namespace {
+
+// Half of the log's own bound leaves room for what its records add.
+constexpr std::size_t kBatchBytes = limits::kLogBatchBytes / 2;
+constexpr Duration kSlowCommit = 1s;
+constexpr Duration kSlowCommitInterval = 10s;  // between two lines about it
+
+constexpr const char* kNotLeader = "not_leader";
+
+Error not_committed() { return {Code::kDeadlineExceeded, "not_committed"}; }
+Error no_leader() { return {Code::kUnavailable, "no_leader"}; }
+
+}  // namespace
+
+env::Task<Result<cluster::Outcome>> RaftReplica::propose(v1::Command command) {
+  const Call call(*this);
+  if (end_) co_return std::unexpected(*end_);
+  BLX_CO_TRY(stamp(command));
+  const std::size_t bytes = command.ByteSizeLong();
+  const Instant begun = now();
+  do {
+    BLX_CO_TRY(refusal(bytes));
+    if (driver_.core().is_leader()) {
+      if (driver_.disk_full()) co_return fail(Code::kResourceExhausted, "disk_full");
+      Proposal proposal(env_.executor);
+      proposal.command = &command;
+      proposal.bytes = bytes;
+      proposal.begun = begun;
+      proposal.deadline = begun + limits::kProposalTimeout;
+      queued_.push_back(&proposal);
+      ++in_flight_;
+      in_flight_bytes_ += bytes;
+      driver_.wake();
+      auto answer = co_await proposal.done;
+      --in_flight_;
+      in_flight_bytes_ -= bytes;
+      if (answer || answer.error().reason() != kNotLeader) co_return answer;
+    } else if (const NodeId leader = driver_.core().leader()) {
+      bool taken = true;
+      ++in_flight_;
+      in_flight_bytes_ += bytes;
+      auto answer = co_await ask_leader(peer::RequestKind::kPropose, command.SerializeAsString(),
+                                        begun + limits::kProposalTimeout, taken);
+      --in_flight_;
+      in_flight_bytes_ -= bytes;
+      if (taken) co_return answer;
+    }
+    if (!end_) co_await pulse();
+  } while (now() - begun < election_timeout());
+  if (end_) co_return std::unexpected(*end_);
+  co_return std::unexpected(no_leader());
+}
+
+// What replay would refuse must not get into the log.
+Result<void> RaftReplica::stamp(v1::Command& command) const {
+  command.set_version(cluster::kModelVersion);
+  command.set_time_unix_ms(env_.clock.wall().unix_ms);
+  if (command.ByteSizeLong() > limits::kCommandBytes) {
+    return fail(Code::kInvalidArgument, "command_too_large");
+  }
+  if (const auto checked = cluster::check_command(command); !checked) {
+    return fail(Code::kInvalidArgument, "command_invalid", checked.error().message());
+  }
+  return {};
+}
+
+Result<void> RaftReplica::refusal(std::size_t bytes) const {
+  if (end_) return std::unexpected(*end_);
+  if (draining_) return fail(Code::kUnavailable, "stopped");
+  if (in_flight_ >= limits::kProposalsInFlight ||
+      in_flight_bytes_ + bytes > limits::kProposalBytesInFlight) {
+    return fail(Code::kResourceExhausted, "too_many_proposals");
+  }
+  return {};
+}
+
+// Into the core.
+
+void RaftReplica::feed(raft::Core& core) {
+  if (!queued_.empty()) place_queued(core);
+  if (const auto read = reads_.begin_round()) core.read_index(*read);
+}
+
+void RaftReplica::place_queued(raft::Core& core) {
+  for (std::size_t placed = 0; placed < queued_.size();)
+    placed += place_some(core, placed);
+  queued_.clear();
+}
+
+// One buffer holds the commands of all the entries, each encoded once.
+std::size_t RaftReplica::place_some(raft::Core& core, std::size_t first) {
+  std::size_t count = 0;
+  std::size_t bytes = 0;
+  while (first + count < queued_.size()) {
+    bytes += queued_[first + count]->bytes;
+    if (count > 0 && bytes > kBatchBytes) {
+      bytes -= queued_[first + count]->bytes;
+      break;
+    }
+    ++count;
+  }
+  auto buffer = std::make_shared<std::string>();
+  std::vector<raft::Entry> entries(count);
+  if (core.is_leader()) {
+    buffer->resize(bytes);
+    char* at = buffer->data();
+    for (std::size_t i = 0; i < count; ++i) {
+      const Proposal& proposal = *queued_[first + i];
+      proposal.command->SerializeWithCachedSizesToArray(reinterpret_cast<std::uint8_t*>(at));
+      entries[i].payload = Payload(buffer, std::string_view(at, proposal.bytes));
+      at += proposal.bytes;
+    }
+  }
+  const bool taken = core.is_leader() && core.propose(std::move(entries)).has_value();
+  // A transfer is under way, or leadership is lost; or else more is uncommitted than may be.
+  const bool full = !taken && core.is_leader() && !core.status().transferee;
+  LogIndex index(core.last_index().value - count);
+  for (std::size_t i = 0; i < count; ++i) {
+    Proposal& proposal = *queued_[first + i];
+    if (!taken) {
+      proposal.done.complete(full ? fail(Code::kResourceExhausted, "too_many_proposals")
+                                  : fail(Code::kUnavailable, kNotLeader));
+      continue;
+    }
+    index = index.next();
+    proposal.position = {core.term(), index};
+    if (proposal.answer_placed) {
+      proposal.done.complete(cluster::Outcome{.index = index});
+    } else {
+      proposals_.track(proposal);
+    }
+  }
+  return count;
+}
+
+// For and by others.
+
+env::Task<Result<cluster::Outcome>> RaftReplica::ask_leader(peer::RequestKind kind,
+                                                            std::string body, Instant deadline,
+                                                            bool& taken) {
+  const NodeId leader = driver_.core().leader();
+  proposals_.expect();
+  const auto reply =
+      co_await peers_.request(leader, kind, std::move(body), deadline).under(scope_.cancellation());
+  Result<Position> position = fail(Code::kUnavailable, "leader_unreachable");
+  if (reply) position = decode_position(*reply);
+  std::optional<Result<cluster::Outcome>> answer;
+  if (position && position->index <= machine_.applied()) {
+    answer = proposals_.kept(*position).value_or(fail(Code::kUnavailable, "leadership_lost"));
+  }
+  proposals_.expected();
+  if (end_) co_return std::unexpected(*end_);
+  if (!reply) {
+    const Error& error = reply.error();
+    taken = error.reason() != kNotLeader;
+    const bool unknown = error.code() == Code::kDeadlineExceeded ||
+                         error.reason() == "peer_unreachable" ||
+                         error.reason() == "peer_queue_full" || error.code() == Code::kCancelled;
+    if (unknown) {
+      co_return fail(Code::kUnavailable, "leader_unreachable", error.message());
+    }
+    co_return std::unexpected(error);
+  }
+  if (answer) co_return std::move(*answer);
+  if (!position) co_return std::unexpected(position.error());
+  co_return co_await applied_at(*position, deadline);
+}
+
+env::Task<Result<cluster::Outcome>> RaftReplica::applied_at(Position position, Instant deadline) {
+  // No entry of an earlier term comes behind one of a later (log matching).
+  if (position.term < machine_.applied_term()) {
+    co_return fail(Code::kUnavailable, "leadership_lost");
+  }
+  Proposal waiting(env_.executor);
+  waiting.begun = now();
+  waiting.deadline = deadline;
+  waiting.position = position;
+  proposals_.track(waiting);
+  co_return co_await waiting.done;
+}
+
+env::Task<Result<std::string>> RaftReplica::propose_for_other(Payload body) {
+  v1::Command command;
+  if (body.size() > limits::kCommandBytes ||
+      !command.ParseFromArray(body.view().data(), static_cast<int>(body.size()))) {
+    co_return fail(Code::kInvalidArgument, "command_invalid");
+  }
+  BLX_CO_TRY(stamp(command));
+  const std::size_t bytes = command.ByteSizeLong();
+  BLX_CO_TRY(refusal(bytes));
+  if (!driver_.core().is_leader()) co_return fail(Code::kUnavailable, kNotLeader);
+  if (driver_.disk_full()) co_return fail(Code::kResourceExhausted, "disk_full");
+  Proposal proposal(env_.executor);
+  proposal.command = &command;
+  proposal.bytes = bytes;
+  proposal.answer_placed = true;
+  queued_.push_back(&proposal);
+  driver_.wake();
+  const auto placed = co_await proposal.done;
+  if (!placed) co_return std::unexpected(placed.error());
+  co_return encode(proposal.position);
+}
+
+// Waiting.
+
+void RaftReplica::expire_proposals() {
+  if (proposals_.empty()) return;
+  const Instant at = now();
+  const bool leaderless = !driver_.core().leader();
+  const bool cut_off = leaderless || !quorum_heard();
+  proposals_.expire([&](const Proposal& proposal) -> std::optional<Error> {
+    if (at >= proposal.deadline) return not_committed();
+    if (!cut_off || at - proposal.begun < election_timeout()) return std::nullopt;
+    if (leaderless) return Error(Code::kUnavailable, "leadership_lost");
+    return not_committed();
+  });
+}
+
+// Within an election timeout; this node is heard always. A follower hears of its leader only.
+bool RaftReplica::quorum_heard() const {
+  if (!driver_.core().is_leader()) return true;
+  const Instant since = now() - election_timeout();
+  const auto most = [&](const std::vector<NodeId>& voters) {
+    const auto heard = std::ranges::count_if(voters, [&](NodeId voter) {
+      const auto found = heard_.find(voter);
+      return voter == self_ || (found != heard_.end() && found->second >= since);
+    });
+    return voters.empty() || static_cast<std::size_t>(heard) > voters.size() / 2;
+  };
+  const raft::ConfState& configuration = machine_.state().configuration();
+  return most(configuration.voters) && most(configuration.voters_outgoing);
+}
+
+void RaftReplica::warn_of_slow_commits() {
+  const Proposal* oldest = proposals_.oldest();
+  if (oldest == nullptr || now() - oldest->begun < kSlowCommit ||
+      now() < slow_warned_ + kSlowCommitInterval) {
+    return;
+  }
+  slow_warned_ = now();
+  BLX_LOG(env_.log, kWarn, "replica: entry {} waits for a quorum since {} ms",
+          oldest->position.index.value, (now() - oldest->begun) / 1ms);
+}
+
+// Reads.
+
+env::Task<Result<void>> RaftReplica::read_barrier() {
+  const Call call(*this);
+  if (end_) co_return std::unexpected(*end_);
+  if (draining_) co_return fail(Code::kUnavailable, "stopped");
+  if (reads_.size() >= limits::kReadsInFlight) {
+    co_return fail(Code::kResourceExhausted, "too_many_reads");
+  }
+  Read read(env_.executor);
+  read.deadline = now() + election_timeout();
+  reads_.add(read);
+  driver_.wake();
+  co_return co_await read.done;
+}
+
+void RaftReplica::on_read(const raft::ReadState& read) {
+  reads_.confirmed(read.read, read.index);
+  reads_.applied(machine_.applied());
+}
+
+}  // namespace blixard::replica

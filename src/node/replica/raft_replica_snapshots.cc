@@ -1,0 +1,136 @@
+// Snapshots: taken, sent and received.
+
+#include <algorithm>
+#include <utility>
+
+#include <fmt/format.h>
+
+#include "base/limits.h"
+#include "node/replica/raft_replica.h"
+
+namespace blixard::replica {
+
+// Taken.
+
+void RaftReplica::snapshot_if_due() {
+  if (snapshotting_ || end_ ||
+      (machine_.entries_since_snapshot() < options_.snapshot_entries &&
+       machine_.bytes_since_snapshot() < options_.snapshot_bytes)) {
+    return;
+  }
+  snapshotting_ = true;
+  machine_.snapshot_begun();
+  saving_.spawn(save_snapshot({.index = machine_.applied(),
+                               .term = machine_.applied_term(),
+                               .configuration = machine_.state().configuration()},
+                              machine_.state().encode()));
+}
+
+// A quorum may have an entry before this node does: what is not durable here yet would be taken for
+// a gap in the log.
+env::Task<void> RaftReplica::save_snapshot(raft::SnapshotMeta meta, std::string content) {
+  const std::size_t bytes = content.size();
+  const LogIndex index = meta.index;
+  Result<void> saved = co_await driver_.durable(index);
+  if (saved) {
+    const std::uint64_t trailing = std::min(options_.trailing_entries, index.value);
+    saved = co_await log_->save_snapshot({.index = index, .term = meta.term}, std::move(content),
+                                         LogIndex(index.value - trailing + 1));
+  }
+  snapshotting_ = false;
+  if (saved) {
+    driver_.view().set_snapshot(std::move(meta));
+    BLX_LOG(env_.log, kDebug, "replica: snapshot at {}, {} bytes", index.value, bytes);
+  } else if (log_->failed()) {
+    on_log_failed(saved.error());
+  } else if (!end_ && saved.error().reason() != "snapshot_stale") {
+    BLX_LOG(env_.log, kWarn, "replica: no snapshot at {}, the next one comes {} entries later: {}",
+            index.value, options_.snapshot_entries, saved.error().message());
+  }
+}
+
+// Sent.
+
+void RaftReplica::send_snapshot(raft::Message message) {
+  scope_.spawn(transfer_snapshot(std::move(message)));
+}
+
+env::Task<void> RaftReplica::transfer_snapshot(raft::Message message) {
+  const NodeId to = message.to;
+  auto file = co_await log_->open_snapshot();
+  Result<void> sent = fail(Code::kUnavailable, "snapshot_replaced");
+  if (!file) {
+    sent = std::unexpected(file.error());
+  } else if (const auto meta = driver_.view().snapshot();
+             meta && meta->index == (*file)->meta().index) {
+    // A newer one than the core knew of is as good.
+    message.snapshot = meta;
+    BLX_LOG(env_.log, kInfo, "replica: node {} is sent the snapshot at {}", to.value,
+            message.snapshot->index.value);
+    sent =
+        co_await peers_.send_snapshot(std::move(message), make_snapshot_source(std::move(*file)));
+  }
+  if (!driver_.running()) co_return;
+  if (!sent) {
+    BLX_LOG(env_.log, kWarn, "replica: the snapshot did not get to node {}: {}", to.value,
+            sent.error().message());
+  }
+  driver_.core().report_snapshot(to, sent.has_value());
+  driver_.wake();
+}
+
+// Received.
+
+env::Task<Result<std::unique_ptr<peer::SnapshotSink>>> RaftReplica::on_snapshot(
+    NodeId from, raft::Message message, std::uint64_t bytes) {
+  const Call call(*this);
+  if (end_) co_return std::unexpected(*end_);
+  if (!message.snapshot || !message.snapshot->index || bytes > limits::kSnapshotBytes) {
+    co_return fail(Code::kInvalidArgument, "snapshot_invalid");
+  }
+  heard_[from] = now();
+  if (message.snapshot->index <= driver_.core().commit()) {
+    driver_.step(std::move(message));  // tells how far this node is
+    co_return fail(Code::kFailedPrecondition, "snapshot_stale");
+  }
+  if (receiving_ || received_) co_return fail(Code::kUnavailable, "snapshot_in_progress");
+  receiving_ = true;
+  auto file = co_await log_->begin_snapshot(
+      {.index = message.snapshot->index, .term = message.snapshot->term}, bytes);
+  if (!file) {
+    receiving_ = false;
+    co_return std::unexpected(file.error());
+  }
+  BLX_LOG(env_.log, kInfo, "replica: node {} sends the snapshot at {}, {} bytes", from.value,
+          message.snapshot->index.value, bytes);
+  co_return make_snapshot_sink(std::move(message), bytes, std::move(*file), *this);
+}
+
+Result<void> RaftReplica::snapshot_received(ReceivedSnapshot snapshot, raft::Message message) {
+  if (!driver_.running()) return fail(Code::kUnavailable, "stopped");
+  received_ = std::move(snapshot);
+  driver_.step(std::move(message));
+  return {};
+}
+
+void RaftReplica::snapshot_decided(bool installs) {
+  if (!installs && received_ && !installing_) received_.reset();
+  if (installs) installing_ = true;
+}
+
+env::Task<Result<void>> RaftReplica::install(const raft::SnapshotMeta& meta) {
+  BLX_ASSERT(received_ && received_->meta == meta);
+  BLX_CO_TRY(co_await received_->file->install());
+  driver_.view().set_snapshot(meta);
+  machine_.restore(std::move(received_->state), meta.index, meta.term);
+  received_.reset();
+  installing_ = false;
+  BLX_LOG(env_.log, kInfo, "replica: goes on behind the snapshot at {}", meta.index.value);
+  proposals_.skip_to(meta.index);
+  follow_members();
+  applied_signal_.notify_all();
+  pulse_.notify_all();
+  co_return Result<void>();
+}
+
+}  // namespace blixard::replica

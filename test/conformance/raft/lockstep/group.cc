@@ -176,7 +176,9 @@ bool Group::ready(Node& node) {
     }
     node.disk.append(append.entries);
     for (const Entry& entry : append.entries) {
-      if (node.core->is_leader()) small_bytes_ += entry_bytes(entry) % kPayloadUnit;
+      if (node.core->is_leader() && entry.payload.size() < kPayloadUnit) {
+        small_bytes_ += entry_bytes(entry);
+      }
     }
   }
   for (Message& message : messages)

@@ -51,7 +51,7 @@ class Group {
   [[nodiscard]] std::size_t size() const { return nodes_.size(); }
   [[nodiscard]] const Node& node(std::uint64_t id) const { return *nodes_.at(id - 1); }
   [[nodiscard]] const std::vector<Message>& pool() const { return pool_; }
-  // Of entries made in this world, but for the payloads that are a multiple of the unit.
+  // Of the entries made in this world whose payload is below the unit.
   [[nodiscard]] std::size_t small_bytes() const { return small_bytes_; }
   [[nodiscard]] const Seen& seen() const { return seen_; }
 

@@ -420,7 +420,7 @@ TEST_F(PeersTest, WhatAMemberMayNotSendEndsItsConnection) {
   }
 }
 
-TEST_F(PeersTest, AnewConnectionTakesTheOldOnesPlace) { run(replaced()); }
+TEST_F(PeersTest, ANewConnectionTakesTheOldOnesPlace) { run(replaced()); }
 
 TEST_F(PeersTest, WithoutACertificateOnlyEnrolmentIsPossible) { run(enrolment()); }
 

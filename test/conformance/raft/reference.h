@@ -8,6 +8,6 @@ namespace blixard::raft {
 
 inline const std::string kReference = "/usr/share/gocode/src/go.etcd.io/etcd/raft";
 inline constexpr const char* kReferenceAbsent =
-    "SKIPPED: the reference's files are absent, install golang-etcd-server-dev (./do setup)";
+    "SKIPPED: the reference is absent, install golang-etcd-server-dev and golang-go (./do setup)";
 
 }  // namespace blixard::raft

@@ -80,8 +80,6 @@ std::expected<std::vector<Environment::Node*>, std::string> Environment::nodes_o
   return found;
 }
 
-// ------- in-flight messages
-
 NodeId Environment::recipient_of(const Parcel& parcel) {
   if (const auto* message = std::get_if<Message>(&parcel)) return message->to;
   if (const auto* appended = std::get_if<Appended>(&parcel)) return appended->node;
@@ -169,8 +167,6 @@ Done Environment::deliver_messages(const datadriven::Case& command) {
   if (delivered == 0) trace_.write("no messages\n");
   return {};
 }
-
-// ------- rounds of work
 
 Done Environment::write(Node& node, const Append& append) {
   if (append.hard_state) node.storage.set_hard_state(*append.hard_state);

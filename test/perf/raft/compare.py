@@ -1,0 +1,329 @@
+#!/usr/bin/env python3
+"""Blixard's replicated log beside etcd and beside the raw disk, in turns, in one run.
+
+Started by `./do bench raft`. Every cell is the median of several rounds; in each round all rivals
+are measured one after the other, since the disks and CPUs this runs on may be shared. Prints a
+table, writes JSON, and with --save puts the table into docs/performance.md.
+
+Conditions: all members on this machine over loopback, each with its own directory on a real disk,
+TLS between members (etcd: --peer-auto-tls). Blixard's commands are proposed inside the leader's
+process and go through the real state machine; etcd's come from one gRPC client to its leader.
+"""
+
+import argparse
+import json
+import os
+import pathlib
+import platform
+import shutil
+import socket
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.request
+
+ROOT = pathlib.Path(__file__).resolve().parents[3]
+MEMBER_DEADLINE = 60.0
+
+# name, nodes, operation, outstanding
+CELLS = [
+    ("3 nodes, write, 1 outstanding", 3, "write", 1),
+    ("3 nodes, write, 64 outstanding", 3, "write", 64),
+    ("3 nodes, read, 64 outstanding", 3, "read", 64),
+    ("1 node, write, 64 outstanding", 1, "write", 64),
+]
+
+
+def free_ports(count):
+    sockets = [socket.socket() for _ in range(count)]
+    try:
+        for one in sockets:
+            one.bind(("127.0.0.1", 0))
+        return [one.getsockname()[1] for one in sockets]
+    finally:
+        for one in sockets:
+            one.close()
+
+
+def rss_mib(pid):
+    for line in pathlib.Path(f"/proc/{pid}/status").read_text().splitlines():
+        if line.startswith("VmRSS:"):
+            return int(line.split()[1]) / 1024
+    return 0.0
+
+
+def end(process):
+    process.terminate()
+    try:
+        process.wait(10)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+
+
+class RawDisk:
+    """One 4 KiB write and fdatasync after the other, to a file that was written before."""
+
+    SIZE = 16 << 20
+
+    def __init__(self, directory):
+        self.file = os.open(directory / "raw", os.O_RDWR | os.O_CREAT, 0o600)
+        for _ in range(self.SIZE >> 20):
+            os.write(self.file, bytes(1 << 20))
+        os.fsync(self.file)
+        self.offset = 0
+
+    def run(self, seconds):
+        block, times = b"x" * 4096, []
+        until = time.monotonic() + seconds
+        while time.monotonic() < until:
+            begin = time.monotonic()
+            os.pwrite(self.file, block, self.offset)
+            os.fdatasync(self.file)
+            times.append((time.monotonic() - begin) * 1e6)
+            self.offset = (self.offset + 4096) % self.SIZE
+        times.sort()
+        return {
+            "rate": len(times) / sum(times) * 1e6,
+            "p50_us": times[len(times) // 2],
+            "p99_us": times[len(times) * 99 // 100],
+        }
+
+    def stop(self):
+        os.close(self.file)
+
+
+class Etcd:
+    def __init__(self, nodes, directory, load):
+        self.load = load
+        self.processes = []
+        ports = free_ports(2 * nodes)
+        clients, peers = ports[:nodes], ports[nodes:]
+        scheme = "https" if nodes > 1 else "http"
+        cluster = ",".join(f"m{i}={scheme}://127.0.0.1:{peers[i]}" for i in range(nodes))
+        for i in range(nodes):
+            arguments = [
+                "etcd", "--name", f"m{i}", "--data-dir", str(directory / f"etcd{nodes}-{i}"),
+                "--listen-client-urls", f"http://127.0.0.1:{clients[i]}",
+                "--advertise-client-urls", f"http://127.0.0.1:{clients[i]}",
+                "--listen-peer-urls", f"{scheme}://127.0.0.1:{peers[i]}",
+                "--initial-advertise-peer-urls", f"{scheme}://127.0.0.1:{peers[i]}",
+                "--initial-cluster", cluster, "--log-level", "error",
+            ]
+            if nodes > 1:
+                arguments.append("--peer-auto-tls")
+            self.processes.append(
+                subprocess.Popen(arguments, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL))
+        self.endpoint = self.find_leader(clients)
+
+    def find_leader(self, ports):
+        until = time.monotonic() + MEMBER_DEADLINE
+        while time.monotonic() < until:
+            for port in ports:
+                try:
+                    request = urllib.request.Request(
+                        f"http://127.0.0.1:{port}/v3/maintenance/status", data=b"{}")
+                    with urllib.request.urlopen(request, timeout=2) as answer:
+                        status = json.load(answer)
+                except OSError:
+                    continue
+                member = status["header"]["member_id"]
+                if status.get("leader") == member:
+                    return f"127.0.0.1:{port}"
+            time.sleep(0.1)
+        raise SystemExit("etcd did not elect a leader")
+
+    def run(self, operation, outstanding, seconds):
+        output = subprocess.run(
+            [self.load, "-endpoint", self.endpoint, "-operation", operation,
+             "-outstanding", str(outstanding), "-seconds", str(seconds)],
+            check=True, capture_output=True, text=True).stdout
+        return json.loads(output)
+
+    def memory_mib(self):
+        return max(rss_mib(process.pid) for process in self.processes)
+
+    def stop(self):
+        for process in self.processes:
+            end(process)
+
+
+class Blixard:
+    def __init__(self, nodes, directory, program):
+        self.members = []
+        home = directory / f"blixard{nodes}"
+        ports = free_ports(nodes)
+        addresses = ",".join(f"127.0.0.1:{port}" for port in ports)
+        subprocess.run([program, "prepare", str(home), addresses], check=True)
+        self.controls = []
+        for i in range(nodes):
+            self.members.append(subprocess.Popen([program, "member", str(home), str(i + 1)]))
+            self.controls.append(self.connect(home / str(i + 1) / "control"))
+        self.leader = self.find_leader()
+
+    @staticmethod
+    def connect(path):
+        until = time.monotonic() + MEMBER_DEADLINE
+        while time.monotonic() < until:
+            control = socket.socket(socket.AF_UNIX)
+            try:
+                control.connect(str(path))
+                return control.makefile("rw")
+            except OSError:
+                control.close()
+                time.sleep(0.05)
+        raise SystemExit("a member does not answer")
+
+    @staticmethod
+    def ask(control, line):
+        control.write(line + "\n")
+        control.flush()
+        answer = control.readline()
+        if not answer:
+            raise SystemExit("a member ended")
+        answer = json.loads(answer)
+        if "error" in answer:
+            raise SystemExit(answer["error"])
+        return answer
+
+    def find_leader(self):
+        until = time.monotonic() + MEMBER_DEADLINE
+        while time.monotonic() < until:
+            for control in self.controls:
+                if self.ask(control, "status")["leads"]:
+                    return control
+            time.sleep(0.1)
+        raise SystemExit("blixard did not elect a leader")
+
+    def run(self, operation, outstanding, seconds):
+        return self.ask(self.leader, f"{operation} {outstanding} {seconds}")
+
+    def memory_mib(self):
+        return max(rss_mib(member.pid) for member in self.members)
+
+    def stop(self):
+        for control in self.controls:
+            control.close()
+        for member in self.members:
+            end(member)
+
+
+def build_load(directory):
+    """The load generator, from Debian's Go sources of etcd; none where they are not installed."""
+    if not (shutil.which("etcd") and shutil.which("go")):
+        return None
+    program = directory / "etcd_load"
+    source = ROOT / "test/perf/raft/etcd_load/main.go"
+    environment = dict(os.environ, GO111MODULE="off", GOPATH="/usr/share/gocode", GOFLAGS="",
+                       GOCACHE=str(directory / "go-cache"))
+    built = subprocess.run(["go", "build", "-o", str(program), str(source)], env=environment,
+                           capture_output=True, text=True, check=False)
+    if built.returncode != 0:
+        print(built.stderr, file=sys.stderr)
+        return None
+    return str(program)
+
+
+def median(samples, key):
+    return statistics.median(sample[key] for sample in samples)
+
+
+def measure(arguments, directory, load):
+    raw, cells, memory = RawDisk(directory), [], {}
+    try:
+        for nodes in (3, 1):
+            rivals = {"blixard": Blixard(nodes, directory, arguments.program)}
+            try:
+                if load:
+                    rivals["etcd"] = Etcd(nodes, directory, load)
+                wanted = [cell for cell in CELLS if cell[1] == nodes]
+                for rival in rivals.values():
+                    rival.run("write", 16, 1)  # warm
+                for name, _, operation, outstanding in wanted:
+                    samples = {"raw": []} | {rival: [] for rival in rivals}
+                    for done in range(arguments.rounds):
+                        print(f"{name}: round {done + 1} of {arguments.rounds}", file=sys.stderr)
+                        samples["raw"].append(raw.run(min(1.0, arguments.seconds)))
+                        for rival, cluster in rivals.items():
+                            samples[rival].append(
+                                cluster.run(operation, outstanding, arguments.seconds))
+                    cells.append({"name": name, "samples": samples})
+                for rival, cluster in rivals.items():
+                    memory[f"{rival}, {nodes} nodes"] = cluster.memory_mib()
+            finally:
+                for cluster in rivals.values():
+                    cluster.stop()
+    finally:
+        raw.stop()
+    return cells, memory
+
+
+def table(cells, memory, arguments):
+    lines = [
+        "| case | Blixard: /s, p50, p99 | etcd: /s, p50, p99 | rate to etcd's | p50 to etcd's "
+        "| raw sync p50 | p50 above it |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for cell in cells:
+        samples = cell["samples"]
+        ours = {key: median(samples["blixard"], key) for key in ("rate", "p50_us", "p99_us")}
+        raw = median(samples["raw"], "p50_us")
+        rival, rate, latency = "not installed", "", ""
+        if "etcd" in samples:
+            etcd = {key: median(samples["etcd"], key) for key in ("rate", "p50_us", "p99_us")}
+            rival = (f"{etcd['rate']:,.0f}, {etcd['p50_us'] / 1000:.2f} ms, "
+                     f"{etcd['p99_us'] / 1000:.2f} ms")
+            rate = f"{ours['rate'] / etcd['rate']:.1f}x"
+            latency = f"{ours['p50_us'] / etcd['p50_us']:.2f}x"
+        lines.append(
+            f"| {cell['name']} | {ours['rate']:,.0f}, {ours['p50_us'] / 1000:.2f} ms, "
+            f"{ours['p99_us'] / 1000:.2f} ms | {rival} | {rate} | {latency} "
+            f"| {raw / 1000:.2f} ms | {(ours['p50_us'] - raw) / 1000:+.2f} ms |")
+    lines.append("")
+    lines.append("Resident memory of the largest member after the load: " +
+                 "; ".join(f"{name} {mib:.0f} MiB" for name, mib in memory.items()) + ".")
+    lines.append(f"Medians of {arguments.rounds} rounds of {arguments.seconds:g} s; commands of "
+                 f"128 bytes; {os.cpu_count()} CPUs, {platform.machine()}, "
+                 f"Linux {platform.release()}.")
+    return "\n".join(lines)
+
+
+def save(text):
+    page = ROOT / "docs/performance.md"
+    begin, finish = "<!-- begin: bench raft -->", "<!-- end: bench raft -->"
+    content = page.read_text()
+    head, rest = content.split(begin)
+    _, tail = rest.split(finish)
+    page.write_text(f"{head}{begin}\n{text}\n{finish}{tail}")
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("program", help="the benchmark's member program")
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--seconds", type=float, default=3.0)
+    parser.add_argument("--json", help="where the samples go", default="build/bench-raft.json")
+    parser.add_argument("--save", action="store_true", help="put the table into the docs")
+    parser.add_argument("--directory", help="on the disk to measure", default=str(ROOT / "build"))
+    arguments = parser.parse_args()
+    directory = pathlib.Path(tempfile.mkdtemp(prefix="bench-raft-", dir=arguments.directory))
+    try:
+        load = build_load(directory)
+        if load is None:
+            print("etcd-server, golang-go and golang-etcd-server-dev are not all installed: "
+                  "no comparison with etcd", file=sys.stderr)
+        cells, memory = measure(arguments, directory, load)
+        text = table(cells, memory, arguments)
+        pathlib.Path(arguments.json).write_text(
+            json.dumps({"cells": cells, "memory_mib": memory}, indent=1))
+        print(text)
+        if arguments.save:
+            save(text)
+    finally:
+        shutil.rmtree(directory, ignore_errors=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -190,6 +190,8 @@ class Core {
   Result<void> propose(const ConfChange& change, EntryKind kind = EntryKind::kConfiguration);
   void read_index(ReadId read);
   Result<void> campaign();
+  // Of the leader. Elsewhere the wish is sent to it in the name of `to`, which a transport that
+  // checks names does not carry: ask the leader's owner instead.
   void transfer_leader(NodeId to);
   Result<void> forget_leader();
   void report_unreachable(NodeId node);

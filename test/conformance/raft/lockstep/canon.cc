@@ -36,6 +36,13 @@ void Canon::begin(bool with_text) {
   text_.clear();
 }
 
+std::string Canon::words(const Message& message) {
+  Canon canon;
+  canon.begin(true);
+  canon.message(message);
+  return canon.text_;
+}
+
 void Canon::write(std::string_view name, std::uint64_t value) {
   text_ += fmt::format("{}={} ", name, value);
 }

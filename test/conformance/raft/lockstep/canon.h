@@ -17,6 +17,7 @@ class Canon {
   void begin(bool with_text);
   [[nodiscard]] std::uint64_t digest() const { return digest_; }
   [[nodiscard]] const std::string& text() const { return text_; }
+  static std::string words(const Message& message);
 
   void put(std::string_view name, std::uint64_t value) {
     const std::uint64_t mixed = (digest_ ^ value) * 0xff51afd7ed558ccdULL;

@@ -116,7 +116,8 @@ Input Generator::message_input(const Group& group) {
   const std::uint64_t slot = random_.below(std::min<std::uint64_t>(pool.size(), window));
   const Message& message = pool[slot];
   input.a = static_cast<std::uint32_t>(slot);
-  const bool nowhere = message.to.value > group.size();
+  // The reference may append to itself after a change; no network leads back.
+  const bool nowhere = message.to.value > group.size() || message.to == message.from;
   const bool cut = is_cut(message.to) || is_cut(message.from);
   if (nowhere || cut || random_.below(100) < drop_percent_) {
     input.op = Op::kDrop;

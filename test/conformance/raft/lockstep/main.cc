@@ -162,14 +162,14 @@ std::string report(const Options& options, const Step& at, const std::string& pr
     Input input = generator.next(group);
     const bool last = i == at.input;
     input.flags |= last || i + 12 > at.input ? kText : std::uint16_t{0};
+    std::string words = fmt::format("{}: {}", i, describe(input));
+    if (input.op == Op::kDeliver) words += Canon::words(group.pool().at(input.a));
     reference->input(input);
     group.step(input);
     if (!reference->flush() || !reference->digests(answers, i == 1 ? 2 : 1)) return "it is gone";
     if ((input.flags & kText) != 0 && !reference->text(theirs)) return "it is gone";
-    if (last) break;
-    history.push_back(fmt::format("{}: {}\n{}", i, describe(input), group.text()));
-    if (history.size() > 11) history.pop_front();
-    if ((input.flags & kText) == 0) history.back() = fmt::format("{}: {}", i, describe(input));
+    history.push_back(words + "\n" + (last ? "" : group.text()));
+    if (history.size() > 12) history.pop_front();
   }
   std::string text = fmt::format("MISMATCH --seed {} --world {} at input {}\nworld: {}\n",
                                  options.seed, at.world, at.input, describe(generator.settings()));

@@ -113,6 +113,7 @@ env::Task<Result<void>> RaftReplica::load_snapshot(raft::Initial& initial) {
   initial.applied = meta->index;
   driver_.view().set_snapshot({meta->index, meta->term, state.configuration()});
   machine_.restore(std::move(state), meta->index, meta->term);
+  tell_restored();
   co_return Result<void>();
 }
 
@@ -163,6 +164,9 @@ bool RaftReplica::apply(const raft::Entry& entry) {
     outcome = fail(Code::kFailedPrecondition, "change_in_progress");
   }
   const bool fatal = !outcome && StateMachine::is_fatal(outcome.error());
+  if (options_.watch != nullptr && !fatal) {
+    options_.watch->on_applied(machine_.state(), entry, outcome);
+  }
   if (proposals_.keeps_outcomes()) proposals_.keep(position, outcome);
   if (fatal) end(outcome.error());
   if (proposal != nullptr) proposal->done.complete(std::move(outcome));
@@ -194,6 +198,11 @@ Result<cluster::Outcome> RaftReplica::apply_change(const raft::Entry& entry) {
     removed_ = now();
   }
   return outcome;
+}
+
+void RaftReplica::tell_restored() const {
+  if (options_.watch == nullptr) return;
+  options_.watch->on_restored(machine_.state(), machine_.applied(), machine_.applied_term());
 }
 
 void RaftReplica::follow_members() {

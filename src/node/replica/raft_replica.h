@@ -117,6 +117,7 @@ class RaftReplica final : public Replica,
   // Application.
   bool apply(const raft::Entry& entry);
   Result<cluster::Outcome> apply_change(const raft::Entry& entry);
+  void tell_restored() const;
   void follow_members();
 
   // Proposals.
@@ -138,12 +139,14 @@ class RaftReplica final : public Replica,
   // Members.
   [[nodiscard]] Result<void> may_change(const MembershipChange& change) const;
   Result<Position> change_here(MembershipChange change);
+  env::Task<Result<NodeId>> choose_leader(NodeId to, Instant deadline);
   Result<NodeId> transfer_here(NodeId to);
   [[nodiscard]] bool must_hand_over_first(const MembershipChange& change) const;
   env::Task<Result<std::string>> change_for_other(Payload body);
 
   // Snapshots.
   void snapshot_if_due();
+  void begin_snapshot();
   env::Task<void> save_snapshot(raft::SnapshotMeta meta, std::string content);
   env::Task<void> transfer_snapshot(raft::Message message);
 

@@ -13,6 +13,7 @@ namespace blixard::replica {
 namespace {
 
 constexpr const char* kNotLeader = "not_leader";
+constexpr const char* kNoLeader = "no_leader";
 
 // A learner this close to the commit index has caught up: it fetches as much in one message.
 constexpr std::uint64_t kPromotionLag = 1024;
@@ -61,7 +62,7 @@ env::Task<Result<cluster::Outcome>> RaftReplica::change_membership(MembershipCha
     if (!end_) co_await pulse();
   } while (now() - begun < 2 * election_timeout());  // leadership may move in between
   if (end_) co_return std::unexpected(*end_);
-  co_return fail(Code::kUnavailable, "no_leader");
+  co_return fail(Code::kUnavailable, kNoLeader);
 }
 
 Result<void> RaftReplica::may_change(const MembershipChange& change) const {
@@ -129,28 +130,40 @@ bool RaftReplica::must_hand_over_first(const MembershipChange& change) const {
 env::Task<Result<void>> RaftReplica::transfer_leader(NodeId to) {
   const Call call(*this);
   if (end_) co_return std::unexpected(*end_);
-  const Instant deadline = now() + 2 * election_timeout();
-  NodeId target;
-  if (driver_.core().is_leader()) {
-    BLX_CO_TRY(target, transfer_here(to));
-  } else if (const NodeId leader = driver_.core().leader()) {
-    MembershipRequest request{.transfers = true, .change = {}};
-    request.change.node = to;
-    const auto reply =
-        co_await peers_.request(leader, peer::RequestKind::kMembership, encode(request), deadline)
-            .under(scope_.cancellation());
+  const Instant begun = now();
+  const Instant deadline = begun + 2 * election_timeout();
+  Result<NodeId> target = fail(Code::kUnavailable, kNoLeader);
+  while (true) {
+    target = co_await choose_leader(to, deadline);
     if (end_) co_return std::unexpected(*end_);
-    if (!reply) co_return std::unexpected(reply.error());
-    BLX_CO_TRY(target, decode_node(*reply));
-  } else {
-    co_return fail(Code::kUnavailable, "no_leader");
+    if (target) break;
+    const auto reason = target.error().reason();
+    const bool may_pass = reason == kNoLeader || reason == kNotLeader;
+    if (!may_pass || now() - begun >= election_timeout()) {
+      co_return std::unexpected(target.error());
+    }
+    co_await pulse();
   }
-  while (!end_ && driver_.core().leader() != target) {
+  while (!end_ && driver_.core().leader() != *target) {
     if (now() >= deadline) co_return fail(Code::kDeadlineExceeded, "transfer_failed");
     co_await pulse();
   }
   if (end_) co_return std::unexpected(*end_);
   co_return Result<void>();
+}
+
+// Asks the leader, which may be this node; who will be the next.
+env::Task<Result<NodeId>> RaftReplica::choose_leader(NodeId to, Instant deadline) {
+  if (driver_.core().is_leader()) co_return transfer_here(to);
+  const NodeId leader = driver_.core().leader();
+  if (!leader) co_return fail(Code::kUnavailable, kNoLeader);
+  MembershipRequest request{.transfers = true, .change = {}};
+  request.change.node = to;
+  BLX_CO_TRY(
+      const std::string reply,
+      co_await peers_.request(leader, peer::RequestKind::kMembership, encode(request), deadline)
+          .under(scope_.cancellation()));
+  co_return decode_node(reply);
 }
 
 Result<NodeId> RaftReplica::transfer_here(NodeId to) {

@@ -18,6 +18,11 @@ void RaftReplica::snapshot_if_due() {
        machine_.bytes_since_snapshot() < options_.snapshot_bytes)) {
     return;
   }
+  begin_snapshot();
+}
+
+void RaftReplica::begin_snapshot() {
+  if (snapshotting_ || end_) return;
   snapshotting_ = true;
   machine_.snapshot_begun();
   saving_.spawn(save_snapshot({.index = machine_.applied(),
@@ -58,11 +63,19 @@ void RaftReplica::send_snapshot(raft::Message message) {
 env::Task<void> RaftReplica::transfer_snapshot(raft::Message message) {
   const NodeId to = message.to;
   auto file = co_await log_->open_snapshot();
+  if (!driver_.running()) co_return;
   Result<void> sent = fail(Code::kUnavailable, "snapshot_replaced");
   if (!file) {
     sent = std::unexpected(file.error());
   } else if (const auto meta = driver_.view().snapshot();
              meta && meta->index == (*file)->meta().index) {
+    if (cluster::membership_in(meta->configuration, to) == cluster::Membership::kNone) {
+      // It was taken before the node became a member, who would ignore it as not meant for it.
+      begin_snapshot();
+      driver_.core().report_snapshot(to, false);
+      driver_.wake();
+      co_return;
+    }
     // A newer one than the core knew of is as good.
     message.snapshot = meta;
     BLX_LOG(env_.log, kInfo, "replica: node {} is sent the snapshot at {}", to.value,
@@ -123,6 +136,7 @@ env::Task<Result<void>> RaftReplica::install(const raft::SnapshotMeta& meta) {
   BLX_CO_TRY(co_await received_->file->install());
   driver_.view().set_snapshot(meta);
   machine_.restore(std::move(received_->state), meta.index, meta.term);
+  tell_restored();
   received_.reset();
   installing_ = false;
   BLX_LOG(env_.log, kInfo, "replica: goes on behind the snapshot at {}", meta.index.value);

@@ -29,6 +29,16 @@
 
 namespace blixard::replica {
 
+// Told of everything that is applied, for judges of whole clusters.
+class ApplyWatch {
+ public:
+  virtual ~ApplyWatch() = default;
+  // From here on `state` is that of `index`: at the start, and of a snapshot that was installed.
+  virtual void on_restored(const cluster::State& state, LogIndex index, Term term) = 0;
+  virtual void on_applied(const cluster::State& state, const raft::Entry& entry,
+                          const Result<cluster::Outcome>& outcome) = 0;
+};
+
 struct Options {
   log::Options log{};
   // A snapshot is taken after so many entries or bytes of commands, whichever comes first.
@@ -38,6 +48,7 @@ struct Options {
   std::uint64_t trailing_entries = 5'000;
   Duration tick = 100ms;    // one heartbeat
   int election_ticks = 10;  // and up to twice that, by chance
+  ApplyWatch* watch = nullptr;  // outlives the replica
 };
 
 struct Status {

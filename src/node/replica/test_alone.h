@@ -23,7 +23,7 @@ inline std::string bytes_of(const Uuid& id) {
 // `request` 0: without a request id.
 inline v1::Command add_image(const std::string& name, std::uint64_t request = 0) {
   v1::Command command;
-  if (request != 0) command.set_request_id(bytes_of(Uuid::from_random(1, request)));
+  if (request != 0) command.set_request_id(bytes_of(Uuid::from_random(request, 1)));
   auto& image = *command.mutable_add_image();
   image.set_name(name);
   auto& file = *image.add_files();

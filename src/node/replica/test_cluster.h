@@ -38,6 +38,8 @@ struct TestNode {
   sim::Machine* machine = nullptr;
   env::Credentials credentials;
   bool founder = false;        // begins with the cluster's first state
+  bool started = false;        // and not ended since
+  std::size_t daemons = 0;     // tasks, also of daemons that unwind
   Replica* replica = nullptr;  // null: not running
   peer::Peers* peers = nullptr;
   std::string open_error;  // why it does not run
@@ -70,6 +72,21 @@ class TestCluster {
     first_ = first_state();
   }
 
+  TestCluster(const TestCluster&) = delete;
+  TestCluster& operator=(const TestCluster&) = delete;
+  // The daemons end before what they refer to.
+  ~TestCluster() {
+    for (auto& node : nodes_) {
+      if (node->machine->running()) crash(*node);
+    }
+    const bool ended = world_.run([](TestCluster& c) -> env::Task<void> {
+      co_await c.until([&] {
+        return std::ranges::all_of(c.nodes_, [](auto& node) { return node->daemons == 0; });
+      });
+    }(*this));
+    BLX_ASSERT(ended);
+  }
+
   // False: the time limit passed.
   bool run(const std::function<env::Task<void>(TestCluster&)>& test, Duration limit = 10min) {
     return world_.run(test(*this), limit);
@@ -91,7 +108,9 @@ class TestCluster {
 
   void start(TestNode& node) {
     if (!node.machine->running()) node.machine->restart();
-    node.machine->start(run_node(node));
+    node.started = true;
+    ++node.daemons;
+    node.machine->start(run_node(node, node.machine->env()));
   }
   env::Task<void> start_all() {
     for (auto& node : nodes_) {
@@ -103,14 +122,19 @@ class TestCluster {
     }));
   }
   static void crash(TestNode& node) {
+    node.started = false;
     node.machine->crash_daemon();
     node.replica = nullptr;
   }
   static void lose_power(TestNode& node) {
+    node.started = false;
     node.machine->lose_power();
     node.replica = nullptr;
   }
-  static env::Task<void> stop(TestNode& node) { co_await node.machine->stop_daemon(); }
+  static env::Task<void> stop(TestNode& node) {
+    node.started = false;
+    co_await node.machine->stop_daemon();
+  }
 
   void isolate(TestNode& node) {
     for (auto& other : nodes_) {
@@ -174,8 +198,8 @@ class TestCluster {
           const std::string hash = first->replica->state().hash();
           return std::ranges::all_of(nodes_, [&](auto& node) {
             const auto membership = first->replica->state().membership(node->id);
-            if (node->replica == nullptr || membership == cluster::Membership::kNone) return true;
-            return node->replica->status().applied == commit &&
+            if (!node->started || membership == cluster::Membership::kNone) return true;
+            return node->replica != nullptr && node->replica->status().applied == commit &&
                    node->replica->state().hash() == hash;
           });
         },
@@ -192,14 +216,17 @@ class TestCluster {
   env::Task<bool> add(const std::string& name) {
     const std::uint64_t request = ++requests_;
     const Instant deadline = now() + 60s;
+    std::string last = "no node runs";
     while (now() < deadline) {
       TestNode* node = nodes_[env().random.below(nodes_.size())].get();
       if (node->replica != nullptr) {
         const auto answer = co_await propose(*node, add_image(name, request));
         if (answer) co_return true;
+        last = answer.error().message();
       }
       co_await pause(20ms);
     }
+    ADD_FAILURE() << name << " is not taken: " << last;
     co_return false;
   }
   [[nodiscard]] static bool has(const TestNode& node, const std::string& name) {
@@ -231,7 +258,7 @@ class TestCluster {
 
   // Every machine is a node of it, the founders are its voters.
   cluster::State first_state() {
-    auto state = cluster::State::found({.cluster = Uuid::from_random(1, 2),
+    auto state = cluster::State::found({.cluster = Uuid::from_random(2, 1),
                                         .name = "n1",
                                         .peer_address = endpoint_of(node(1)).text()});
     BLX_ASSERT(state.has_value());
@@ -263,9 +290,21 @@ class TestCluster {
     BLX_ASSERT(enrolled && enrolled->object_id == number);
   }
 
+  // Counts a daemon until its task has ended.
+  class Ending {
+   public:
+    explicit Ending(TestNode& node) : node_(node) {}
+    Ending(const Ending&) = delete;
+    Ending& operator=(const Ending&) = delete;
+    ~Ending() { --node_.daemons; }
+
+   private:
+    TestNode& node_;
+  };
+
   // The daemon.
-  env::Task<void> run_node(TestNode& node) {
-    const env::Env env = node.machine->env();
+  env::Task<void> run_node(TestNode& node, env::Env env) {
+    const Ending ending(node);
     node.open_error.clear();
     node.failure.clear();
     auto transport = env.security.open(node.credentials);
@@ -310,6 +349,7 @@ class TestCluster {
     const auto failed = co_await replica.failed();
     if (!failed && failed.error().code() != Code::kCancelled) {
       node.failure = failed.error().reason();
+      node.started = false;
     }
     if (node.replica == &replica) node.replica = nullptr;
     co_await replica.stop();

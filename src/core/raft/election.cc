@@ -146,6 +146,8 @@ void Core::Impl::on_vote_response(const Message& message) {
   switch (poll(message.from, message.type, !message.reject, true)) {
     case VoteResult::kWon:
       if (role_ == Role::kPreCandidate) return campaign(Campaign::kElection);
+      // Removed since it asked, which only series 3.4 lets happen: it ends here then.
+      if (tracker_.find(id_) == nullptr) return become_follower(term_, NodeId());
       become_leader();
       return broadcast_appends();
     case VoteResult::kLost:

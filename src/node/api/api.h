@@ -17,10 +17,12 @@
 #include "base/result.h"
 #include "core/cluster/state.h"
 #include "env/env.h"
+#include "env/security.h"
 #include "env/task.h"
 #include "node/api/route.h"
 #include "node/http/message.h"
 #include "node/image/store.h"
+#include "node/peer/peers.h"
 #include "node/replica/replica.h"
 #include "observe/metrics.h"
 
@@ -36,6 +38,12 @@ struct Options {
   NodeId self;
   // Who may use the unix socket beside root; none: whoever its mode lets in.
   std::optional<std::int64_t> own_uid;
+  // To make tokens with: a secret of this node's, and the fingerprint of the authority.
+  std::string token_key;
+  std::string authority_fingerprint;
+  // Connections to the other nodes; none: not told.
+  std::function<std::vector<peer::PeerStatus>()> peers;
+  std::function<env::Task<Result<env::CertificateFacts>>()> rotate_certificate;
 };
 
 class Api final : public http::Handler {
@@ -59,6 +67,8 @@ class Api final : public http::Handler {
   static std::vector<Route> vm_routes();
   static std::vector<Route> image_routes();
   static std::vector<Route> cluster_routes();
+  static std::vector<Route> member_routes();
+  static std::vector<Route> token_routes();
   static std::vector<Route> program_routes();
 
   Answer dispatch(const http::Request& request, std::size_t& route_index);
@@ -87,11 +97,23 @@ class Api final : public http::Handler {
   Answer delete_image(const Call& call);
   Answer list_nodes(const Call& call);
   Answer status(const Call& call);
+  Answer cluster_members(const Call& call);
+  Answer remove_node(const Call& call);
+  Answer promote_node(const Call& call);
+  Answer transfer_leader(const Call& call);
+  Answer rotate_certificate(const Call& call);
+  Answer create_token(const Call& call);
+  Answer list_tokens(const Call& call);
+  Answer revoke_token(const Call& call);
   Answer events(const Call& call);
   Answer healthz(const Call& call);
   Answer readyz(const Call& call);
   Answer metrics_text(const Call& call);
   Answer openapi(const Call& call);
+
+  [[nodiscard]] http::Response cluster_response() const;
+  env::Task<Result<void>> wait_until_gone(NodeId node);
+  [[nodiscard]] std::string name_of(NodeId node) const;  // "" of one that is not known
 
   env::Task<Result<void>> stream_events(http::BodyWriter& writer, std::uint64_t since);
   env::Task<Result<void>> send_changes(http::BodyWriter& writer, std::uint64_t& since);

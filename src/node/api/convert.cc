@@ -13,6 +13,9 @@ namespace {
 static_assert(static_cast<int>(cluster::VmState::kPending) == v1::VM_STATE_PENDING);
 static_assert(static_cast<int>(cluster::VmState::kMigrating) == v1::VM_STATE_MIGRATING);
 static_assert(static_cast<int>(cluster::VmDesired::kDeleted) == v1::VM_DESIRED_DELETED);
+static_assert(static_cast<int>(cluster::NodeRole::kWorker) == v1::NODE_ROLE_WORKER);
+static_assert(static_cast<int>(cluster::Membership::kNone) == v1::MEMBERSHIP_JOINING);
+static_assert(static_cast<int>(cluster::Membership::kVoter) == v1::MEMBERSHIP_VOTER);
 static_assert(static_cast<int>(cluster::RestartPolicy::kAlways) == v1::RESTART_POLICY_ALWAYS);
 
 void add_ports(const std::vector<cluster::PublishedPort>& ports, v1::Vm& message) {
@@ -78,6 +81,9 @@ v1::Node to_message(const cluster::Node& node, const cluster::State& state) {
     vms += vm.node == node.id ? 1 : 0;
   message.set_vms(vms);
   message.set_registered(time_text(node.registered));
+  message.set_role(static_cast<v1::NodeRole>(node.role));
+  message.set_membership(static_cast<v1::Membership>(state.membership(node.id)));
+  message.set_leaving(node.leaving);
   return message;
 }
 

@@ -16,6 +16,22 @@ http::Response text_response(std::string_view content_type, std::string body) {
   return response;
 }
 
+v1::ConsensusRole role_of(const replica::Status& status) {
+  if (cluster::membership_in(status.configuration, status.self) != cluster::Membership::kVoter) {
+    return v1::CONSENSUS_ROLE_LEARNER;
+  }
+  switch (status.role) {
+    case raft::Role::kFollower:
+      return v1::CONSENSUS_ROLE_FOLLOWER;
+    case raft::Role::kPreCandidate:
+    case raft::Role::kCandidate:
+      return v1::CONSENSUS_ROLE_CANDIDATE;
+    case raft::Role::kLeader:
+      return v1::CONSENSUS_ROLE_LEADER;
+  }
+  return v1::CONSENSUS_ROLE_UNSPECIFIED;
+}
+
 }  // namespace
 
 env::Task<Result<http::Response>> Api::list_nodes(const Call& call) {
@@ -44,6 +60,13 @@ env::Task<Result<http::Response>> Api::status(const Call& call) {
   message.set_log_last(replica.last.value);
   message.set_log_applied(replica.applied.value);
   message.set_log_snapshot(replica.snapshot.value);
+  message.set_cluster(state.cluster().text());
+  message.set_node(name_of(options_.self));
+  message.set_leader(name_of(replica.leader));
+  message.set_role(role_of(replica));
+  message.set_log_commit(replica.commit.value);
+  message.set_voters(static_cast<std::uint32_t>(replica.configuration.voters.size()));
+  message.set_learners(static_cast<std::uint32_t>(replica.configuration.learners.size()));
   message.set_revision(state.revision());
   message.set_nodes(static_cast<std::uint32_t>(state.nodes().size()));
   message.set_images(static_cast<std::uint32_t>(state.images().size()));

@@ -28,6 +28,10 @@ constexpr auto kDescriptions = std::to_array<ParameterDescription>({
      "Give the changes after this revision; the present one by default. The header Last-Event-ID "
      "goes before it.",
      R"({"type":"integer","minimum":0})"},
+    {kForce, "force",
+     "true: remove the node although VMs are on it. You vouch that its machine is off: they are "
+     "started elsewhere.",
+     R"({"type":"boolean","default":false})"},
 });
 
 std::optional<std::uint64_t> number(std::string_view text) {
@@ -66,6 +70,9 @@ Result<void> read_parameter(std::string_view name, std::string_view value, Query
       return invalid(name, fmt::format("must be a number from 1 to {}", limits::kLogTailBytes));
     }
     query.tail_bytes = *bytes;
+  } else if (name == "force") {
+    if (value != "true" && value != "false") return invalid(name, "must be true or false");
+    query.force = value == "true";
   } else {
     const auto since = number(value);
     if (!since) return invalid(name, "must be a revision");

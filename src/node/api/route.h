@@ -30,6 +30,7 @@ enum Parameter : std::uint8_t {
   kConsistency = 2,
   kTailBytes = 4,
   kSince = 8,
+  kForce = 16,
 };
 
 struct Route {
@@ -59,6 +60,7 @@ struct Query {
   std::size_t tail_bytes = 64 * 1024;
   std::uint64_t since = 0;
   bool has_since = false;
+  bool force = false;
 };
 
 // Errors: kInvalidArgument "parameter_unknown", "parameter_invalid".

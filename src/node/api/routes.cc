@@ -141,6 +141,7 @@ std::vector<Route> Api::cluster_routes() {
        .summary = "Show the cluster as this node sees it",
        .parameters = kConsistency,
        .response = message<v1::ClusterStatus>(),
+       .errors = "no_leader no_quorum",
        .handler = &Api::status},
       {.method = Method::kGet,
        .pattern = "/v1/events",
@@ -152,6 +153,84 @@ std::vector<Route> Api::cluster_routes() {
        .content_type = "text/event-stream",
        .errors = "too_many_streams",
        .handler = &Api::events},
+  };
+}
+
+std::vector<Route> Api::member_routes() {
+  return {
+      {.method = Method::kGet,
+       .pattern = "/v1/cluster",
+       .name = "cluster",
+       .summary = "Show who belongs to the cluster and who leads",
+       .parameters = kConsistency,
+       .response = message<v1::Cluster>(),
+       .errors = "no_leader no_quorum",
+       .handler = &Api::cluster_members},
+      {.method = Method::kDelete,
+       .pattern = "/v1/nodes/{name}",
+       .name = "remove_node",
+       .summary = "Remove a node from the cluster; it may be the one that is asked",
+       .is_mutation = true,
+       .parameters = kForce,
+       .response = message<v1::Node>(),
+       .errors =
+           "node_not_found node_has_vms last_voter removal_unfinished no_leader not_committed",
+       .handler = &Api::remove_node},
+      {.method = Method::kPost,
+       .pattern = "/v1/nodes/{name}/promote",
+       .name = "promote_node",
+       .summary = "Make a server a voter that has caught up; the leader does so by itself",
+       .is_mutation = true,
+       .response = message<v1::Node>(),
+       .errors = "node_not_found not_a_server not_caught_up too_many_voters member_unknown "
+                 "change_in_progress",
+       .handler = &Api::promote_node},
+      {.method = Method::kPost,
+       .pattern = "/v1/cluster/transfer-leader",
+       .name = "transfer_leader",
+       .summary = "Give the lead to another voter",
+       .is_mutation = true,
+       .request = message<v1::TransferLeaderRequest>(),
+       .response = message<v1::Cluster>(),
+       .errors = "node_not_found not_a_voter transfer_failed no_leader",
+       .handler = &Api::transfer_leader},
+      {.method = Method::kPost,
+       .pattern = "/v1/certificate/rotate",
+       .name = "rotate_certificate",
+       .summary = "Give the node that is asked a new key and certificate, in use at once",
+       .is_mutation = true,
+       .response = message<v1::Certificate>(),
+       .handler = &Api::rotate_certificate},
+  };
+}
+
+std::vector<Route> Api::token_routes() {
+  return {
+      {.method = Method::kPost,
+       .pattern = "/v1/tokens",
+       .name = "create_token",
+       .summary = "Make a token that one machine can join with",
+       .is_mutation = true,
+       .status = 201,
+       .request = message<v1::CreateTokenRequest>(),
+       .response = message<v1::CreatedToken>(),
+       .errors = "too_many_tokens token_lost",
+       .handler = &Api::create_token},
+      {.method = Method::kGet,
+       .pattern = "/v1/tokens",
+       .name = "list_tokens",
+       .summary = "List the tokens, without their secrets",
+       .parameters = kConsistency,
+       .response = message<v1::TokenList>(),
+       .handler = &Api::list_tokens},
+      {.method = Method::kDelete,
+       .pattern = "/v1/tokens/{name}",
+       .name = "revoke_token",
+       .summary = "Make a token useless; the node it made stays",
+       .is_mutation = true,
+       .response = message<v1::Token>(),
+       .errors = "token_not_found",
+       .handler = &Api::revoke_token},
   };
 }
 
@@ -189,7 +268,8 @@ std::vector<Route> Api::program_routes() {
 std::span<const Route> Api::routes() {
   static const std::vector<Route> kRoutes = [] {
     std::vector<Route> all;
-    for (const auto& part : {vm_routes(), image_routes(), cluster_routes(), program_routes()}) {
+    for (const auto& part : {vm_routes(), image_routes(), cluster_routes(), member_routes(),
+                             token_routes(), program_routes()}) {
       all.insert(all.end(), part.begin(), part.end());
     }
     return all;

@@ -58,6 +58,7 @@ start_node() {
   mkdir -p "$DATA" "$LOG"
   # Its own session: Ctrl-C at the terminal reaches this script alone, which stops things in order.
   setsid build/release/bin/blixard node --data "$DATA" --listen "$listen" \
+    --bootstrap --peer-listen 127.0.0.1:0 \
     </dev/null >"$LOG/node.log" 2>&1 &
   NODE_PID=$!
   deadline=$(($(elapsed_ms) + 30000))

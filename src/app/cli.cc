@@ -17,7 +17,8 @@ namespace blixard::app {
 namespace {
 
 constexpr const char* kFooter = R"(Examples:
-  blixard node --data ./data                       run a node in the foreground
+  blixard node --data ./data --bootstrap           begin a cluster; runs in the foreground
+  blixard token create                             let one more machine join it
   blixard image build                              build the small guest image and import it
   blixard vm create web --image guest --publish 8080:80 --wait
   blixard vm list --output json
@@ -67,6 +68,7 @@ class CommandLine {
     add_node();
     add_vm();
     add_image();
+    add_token();
     add_others();
   }
 
@@ -118,10 +120,69 @@ class CommandLine {
     node->add_flag("--stop-guests-on-exit", node_.stop_guests_on_exit,
                    "Stop this node's VMs when the daemon ends; by default they run on and the "
                    "next daemon takes them over");
+    node->add_flag("--bootstrap", node_.bootstrap,
+                   "Begin a new cluster with this node; ignored once the data directory belongs "
+                   "to one");
+    node->add_option("--join", node_.join,
+                     "TOKEN@HOST:PORT: join the cluster of the member at that peer address; "
+                     "ignored once joined")
+        ->envname("BLIXARD_JOIN");
+    node->add_option("--peer-listen", node_.peer_listen,
+                     "Address for the other nodes; the default is for nodes of one machine")
+        ->capture_default_str();
+    node->add_option("--advertise", node_.advertise,
+                     "Address the other nodes reach this one at; default: that of --peer-listen");
     node->footer(
-        "Examples:\n  blixard node --data ./data --listen 127.0.0.1:7480\n"
-        "  blixard node list");
+        "Examples:\n  blixard node --data ./data --bootstrap\n"
+        "  blixard node --data ./data --bootstrap --peer-listen 0.0.0.0:7481 --advertise "
+        "192.0.2.7:7481\n"
+        "  blixard node --data ./data --join blx1.TOKEN@192.0.2.7:7481 --peer-listen 0.0.0.0:7481 "
+        "--advertise 192.0.2.8:7481\n"
+        "  blixard node list\n  blixard node remove n3");
     add(*node, "list", "List the nodes of the cluster", ListCommand{ListCommand::What::kNodes});
+    add_node_actions(*node);
+  }
+
+  void add_node_actions(CLI::App& node) {
+    using Kind = NodeAction::Kind;
+    const auto add_action = [&](const char* name, const char* what, NodeAction& action, Kind kind) {
+      action.kind = kind;
+      return add_bound(node, name, what, action);
+    };
+    CLI::App* remove = add_action("remove", "Remove a node, also the one that is asked",
+                                  remove_node_, Kind::kRemove);
+    remove->add_option("node", remove_node_.name, "Name of the node")->required();
+    remove->add_flag("--force", remove_node_.force,
+                     "Although VMs are on it: its machine is off for good, start them elsewhere");
+    remove->footer("Examples:\n  blixard node remove n3\n  blixard node remove n3 --force");
+    CLI::App* promote =
+        add_action("promote", "Make a server a voter now; the leader does so by itself", promote_,
+                   Kind::kPromote);
+    promote->add_option("node", promote_.name, "Name of the node")->required();
+    CLI::App* transfer = add_action("transfer-leader", "Give the lead to another voter", transfer_,
+                                    Kind::kTransferLeader);
+    transfer->add_option("node", transfer_.name, "Name of the voter; default: the leader chooses");
+    add_action("rotate-certificate", "Give the node that is asked a new key and certificate",
+               rotate_, Kind::kRotateCertificate);
+  }
+
+  void add_token() {
+    CLI::App* token = app_.add_subcommand("token", "Make, list and revoke tokens to join with");
+    token->require_subcommand(1);
+    CLI::App* create =
+        add_bound(*token, "create", "Print a token that one machine can join with", token_create_);
+    create->add_option("--role", token_create_.role, "server or worker (runs VMs only)")
+        ->check(CLI::IsMember({"server", "worker"}))
+        ->capture_default_str();
+    create->add_option("--expires", token_create_.expires, "How long it can be used, as in 30m")
+        ->check(checked_by(parse_seconds, "TIME"))
+        ->capture_default_str();
+    create->footer(
+        "Examples:\n  blixard token create\n  blixard token create --role worker --expires 15m\n"
+        "Then, on the new machine:\n  blixard node --join TOKEN@HOST:PORT");
+    add(*token, "list", "List the tokens", ListCommand{ListCommand::What::kTokens});
+    CLI::App* revoke = add_bound(*token, "revoke", "Make a token useless", token_revoke_);
+    revoke->add_option("id", token_revoke_.id, "Id of the token (blixard token list)")->required();
   }
 
   void add_vm() {
@@ -237,6 +298,9 @@ class CommandLine {
   ImageBuild build_;
   ImageImport import_;
   ImageDelete remove_;
+  NodeAction remove_node_, promote_, transfer_, rotate_;
+  TokenCreate token_create_;
+  TokenRevoke token_revoke_;
   DoctorCommand doctor_;
   CompletionCommand completion_;
 };
@@ -281,6 +345,24 @@ Result<std::uint32_t> parse_memory_mib(const std::string& text) {
   }
   return fail(Code::kInvalidArgument, "size_invalid",
               "'" + text + "' is not a size; write it as 128MiB or 2GiB");
+}
+
+Result<std::uint32_t> parse_seconds(const std::string& text) {
+  struct Unit {
+    char suffix;
+    std::uint32_t seconds;
+  };
+  constexpr std::array<Unit, 4> kUnits{{{'s', 1}, {'m', 60}, {'h', 3600}, {'d', 86400}}};
+  for (const Unit& unit : kUnits) {
+    if (!text.ends_with(unit.suffix)) continue;
+    const auto count =
+        parse_number<std::uint32_t>(std::string_view(text).substr(0, text.size() - 1));
+    constexpr std::uint32_t kMost = 30 * 86400;
+    if (!count || *count == 0 || *count > kMost / unit.seconds) break;
+    return *count * unit.seconds;
+  }
+  return fail(Code::kInvalidArgument, "time_invalid",
+              "'" + text + "' is not a time; write it as 30m, 1h or 7d, at most 30d");
 }
 
 Result<Publish> parse_publish(const std::string& text) {

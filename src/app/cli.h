@@ -18,6 +18,8 @@ namespace blixard::app {
 inline constexpr int kExitDone = 0;
 inline constexpr int kExitFailed = 1;
 inline constexpr int kExitUsage = 2;
+inline constexpr int kExitRemoved = 3;  // of a daemon that the cluster removed: starting it again
+                                        // is of no use
 
 enum class OutputFormat : std::uint8_t { kTable, kJson };
 
@@ -35,6 +37,10 @@ struct NodeOptions {
   std::string accelerator = "auto";
   std::string log_level = "info";
   bool stop_guests_on_exit = false;
+  bool bootstrap = false;
+  std::string join;  // TOKEN@HOST:PORT
+  std::string peer_listen = "127.0.0.1:7481";
+  std::string advertise;
 };
 
 struct Publish {
@@ -64,7 +70,7 @@ struct VmLogs {
   std::uint32_t tail_bytes = 64 * 1024;
 };
 struct ListCommand {
-  enum class What : std::uint8_t { kVms, kImages, kNodes };
+  enum class What : std::uint8_t { kVms, kImages, kNodes, kTokens };
   What what = What::kVms;
 };
 struct ImageBuild {
@@ -80,6 +86,19 @@ struct ImageImport {
 struct ImageDelete {
   std::string name;
 };
+struct NodeAction {
+  enum class Kind : std::uint8_t { kRemove, kPromote, kTransferLeader, kRotateCertificate };
+  Kind kind = Kind::kRemove;
+  std::string name;
+  bool force = false;
+};
+struct TokenCreate {
+  std::string role = "server";
+  std::string expires = "1h";
+};
+struct TokenRevoke {
+  std::string id;
+};
 struct StatusCommand {};
 struct EventsCommand {};
 struct DoctorCommand {
@@ -89,9 +108,9 @@ struct CompletionCommand {
   std::string shell;
 };
 
-using Action =
-    std::variant<NodeOptions, VmCreate, VmAction, VmLogs, ListCommand, ImageBuild, ImageImport,
-                 ImageDelete, StatusCommand, EventsCommand, DoctorCommand, CompletionCommand>;
+using Action = std::variant<NodeOptions, VmCreate, VmAction, VmLogs, ListCommand, ImageBuild,
+                            ImageImport, ImageDelete, NodeAction, TokenCreate, TokenRevoke,
+                            StatusCommand, EventsCommand, DoctorCommand, CompletionCommand>;
 
 struct Command {
   Connection connection;
@@ -110,6 +129,8 @@ std::string default_data_directory();
 
 // "128MiB", "1GiB", "512" (MiB). Errors: kInvalidArgument.
 Result<std::uint32_t> parse_memory_mib(const std::string& text);
+// "90s", "30m", "12h" or "7d". Errors: kInvalidArgument.
+Result<std::uint32_t> parse_seconds(const std::string& text);
 // "8080:80" or "80" (any free host port). Errors: kInvalidArgument.
 Result<Publish> parse_publish(const std::string& text);
 

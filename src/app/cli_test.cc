@@ -17,6 +17,16 @@ TEST(Cli, MemorySizes) {
   }
 }
 
+TEST(Cli, Times) {
+  EXPECT_EQ(parse_seconds("90s"), 90U);
+  EXPECT_EQ(parse_seconds("30m"), 1800U);
+  EXPECT_EQ(parse_seconds("1h"), 3600U);
+  EXPECT_EQ(parse_seconds("30d"), 2'592'000U);
+  for (const char* wrong : {"", "h", "0s", "-1h", "31d", "1.5h", "60", "99999999999s", "1 h"}) {
+    EXPECT_FALSE(parse_seconds(wrong)) << wrong;
+  }
+}
+
 TEST(Cli, PublishedPorts) {
   const auto both = parse_publish("8080:80");
   ASSERT_TRUE(both);

@@ -93,6 +93,8 @@ class Session {
     co_return answer;
   }
 
+  static constexpr Duration kMemberPatience = 60s;
+
   void show_vm_line(const json::value& vm) const {
     std::string line = fmt::format("vm {}: {}", text_of(vm, "name"), text_of(vm, "state"));
     if (const auto ports = published_text(vm); !ports.empty()) line += ", published " + ports;
@@ -188,9 +190,10 @@ class Session {
   }
 
   env::Task<Result<void>> act(const ListCommand& list) {
+    if (list.what == ListCommand::What::kNodes) co_return co_await list_nodes();
     const char* target = list.what == ListCommand::What::kVms      ? "/v1/vms"
                          : list.what == ListCommand::What::kImages ? "/v1/images"
-                                                                   : "/v1/nodes";
+                                                                   : "/v1/tokens";
     BLX_CO_TRY(const json::value answer, co_await api_.get(target));
     if (as_json()) {
       print(pretty(answer));
@@ -199,9 +202,91 @@ class Session {
     } else if (list.what == ListCommand::What::kImages) {
       show_images(answer);
     } else {
-      show_nodes(answer);
+      show_tokens(answer);
     }
     co_return Result<void>();
+  }
+
+  // Two views of the same nodes: what they have for VMs, and what they are to the cluster. Without
+  // a quorum the table is what the node that is asked knows.
+  env::Task<Result<void>> list_nodes() {
+    auto nodes = co_await api_.get("/v1/nodes");
+    const char* how = nodes ? "" : "?consistency=stale";
+    if (!nodes) {
+      const Error error = nodes.error();
+      nodes = co_await api_.get("/v1/nodes?consistency=stale");
+      if (!nodes) co_return std::unexpected(error);
+      fmt::print(stderr, "blixard: {}\nWhat this node knows:\n", error.detail());
+    }
+    BLX_CO_TRY(const json::value cluster, co_await api_.get(fmt::format("/v1/cluster{}", how)));
+    if (as_json()) {
+      print(pretty(json::object{{"cluster", cluster}, {"nodes", nodes->at("nodes")}}));
+    } else {
+      show_nodes(*nodes, cluster);
+    }
+    co_return Result<void>();
+  }
+
+  env::Task<Result<void>> act(const NodeAction& action) {
+    using Kind = NodeAction::Kind;
+    const std::string target = "/v1/nodes/" + http::percent_encoded(action.name);
+    std::string said;
+    Result<json::value> answer = json::value();
+    if (action.kind == Kind::kRemove) {
+      answer = co_await awaited(
+          api_.remove(target + (action.force ? "?force=true" : ""), kMemberPatience),
+          "removing node " + action.name);
+      said = fmt::format("node {}: removed", action.name);
+    } else if (action.kind == Kind::kPromote) {
+      answer = co_await awaited(api_.post(target + "/promote", {}, kMemberPatience),
+                                "promoting node " + action.name);
+      said = fmt::format("node {}: a voter", action.name);
+    } else if (action.kind == Kind::kTransferLeader) {
+      json::object body;
+      if (!action.name.empty()) body["node"] = action.name;
+      answer = co_await awaited(
+          api_.post("/v1/cluster/transfer-leader", std::move(body), kMemberPatience),
+          "giving the lead away");
+      if (answer) said = fmt::format("leader: {}", text_of(*answer, "leader"));
+    } else {
+      answer = co_await awaited(api_.post("/v1/certificate/rotate", {}, kMemberPatience),
+                                "making a certificate");
+      if (answer) said = fmt::format("certificate: valid until {}", text_of(*answer, "not_after"));
+    }
+    BLX_CO_TRY(answer);
+    print(as_json() ? pretty(*answer) : said + "\n");
+    co_return Result<void>();
+  }
+
+  env::Task<Result<void>> act(const TokenCreate& create) {
+    BLX_CO_TRY(const std::uint32_t seconds, parse_seconds(create.expires));
+    BLX_CO_TRY(
+        const json::value token,
+        co_await api_.post("/v1/tokens",
+                           json::object{{"role", create.role}, {"expires_seconds", seconds}}, {}));
+    // Nothing but the token, so that a script can take it.
+    print(as_json() ? pretty(token) : text_of(token, "token") + "\n");
+    co_return Result<void>();
+  }
+
+  env::Task<Result<void>> act(const TokenRevoke& revoke) {
+    BLX_CO_TRY(const json::value token,
+               co_await api_.remove("/v1/tokens/" + http::percent_encoded(revoke.id), {}));
+    print(as_json() ? pretty(token) : fmt::format("token {}: revoked\n", revoke.id));
+    co_return Result<void>();
+  }
+
+  void show_tokens(const json::value& answer) const {
+    Table table({"ID", "ROLE", "EXPIRES", "STATE"});
+    for (const auto& token : items_of(answer, "tokens")) {
+      const std::string used_by = text_of(token, "used_by");
+      const bool is_used = !used_by.empty() && used_by != "0";
+      const std::string state = is_used                               ? "used by node " + used_by
+                                : text_of(token, "expired") == "true" ? "expired"
+                                                                      : "unused";
+      table.add({text_of(token, "id"), text_of(token, "role"), text_of(token, "expires"), state});
+    }
+    print(table.text());
   }
 
   void show_vms(const json::value& answer) const {
@@ -227,12 +312,24 @@ class Session {
     print(table.text());
   }
 
-  void show_nodes(const json::value& answer) const {
-    Table table({"ID", "NAME", "VCPUS", "MEMORY", "ACCELERATOR", "VERSION"});
+  void show_nodes(const json::value& answer, const json::value& cluster) const {
+    Table table({"ID", "NAME", "ROLE", "MEMBER", "ADDRESS", "LAG", "LINK", "VMS", "VCPUS", "MEMORY",
+                 "ACCELERATOR", "VERSION"});
+    std::map<std::string, json::value> members;
+    for (const auto& member : items_of(cluster, "members"))
+      members.emplace(text_of(member, "id"), member);
     for (const auto& node : items_of(answer, "nodes")) {
-      table.add({text_of(node, "id"), text_of(node, "name"), text_of(node, "vcpus"),
-                 text_of(node, "memory_mib") + "MiB", text_of(node, "accelerator"),
-                 text_of(node, "version")});
+      const auto found = members.find(text_of(node, "id"));
+      const json::value member = found == members.end() ? json::object() : found->second;
+      const std::string link = text_of(member, "connected");
+      const std::string what = text_of(node, "leaving") == "true"    ? "leaving"
+                               : text_of(member, "leader") == "true" ? "leader"
+                                                                     : text_of(node, "membership");
+      table.add({text_of(node, "id"), text_of(node, "name"), text_of(node, "role"), what,
+                 text_of(member, "address"), text_of(member, "lag"),
+                 link.empty() ? "" : (link == "true" ? "up" : "down"), text_of(node, "vms"),
+                 text_of(node, "vcpus"), text_of(node, "memory_mib") + "MiB",
+                 text_of(node, "accelerator"), text_of(node, "version")});
     }
     print(table.text());
   }

@@ -35,6 +35,10 @@ Result<node::Config> config_from(const NodeOptions& options) {
                       .name = options.name,
                       .listen = std::nullopt,
                       .version = std::string(kVersion)};
+  config.bootstrap = options.bootstrap;
+  config.join = options.join;
+  config.advertise = options.advertise;
+  BLX_TRY(config.peer_listen, env::Endpoint::parse(options.peer_listen));
   if (options.listen != "off") {
     BLX_TRY(config.listen, env::Endpoint::parse(options.listen));
   }
@@ -42,8 +46,10 @@ Result<node::Config> config_from(const NodeOptions& options) {
 }
 
 void announce(const node::Ready& ready) {
-  std::fprintf(stderr, "ready: node %s on unix:%s%s%s\n", ready.name.c_str(), ready.socket.c_str(),
-               ready.listen ? " and " : "", ready.listen ? ready.listen->text().c_str() : "");
+  std::fprintf(stderr, "ready: node %s (id %s, peers on %s) on unix:%s%s%s\n", ready.name.c_str(),
+               std::to_string(ready.id.value).c_str(), ready.peer_listen.text().c_str(),
+               ready.socket.c_str(), ready.listen ? " and " : "",
+               ready.listen ? ready.listen->text().c_str() : "");
   ::sd_notify(0, "READY=1");
 }
 
@@ -82,7 +88,7 @@ env::Task<void> run_node(linux_side::Runtime& runtime, const NodeOptions& option
   }
   co_await driver.close();
   if (!done) std::fprintf(stderr, "blixard: %s\n", done.error().message().c_str());
-  code = done ? kExitDone : kExitFailed;
+  code = done ? kExitDone : done.error().reason() == "removed" ? kExitRemoved : kExitFailed;
 }
 
 // Each data directory has groups of its own: daemons on one host must not take each other's

@@ -1,17 +1,21 @@
 #pragma once
 
-// One running node: puts the parts together, in order, and takes them apart in reverse.
+// One running node: puts the parts together, in order, and takes them apart in
+// reverse.
 //
-// It is given an Env and a hypervisor driver and reaches nothing else, so the same object runs as
-// the daemon on Linux and, many at a time, in simulation.
+// It is given an Env and a hypervisor driver and reaches nothing else, so the
+// same object runs as the daemon on Linux and, many at a time, in simulation.
 //
 // The data directory:
-//   node.json    who this node is, and the layout's format
-//   lock         held while a daemon uses the directory
-//   api.sock     the API for local users; api.token  the bearer token for TCP
-//   log/         the replicated log and snapshots
-//   images/      imported images;  vms/  sockets and consoles of guests (the driver's)
-//   records/     which process belongs to which VM (the agent's)
+//   node.json    who this node is, in which cluster, and the layout's format
+//   node.key, node.crt, authority.crt   what it proves itself with, and whom it
+//   believes authority.key   of a server: what it issues certificates with
+//   pending.json an entry into a cluster that is not finished;  renewal.json  a
+//   certificate's lock         held while a daemon uses the directory api.sock
+//   the API for local users; api.token  the bearer token for TCP log/ the
+//   replicated log and snapshots images/      imported images;  vms/  sockets
+//   and consoles of guests (the driver's) records/     which process belongs to
+//   which VM (the agent's)
 
 #include <functional>
 #include <memory>
@@ -23,6 +27,10 @@
 #include "env/sync.h"
 #include "node/agent/agent.h"
 #include "node/api/api.h"
+#include "node/cluster/enrolment.h"
+#include "node/cluster/own_certificate.h"
+#include "node/cluster/steward.h"
+#include "node/entering.h"
 #include "node/http/server.h"
 #include "node/identity.h"
 #include "node/image/store.h"
@@ -38,6 +46,10 @@ struct Config {
   std::string data_directory;
   std::string name;                     // empty: the host's
   std::optional<env::Endpoint> listen;  // TCP; none: unix socket only
+  bool bootstrap = false;               // begin a cluster, where the directory belongs to none
+  std::string join;                     // TOKEN@HOST:PORT; or join one
+  env::Endpoint peer_listen = env::Endpoint::tcp("127.0.0.1", 7481);
+  std::string advertise;  // where the other nodes reach it; empty: peer_listen
   std::string version;
   replica::Options replica{};
 };
@@ -48,20 +60,23 @@ struct Ready {
   std::string name;
   std::string socket;
   std::optional<env::Endpoint> listen;  // as it is, with the port that was chosen
+  env::Endpoint peer_listen;
 };
 
 enum class StopGuests : std::uint8_t { kNo, kYes };
 
-class Node {
+class Node final : private replica::RequestHandler {
  public:
   Node(env::Env env, Config config, vm::Driver& driver);
-  ~Node();
+  ~Node() override;
   Node(const Node&) = delete;
   Node& operator=(const Node&) = delete;
 
-  // Serves until stop(), or until it is cancelled or cannot go on. Errors: those of opening
-  // ("directory_in_use", "data_too_new", "log_corrupt", "address_in_use", ...), and kDataLoss
-  // "log_failed" when the disk fails under it.
+  // Serves until stop(), or until it is cancelled or cannot go on. Errors:
+  // those of opening
+  // ("directory_in_use", "no_cluster", "data_too_new", "log_corrupt",
+  // "address_in_use", ...); kUnavailable "log_failed" when the disk fails under
+  // it; kFailedPrecondition "removed" when the cluster removed this node.
   env::Task<Result<void>> run(std::function<void(const Ready&)> on_ready);
 
   // Guests run on, for the next daemon to adopt, unless told otherwise.
@@ -69,10 +84,21 @@ class Node {
 
  private:
   env::Task<Result<void>> open();
-  env::Task<Result<void>> open_replica();
+  env::Task<Result<void>> enter();
+  env::Task<Result<void>> open_cluster();
+  Result<void> open_services(std::string token);
+  env::Task<void> stop_replica();
+  env::Task<Result<std::string>> on_request(NodeId from, peer::RequestKind kind,
+                                            Payload body) override;
+  // A request about this node itself, to whichever server answers.
+  env::Task<Result<std::string>> ask_a_server(std::string body);
+  env::Task<Result<std::string>> certificate_for(std::string request);
+  env::Task<Result<void>> introduce();
+  env::Task<Result<void>> tell_address();
+  env::Task<Result<void>> wait_until_known(Instant deadline);
   env::Task<Result<void>> serve(std::function<void(const Ready&)> on_ready);
   env::Task<Result<void>> register_node();
-  env::Task<void> keep_registered();
+  env::Task<void> keep_introduced();
   env::Task<void> guard(env::Task<Result<void>> part);
   env::Task<void> run_agent();
   void fail_node(Error error);
@@ -82,14 +108,21 @@ class Node {
   vm::Driver& driver_;
   std::unique_ptr<env::DirectoryLock> lock_;
   Identity identity_;
-  vm::Capabilities capabilities_;
-  observe::Metrics metrics_;
+  Keys keys_;
+  std::string advertise_;
   std::unique_ptr<env::SecureTransport> transport_;
   std::unique_ptr<peer::Peers> peers_;
+  vm::Capabilities capabilities_;
+  observe::Metrics metrics_;
   std::unique_ptr<replica::Replica> replica_;
+  std::unique_ptr<membership::Enroller> enroller_;
+  std::unique_ptr<membership::OwnCertificate> certificate_;
   std::unique_ptr<image::Store> images_;
   std::unique_ptr<agent::Agent> agent_;
   std::unique_ptr<api::Api> api_;
+  env::Cancellation* entering_ = nullptr;  // while it enters a cluster
+  bool replica_stopped_ = false;
+  bool introduced_ = false;  // the cluster has this node's address and facts as they are
   env::Signal changed_;
   std::optional<StopGuests> stopping_;
   std::optional<Error> failure_;

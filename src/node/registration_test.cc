@@ -15,11 +15,12 @@ using env::Task;
 const std::string kData = "/var/lib/blixard";
 
 Task<Result<std::string>> registered_accelerator(env::Env env) {
-  BLX_CO_TRY(const Identity identity, co_await load_identity(env, kData, "here"));
+  BLX_CO_TRY(const auto identity, co_await load_identity(env, kData));
+  if (!identity) co_return fail(Code::kNotFound, "no_identity");
   replica::NoPeers peers;
   BLX_CO_TRY(const auto replica, co_await replica::open_alone(env, env::join_path(kData, "log"),
-                                                              identity.id, {}, peers));
-  const cluster::Node* node = replica->state().find_node(identity.id);
+                                                              identity->id, {}, peers));
+  const cluster::Node* node = replica->state().find_node(identity->id);
   const std::string name = node != nullptr ? node->accelerator : "";
   co_await replica->stop();
   co_return name;
@@ -44,7 +45,10 @@ Task<Result<std::string>> accelerator_after_a_start(env::Env env) {
   qemu::QemuDriver driver(env, {.directory = kData + "/vms"});
   Result<void> started;
   {
-    Node node(env, {.data_directory = kData, .name = "here", .listen = {}, .version = "1"}, driver);
+    Node node(
+        env,
+        {.data_directory = kData, .name = "here", .listen = {}, .bootstrap = true, .version = "1"},
+        driver);
     env::Scope scope(env.executor, nullptr);
     scope.spawn([](Node& mine) -> Task<void> {
       const auto done = co_await mine.run([](const Ready&) {});

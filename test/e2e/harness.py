@@ -93,6 +93,7 @@ class Daemon:
         self.log_from = self.log_path.stat().st_size
         self.process = subprocess.Popen(
             [self.program, "node", "--data", str(self.data), "--listen", "127.0.0.1:0",
+             "--bootstrap", "--peer-listen", "127.0.0.1:0",
              *self.arguments, *more],
             stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=self.environment,
             start_new_session=True, **identity)

@@ -348,7 +348,7 @@ class BadInput(NodeTest):
         daemon.stop()
         identity = daemon.data / "node.json"
         text = identity.read_text()
-        identity.write_text(text.replace('"format":1', '"format":99'))
+        identity.write_text(text.replace('"format":2', '"format":99'))
         daemon.launch()
         self.assertIn("data_too_new", daemon.fails())
         identity.write_text(text)

@@ -112,6 +112,7 @@ class Ordeal {
           {.data_directory = kDataDirectory,
            .name = "a",
            .listen = env::Endpoint::tcp(machine_.address(), kPort),
+           .bootstrap = true,
            .version = "test",
            .replica = {.log = {.segment_bytes = std::uint64_t{2} << 20}, .snapshot_entries = 40}},
           driver);

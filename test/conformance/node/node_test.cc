@@ -146,15 +146,14 @@ Task<Result<void>> live(Env env, const Site& site, Story& story, Life life) {
   const auto driver = site.make_driver();
   Result<void> result;
   {
-    node::Node node(
-        env,
-        {.data_directory = site.data,
-         .name = "here",
-         .listen = std::nullopt,
-         .bootstrap = true,
-         .peer_listen = env::Endpoint::tcp("127.0.0.1", 0),
-         .version = "test"},
-        *driver);
+    node::Node node(env,
+                    {.data_directory = site.data,
+                     .name = "here",
+                     .listen = std::nullopt,
+                     .bootstrap = true,
+                     .peer_listen = env::Endpoint::tcp("127.0.0.1", 0),
+                     .version = "test"},
+                    *driver);
     std::optional<node::Ready> ready;
     std::optional<Result<void>> ended;
     env::Signal changed(env.executor);

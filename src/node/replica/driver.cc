@@ -128,20 +128,26 @@ void Driver::enqueue(raft::Append append) {
     finish(std::move(append));
     return;
   }
-  appends_.push_back({std::move(append), std::nullopt});
+  appends_.push_back({.append = std::move(append)});
   submit();
   if (writing_) return;
   writing_ = true;
   scope_.spawn(write());
 }
 
-// Hands to the log what may follow what it has. An installation waits until it is the first, and
-// everything behind it waits for it.
+// Hands to the log what may follow what it has. A snapshot, and entries that overwrite others, wait
+// until they are the first: the log may still refuse what is in front of them, and everything
+// behind what was refused is handed over once more.
 void Driver::submit() {
   if (disk_full_) return;
+  LogIndex last;
   for (Writing& next : appends_) {
     if (next.append.snapshot) return;
-    if (next.written) continue;
+    if (const auto& entries = next.append.entries; !entries.empty()) {
+      if (last && entries.front().index <= last) return;
+      last = entries.back().index;
+    }
+    if (next.handed_over) continue;
     // The entries stay here, in case that the disk is full: an entry is a reference to its payload.
     std::optional<raft::HardState> hard_state = next.append.hard_state;
     if (&next == &appends_.back()) {
@@ -150,6 +156,7 @@ void Driver::submit() {
       lazy_hard_state_.reset();
     }
     next.written = log_.append(next.append.entries, hard_state);
+    next.handed_over = true;
   }
 }
 
@@ -185,20 +192,19 @@ env::Task<Result<void>> Driver::write_first() {
   if (first.append.snapshot) {
     BLX_CO_TRY(co_await owner_.install(*first.append.snapshot));
     first.append.snapshot.reset();
-    submit();
   }
-  env::Task<Result<void>> written = std::move(*first.written);
-  first.written.reset();
-  co_return co_await std::move(written);
+  if (!first.handed_over) submit();
+  Result<void> written = co_await std::move(first.written);
+  first.handed_over = false;
+  co_return written;
 }
 
 // Takes back what the log refused together with the first.
 env::Task<void> Driver::withdraw() {
   for (std::size_t i = 0; i < appends_.size(); ++i) {
-    if (!appends_[i].written) continue;
-    env::Task<Result<void>> written = std::move(*appends_[i].written);
-    appends_[i].written.reset();
-    ignore(co_await std::move(written), "it is handed to the log once more, in its turn");
+    if (!appends_[i].handed_over) continue;
+    ignore(co_await std::move(appends_[i].written), "it is handed over once more, in its turn");
+    appends_[i].handed_over = false;
   }
 }
 

@@ -109,7 +109,8 @@ class Driver {
 
   struct Writing {
     raft::Append append;
-    std::optional<env::Task<Result<void>>> written;  // none: not handed to the log yet
+    bool handed_over = false;           // to the log, which has not answered yet
+    env::Task<Result<void>> written{};  // its answer
   };
   std::deque<Writing> appends_;                     // that are not durable, oldest first
   std::optional<raft::HardState> lazy_hard_state_;  // goes with the next append

@@ -59,6 +59,7 @@ env::Task<Result<std::unique_ptr<Replica>>> open_replica(env::Env env, std::stri
   const auto started = co_await replica->start();
   if (!started) {
     co_await replica->stop();
+    co_await peers.stop();  // they know the replica
     co_return std::unexpected(started.error());
   }
   co_return std::unique_ptr<Replica>(std::move(replica));

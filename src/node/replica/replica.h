@@ -46,8 +46,8 @@ struct Options {
   std::uint64_t snapshot_bytes = std::uint64_t{64} << 20;
   // Entries kept behind a snapshot, so that a follower that is a little late needs none.
   std::uint64_t trailing_entries = 5'000;
-  Duration tick = 100ms;    // one heartbeat
-  int election_ticks = 10;  // and up to twice that, by chance
+  Duration tick = 100ms;        // one heartbeat
+  int election_ticks = 10;      // and up to twice that, by chance
   ApplyWatch* watch = nullptr;  // outlives the replica
 };
 
@@ -147,7 +147,8 @@ env::Task<Result<void>> bootstrap(env::Env env, std::string directory, const clu
 // Reads the snapshot and the log in `directory`; what was committed is applied when it returns. An
 // empty directory is a node that waits for its leader. `requests` answers what is not consensus'
 // own (kEnrol, kRenew). Errors: the log's; kFailedPrecondition "model_too_new"; kDataLoss
-// "snapshot_invalid", "command_invalid" with the index of the entry, "raft_state_invalid".
+// "snapshot_invalid", "command_invalid" with the index of the entry, "raft_state_invalid"; after
+// one of the start itself (not of opening the log) the peers are stopped.
 env::Task<Result<std::unique_ptr<Replica>>> open_replica(env::Env env, std::string directory,
                                                          NodeId self, Options options,
                                                          peer::Peers& peers,

@@ -203,7 +203,7 @@ spelling() {
     return 0
   }
   git ls-files -co --exclude-standard | grep -Ev '\.(svg|png|zst|lock)$|package-lock' |
-    xargs codespell --quiet-level 3 --ignore-words-list kno,fo
+    xargs codespell --quiet-level 3 --ignore-words-list kno,fo,inflight
 }
 
 symbols() {

@@ -45,6 +45,7 @@ ConfChangeSingle single_of(std::uint8_t drawn) {
 
 std::vector<ConfChangeSingle> singles_of(const std::vector<std::uint8_t>& drawn) {
   std::vector<ConfChangeSingle> singles;
+  singles.reserve(drawn.size());
   for (const std::uint8_t byte : drawn)
     singles.push_back(single_of(byte));
   return singles;

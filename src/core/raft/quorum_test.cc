@@ -25,6 +25,7 @@ class Acks : public AckedIndexes {
 
 std::vector<NodeId> voters_of(const std::set<std::uint8_t>& ids) {
   std::vector<NodeId> voters;
+  voters.reserve(ids.size());
   for (const std::uint8_t id : ids)
     voters.emplace_back(std::uint64_t{id} + 1);
   return voters;

@@ -204,6 +204,7 @@ void Group::tick(Node& node, std::uint32_t times) {
 
 std::uint64_t Group::propose(const Input& input, Node& node) {
   std::vector<Entry> entries;
+  entries.reserve(input.b);
   for (std::uint64_t i = 0; i < input.b; ++i)
     entries.push_back({.term = {}, .index = {}, .payload = payloads_[(input.a + i) % kPayloads]});
   return code_of(node.core->propose(std::move(entries)));

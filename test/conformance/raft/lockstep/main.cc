@@ -197,7 +197,7 @@ std::optional<Options> parse(int argc, char** argv) {
     } else if (name == "--seed") {
       options.seed = *value;
     } else if (name == "--world") {
-      options.world = *value;
+      options.world = value;
     } else {
       return std::nullopt;
     }

@@ -6,6 +6,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <bit>
 #include <cerrno>
@@ -28,14 +29,14 @@ constexpr int kAnswerTimeoutMs = 60'000;
 // Runs a command with its output in a file; the exit code, or -1.
 int run(const std::vector<std::string>& words, const std::vector<std::string>& environment,
         const std::string& output, const std::string& directory) {
-  std::vector<char*> arguments;
-  for (const std::string& word : words)
-    arguments.push_back(const_cast<char*>(word.c_str()));
-  arguments.push_back(nullptr);
-  std::vector<char*> variables;
-  for (const std::string& word : environment)
-    variables.push_back(const_cast<char*>(word.c_str()));
-  variables.push_back(nullptr);
+  const auto pointers_to = [](const std::vector<std::string>& strings) {
+    std::vector<char*> pointers(strings.size() + 1, nullptr);
+    std::ranges::transform(strings, pointers.begin(),
+                           [](const std::string& text) { return const_cast<char*>(text.c_str()); });
+    return pointers;
+  };
+  const std::vector<char*> arguments = pointers_to(words);
+  const std::vector<char*> variables = pointers_to(environment);
   posix_spawn_file_actions_t actions;
   posix_spawn_file_actions_init(&actions);
   posix_spawn_file_actions_addopen(&actions, 0, "/dev/null", O_RDONLY, 0);
@@ -65,7 +66,7 @@ Result<std::string> build_reference(const std::string& directory) {
   }
   std::error_code error;
   files::create_directories(directory, error);
-  const std::string program = directory + "/raft_reference";
+  std::string program = directory + "/raft_reference";
   const std::string log = directory + "/build.log";
   const int code =
       run({"/usr/bin/go", "build", "-o", program, "."},

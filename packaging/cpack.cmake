@@ -1,7 +1,8 @@
 # The Debian package: ./do package, or cpack -G DEB --config build/release/CPackConfig.cmake.
 #
-# What it puts where: the program in /usr/bin, its unit, its completions, and the guest image
-# builder with a ready init program in /usr/lib/blixard/guest. postinst says what happens at install.
+# What it puts where: the program in /usr/bin, its unit, how that starts in /etc/default/blixard
+# (which users edit: a conffile), its completions, and the guest image builder with a ready init
+# program in /usr/lib/blixard/guest. postinst says what happens at install.
 if(NOT TARGET blixard)
   return()
 endif()
@@ -53,6 +54,9 @@ add_custom_target(package_files DEPENDS ${package_files})
 
 set(doc_dir share/doc/blixard)
 install(FILES ${package_dir}/blixard.service DESTINATION lib/systemd/system)
+# It may hold a token.
+install(FILES ${package_dir}/blixard.default RENAME blixard DESTINATION /etc/default
+        PERMISSIONS OWNER_READ OWNER_WRITE)
 install(FILES ${made}/completion.bash RENAME blixard
         DESTINATION share/bash-completion/completions)
 install(FILES ${made}/completion.zsh RENAME _blixard DESTINATION share/zsh/vendor-completions)
@@ -85,6 +89,6 @@ set(CPACK_DEBIAN_PACKAGE_DEPENDS "adduser, init-system-helpers (>= 1.54), qemu-s
 set(CPACK_DEBIAN_PACKAGE_RECOMMENDS "kmod, lz4, python3 (>= 3.11), xz-utils, zstd")
 set(CPACK_DEBIAN_PACKAGE_SUGGESTS "qemu-utils")
 set(CPACK_DEBIAN_PACKAGE_CONTROL_EXTRA
-    ${package_dir}/postinst ${package_dir}/prerm ${package_dir}/postrm)
+    ${package_dir}/conffiles ${package_dir}/postinst ${package_dir}/prerm ${package_dir}/postrm)
 set(CPACK_DEBIAN_PACKAGE_CONTROL_STRICT_PERMISSION ON)
 include(CPack)

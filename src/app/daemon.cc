@@ -64,6 +64,12 @@ env::Task<void> stop_on_signal(linux_side::Runtime& runtime, node::Node& node,
   ::_exit(kExitFailed);
 }
 
+int exit_code(const Result<void>& done) {
+  if (done) return kExitDone;
+  if (done.error().reason() == "removed") return kExitRemoved;
+  return done.error().reason() == "no_cluster" ? kExitNoCluster : kExitFailed;
+}
+
 env::Task<void> run_node(linux_side::Runtime& runtime, const NodeOptions& options, int& code) {
   const env::Env env = runtime.env();
   const auto config = config_from(options);
@@ -88,7 +94,7 @@ env::Task<void> run_node(linux_side::Runtime& runtime, const NodeOptions& option
   }
   co_await driver.close();
   if (!done) std::fprintf(stderr, "blixard: %s\n", done.error().message().c_str());
-  code = done ? kExitDone : done.error().reason() == "removed" ? kExitRemoved : kExitFailed;
+  code = exit_code(done);
 }
 
 // Each data directory has groups of its own: daemons on one host must not take each other's

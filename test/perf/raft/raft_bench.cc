@@ -75,6 +75,16 @@ std::vector<std::string> split(const std::string& text, char separator) {
   return parts;
 }
 
+class Stderr final : public observe::LogSink {
+ public:
+  [[nodiscard]] bool wants(observe::Level level) const override {
+    return level >= observe::Level::kWarn;
+  }
+  void write(observe::Level level, std::string_view line) override {
+    std::fputs(fmt::format("{}: {}\n", observe::level_name(level), line).c_str(), stderr);
+  }
+};
+
 // Preparation.
 
 void enrol(cluster::State& state, std::uint64_t id, const std::string& address) {
@@ -340,7 +350,8 @@ int run(int argc, char** argv) {
     return 0;
   }
   if (command == "member" && argc == 4) {
-    linux_side::Runtime runtime({});
+    Stderr log;
+    linux_side::Runtime runtime({.log = &log});
     runtime.run(member(runtime, argv[2], std::strtoull(argv[3], nullptr, 10)));
     return 0;
   }

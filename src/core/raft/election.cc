@@ -148,6 +148,9 @@ void Core::Impl::on_vote_response(const Message& message) {
       if (role_ == Role::kPreCandidate) return campaign(Campaign::kElection);
       // Removed since it asked, which only series 3.4 lets happen: it ends here then.
       if (tracker_.find(id_) == nullptr) return become_follower(term_, NodeId());
+      // Not before the own vote, and with it the term, is durable: after a crash this node could
+      // begin the same term again, get the same votes and lead it with other entries.
+      if (!tracker_.votes().contains(id_)) return;
       become_leader();
       return broadcast_appends();
     case VoteResult::kLost:

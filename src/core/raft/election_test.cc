@@ -88,6 +88,23 @@ TEST(Election, AVoteLeavesOnlyWhenItIsDurable) {
   EXPECT_EQ(cluster.network.front().type, MessageType::kVoteResponse);
 }
 
+// A quorum of others is not enough: who leads a term that its disk does not have could lead it
+// again after a crash, with other entries at the same places.
+TEST(Election, NobodyLeadsBeforeTheOwnVoteIsDurable) {
+  TestCluster cluster(voters({1, 2, 3, 4, 5}), no_pre_vote);
+  ASSERT_TRUE(cluster.core(1).campaign());
+  cluster.take(1);
+  for (int round = 0; round < 2; ++round) {
+    cluster.deliver();
+    for (const std::uint64_t other : {2, 3, 4, 5})
+      cluster.complete(other);
+  }
+  cluster.deliver();
+  EXPECT_EQ(cluster.core(1).role(), Role::kCandidate);  // with four votes
+  cluster.complete(1);
+  EXPECT_EQ(cluster.core(1).role(), Role::kLeader);
+}
+
 TEST(Election, OnlyWhoHasEverythingGetsAVote) {
   struct Case {
     EntryRef theirs;

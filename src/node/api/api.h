@@ -98,6 +98,7 @@ class Api final : public http::Handler {
   Answer list_nodes(const Call& call);
   Answer status(const Call& call);
   Answer cluster_members(const Call& call);
+  Answer state_digest(const Call& call);
   Answer remove_node(const Call& call);
   Answer promote_node(const Call& call);
   Answer transfer_leader(const Call& call);

@@ -197,6 +197,19 @@ TEST(Api, CreatesAVmWithDefaults) {
   });
 }
 
+TEST(Api, TheDigestIsThatOfTheAppliedState) {
+  run([](Bench& bench) -> Task<void> {
+    const Reply before = co_await bench.call(Method::kGet, "/v1/cluster/digest");
+    EXPECT_EQ(before.status, 200) << before.body;
+    EXPECT_EQ(before.text("hash"), bench.replica->state().hash());
+    co_await bench.call(Method::kPost, "/v1/vms", R"({"name":"web","image":"tiny"})");
+    const Reply after = co_await bench.call(Method::kGet, "/v1/cluster/digest?consistency=stale");
+    EXPECT_EQ(after.text("hash"), bench.replica->state().hash());
+    EXPECT_NE(after.text("hash"), before.text("hash"));
+    EXPECT_EQ(after.text("log_applied"), std::to_string(bench.replica->status().applied.value));
+  });
+}
+
 TEST(Api, CreatesAVmAsItWasAskedFor) {
   run([](Bench& bench) -> Task<void> {
     const Reply made = co_await bench.call(

@@ -93,6 +93,15 @@ env::Task<Result<http::Response>> Api::cluster_members(const Call& call) {
   co_return cluster_response();
 }
 
+env::Task<Result<http::Response>> Api::state_digest(const Call& call) {
+  BLX_CO_TRY(co_await barrier(call));
+  v1::StateDigest message;
+  message.set_log_applied(replica_.status().applied.value);
+  message.set_revision(replica_.state().revision());
+  message.set_hash(replica_.state().hash());
+  co_return json_response(200, message);
+}
+
 // The leader's steward takes it out; here is only seen that it happened.
 env::Task<Result<void>> Api::wait_until_gone(NodeId node) {
   const Instant deadline = env_.clock.monotonic() + limits::kApiCommandTimeout;

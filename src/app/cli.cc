@@ -132,6 +132,11 @@ class CommandLine {
         ->capture_default_str();
     node->add_option("--advertise", node_.advertise,
                      "Address the other nodes reach this one at; default: that of --peer-listen");
+    node->add_option("--snapshot-entries", node_.snapshot_entries,
+                     "A snapshot of the state is taken after so many entries of the log; half as "
+                     "many stay behind it for nodes that are a little late")
+        ->check(CLI::Range(10U, 1'000'000U))
+        ->capture_default_str();
     node->footer(
         "Examples:\n  blixard node --data ./data --bootstrap\n"
         "  blixard node --data ./data --bootstrap --peer-listen 0.0.0.0:7481 --advertise "

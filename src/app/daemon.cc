@@ -38,6 +38,8 @@ Result<node::Config> config_from(const NodeOptions& options) {
   config.bootstrap = options.bootstrap;
   config.join = options.join;
   config.advertise = options.advertise;
+  config.replica.snapshot_entries = options.snapshot_entries;
+  config.replica.trailing_entries = options.snapshot_entries / 2;
   BLX_TRY(config.peer_listen, env::Endpoint::parse(options.peer_listen));
   if (options.listen != "off") {
     BLX_TRY(config.listen, env::Endpoint::parse(options.listen));

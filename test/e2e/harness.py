@@ -74,14 +74,18 @@ class UnixConnection(http.client.HTTPConnection):
 class Daemon:
     """One `blixard node` on a data directory of its own."""
 
-    def __init__(self, program, data, arguments=(), environment=None):
+    def __init__(self, program, data, arguments=(), environment=None, wrapper=(),
+                 entry=("--bootstrap", "--peer-listen", "127.0.0.1:0")):
         self.program = str(program)
         self.data = pathlib.Path(data)
+        self.entry = list(entry)  # how it comes to its cluster, and where the others reach it
+        self.wrapper = list(wrapper)  # the command that starts the program, such as ip netns exec
         self.arguments = list(arguments)
         self.environment = environment
         self.process = None
         self.log_path = self.data.parent / (self.data.name + ".log")
         self.address = None
+        self.peer_address = None
 
     @property
     def socket(self):
@@ -92,9 +96,8 @@ class Daemon:
         log = open(self.log_path, "ab")
         self.log_from = self.log_path.stat().st_size
         self.process = subprocess.Popen(
-            [self.program, "node", "--data", str(self.data), "--listen", "127.0.0.1:0",
-             "--bootstrap", "--peer-listen", "127.0.0.1:0",
-             *self.arguments, *more],
+            [*self.wrapper, self.program, "node", "--data", str(self.data), "--listen",
+             "127.0.0.1:0", *self.entry, *self.arguments, *more],
             stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=self.environment,
             start_new_session=True, **identity)
         log.close()
@@ -105,19 +108,26 @@ class Daemon:
 
     def start(self, *more):
         self.launch(*more)
+        return self.await_ready()
 
+    def await_ready(self):
         def ready():
             if self.process.poll() is not None:
                 raise AssertionError(f"the daemon ended: {self.log()}")
             return [line for line in self.log().splitlines() if line.startswith("ready")]
         line = wait_until("the daemon is ready", ready, 60)[0]
         self.address = line.rpartition(" ")[2]
+        self.peer_address = line.partition("peers on ")[2].partition(")")[0]
         return self
 
-    def fails(self, seconds=30):
+    @property
+    def is_running(self):
+        return self.process is not None and self.process.poll() is None
+
+    def fails(self, seconds=30, exit_code=1):
         """The log of a daemon that must end by itself with a failure."""
         code = self.process.wait(timeout=seconds)
-        assert code == 1, f"exit code {code}: {self.log()}"
+        assert code == exit_code, f"exit code {code}: {self.log()}"
         return self.log()
 
     def kill(self):
@@ -155,11 +165,12 @@ class Daemon:
         fields = dict(headers or {})
         if text is not None:
             fields.setdefault("Content-Type", "application/json")
-        connection.request(method, target, body=text, headers=fields)
-        answer = connection.getresponse()
-        content = answer.read()
-        connection.close()
-        return answer.status, dict(answer.getheaders()), content
+        try:
+            connection.request(method, target, body=text, headers=fields)
+            answer = connection.getresponse()
+            return answer.status, dict(answer.getheaders()), answer.read()
+        finally:
+            connection.close()
 
 
 def page(port, path="/", seconds=10):
@@ -213,7 +224,7 @@ class Place:
 
     def close(self):
         for daemon in self.daemons:
-            if daemon.process is not None and daemon.process.poll() is None:
+            if daemon.is_running:
                 daemon.kill()
         for pid in self.guests():
             try:

@@ -120,9 +120,13 @@ void Sim::end_of_faults() {
   mixing_ = false;
   heal();
   set_weather({.delay_min = 1, .delay_max = 3, .straggler_max = 3});
+  // Without the two, who has an old configuration may campaign forever; safety never needed them.
+  const bool guarded = plan_.config.pre_vote;
+  plan_.config.pre_vote = plan_.config.check_quorum = true;
   for (std::uint64_t id = 1; id < kNodesMax; ++id) {
     nodes_[id].slowness = 1;
     nodes_[id].disk_free_at = std::min(nodes_[id].disk_free_at, now_ + kTick);
+    if (!guarded) crash(id);
     restart(id);
   }
 }

@@ -243,6 +243,24 @@ void early_read(Sim& sim) {
   sim.restart(1);
 }
 
+// A node with a slow disk gets the votes of all others and crashes before its disk has the term:
+// it must not have led it, because it will ask for the same votes again.
+void forgotten_term(Sim& sim) {
+  begin(sim);
+  sim.hold_disk(1, true);
+  sim.set_drop([](const Message& message) {  // 5 alone gets what it writes
+    return message.type == MessageType::kAppend && message.to != NodeId(5);
+  });
+  if (sim.elect(1)) sim.propose(1, sim.chance().below(20));
+  sim.settle();
+  sim.crash(1);
+  sim.hold_disk(1, false);
+  sim.restart(1);
+  if (!sim.elect(1)) return;
+  sim.propose(1, 50);
+  sim.settle();
+}
+
 constexpr Script kScripts[] = {
     {.name = "figure-8", .voters = 5, .one_entry_a_message = true, .play = figure_8},
     {.name = "append-race",
@@ -256,6 +274,7 @@ constexpr Script kScripts[] = {
     {.name = "unaware-voter", .voters = 2, .learners = 1, .play = unaware_voter},
     {.name = "lagging-successor", .play = lagging_successor},
     {.name = "early-read", .play = early_read},
+    {.name = "forgotten-term", .voters = 5, .play = forgotten_term},
 };
 
 }  // namespace

@@ -228,8 +228,10 @@ TEST_F(SimChecker, SeesTwoLeadersOfATermAndOneWithoutACommittedEntry) {
   Checker lonely(three());
   const LogView empty;
   lonely.leads(NodeId(1), Term(1), empty);
-  lonely.leads(NodeId(1), Term(1), empty);
   EXPECT_EQ(checker_of(lonely), "");
+  Checker twice = lonely;
+  twice.leads(NodeId(1), Term(1), empty);  // in another life
+  EXPECT_EQ(checker_of(twice), "one-leader");
   lonely.leads(NodeId(2), Term(1), empty);
   EXPECT_EQ(checker_of(lonely), "one-leader");
   checker_.leads(NodeId(2), Term(1), empty);  // elected before, and only late to know

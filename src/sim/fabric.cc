@@ -44,6 +44,22 @@ void Fabric::heal_all() {
   resume();
 }
 
+void Fabric::reset(std::uint32_t a, std::uint32_t b) {
+  for (auto& [id, connection] : connections_) {
+    const std::uint32_t first = connection->sides[0].owner->host().number;
+    const std::uint32_t second = connection->sides[1].owner->host().number;
+    if (std::minmax(first, second) != std::minmax(a, b)) continue;
+    engine_.trace().mix(id);
+    for (Side& side : connection->sides) {
+      side.under_way.clear();
+      side.bytes_under_way = 0;
+      side.reset = true;
+      Wakeup::wake(side.reader);
+      Wakeup::wake(side.writer);
+    }
+  }
+}
+
 void Fabric::resume() {
   for (auto& [id, connection] : connections_) {
     plan_delivery(*connection, 0);

@@ -137,6 +137,9 @@ class Fabric {
   void set_latency(std::uint32_t from, std::uint32_t to, Latency latency) {
     latencies_[{from, to}] = latency;
   }
+  void restore_latency(std::uint32_t from, std::uint32_t to) { latencies_.erase({from, to}); }
+  // Both ends of every connection between the two find it reset; what was under way is lost.
+  void reset(std::uint32_t a, std::uint32_t b);
   // What waited for a machine that is back goes on.
   void resume();
 

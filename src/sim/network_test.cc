@@ -162,6 +162,28 @@ class NetworkTest : public testing::Test {
     co_return Result<void>();
   }
 
+  Task<Result<void>> reset_connections() {
+    BLX_CO_TRY(Pair pair, co_await connect());
+    const std::array<std::string_view, 1> parts{"lost"};
+    BLX_CO_TRY(co_await pair.at_a->write(parts));
+    world.reset_connections(b, a);
+    for (env::Stream* end : {pair.at_a.get(), pair.at_b.get()}) {
+      const auto got = co_await read_within(a.env(), *end, 1, 1s);
+      EXPECT_FALSE(got);
+      EXPECT_EQ(got.error().reason(), "connection_lost");
+      const auto written = co_await end->write(parts);
+      EXPECT_FALSE(written);
+      EXPECT_EQ(written.error().reason(), "connection_lost");
+    }
+    const Endpoint there = Endpoint::tcp(b.address(), pair.listener->local().port);
+    BLX_CO_TRY(const auto anew, co_await a.env().network.dial(there, in(a, 5s)));
+    BLX_CO_TRY(const auto at_b, co_await pair.listener->accept());
+    BLX_CO_TRY(co_await anew->write(parts));
+    BLX_CO_TRY(const std::string got, co_await read(*at_b, 4));
+    EXPECT_EQ(got, "lost");
+    co_return Result<void>();
+  }
+
   Task<Result<void>> killed_peer() {
     BLX_CO_TRY(Pair pair, co_await connect());
     BLX_CO_TRY(co_await pair.at_b->write_all("last words"));
@@ -232,6 +254,7 @@ TEST_F(NetworkTest, DialGoesOnWhenTheLinkHeals) { run(dial_until_healed()); }
 TEST_F(NetworkTest, PowerLossLeavesPeersHalfOpen) { run(half_open()); }
 TEST_F(NetworkTest, KilledDaemonResetsItsPeers) { run(killed_peer()); }
 TEST_F(NetworkTest, CloseWithUnreadBytesResets) { run(close_with_unread_bytes()); }
+TEST_F(NetworkTest, ALinkMayForgetItsConnections) { run(reset_connections()); }
 TEST_F(NetworkTest, AddressesAreOfTheirMachine) { run(addresses()); }
 TEST_F(NetworkTest, LatencyIsPerDirection) { run(slow_link()); }
 

@@ -96,6 +96,14 @@ void World::set_latency(Machine& from, Machine& to, Duration least, Duration mos
   impl_->fabric.set_latency(from.host().number, to.host().number, {least, most});
 }
 
+void World::restore_latency(Machine& from, Machine& to) {
+  impl_->fabric.restore_latency(from.host().number, to.host().number);
+}
+
+void World::reset_connections(Machine& a, Machine& b) {
+  impl_->fabric.reset(a.host().number, b.host().number);
+}
+
 void World::set_log_level(observe::Level level) { impl_->journal.level = level; }
 Duration World::elapsed() const { return impl_->engine.now().since_start; }
 std::uint64_t World::trace_hash() const { return impl_->engine.trace().hash(); }

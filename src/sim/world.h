@@ -53,6 +53,10 @@ class World {
   void heal(Machine& a, Machine& b);
   void heal_all();
   void set_latency(Machine& from, Machine& to, Duration least, Duration most);
+  void restore_latency(Machine& from, Machine& to);  // to what it is at the beginning
+  // Every connection between the two is lost for both ends at once, with what was under way; as
+  // when a box in between forgets them.
+  void reset_connections(Machine& a, Machine& b);
 
   void set_log_level(observe::Level level);  // from which lines are kept: kInfo
 

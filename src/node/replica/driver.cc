@@ -18,6 +18,7 @@ Driver::Driver(env::Env env, Duration tick, log::Log& log, peer::Peers& peers, O
 
 Result<void> Driver::start(const raft::Config& config, const raft::Initial& initial) {
   BLX_TRY(core_, raft::Core::make(config, view_, initial, nullptr));
+  durable_commit_ = initial.hard_state.commit;
   scope_.spawn(pump());
   scope_.spawn(tick());
   wake();
@@ -67,7 +68,7 @@ env::Task<void> Driver::pump() {
 
 void Driver::turn() {
   owner_.feed(*core_);
-  while (running() && core_->has_output())
+  while (running() && !held_ && core_->has_output())
     carry_out(core_->take_output());
   load_missing();
 }
@@ -97,10 +98,35 @@ bool Driver::waits_for_own_vote() const {
 }
 
 void Driver::carry_out(raft::Output output) {
+  const bool held = holds_back(output);
+  if (!held && !output.messages.empty()) send(std::exchange(output.messages, {}));
+  owner_.snapshot_decided(output.append && output.append->snapshot);
+  if (auto append = std::exchange(output.append, std::nullopt)) enqueue(std::move(*append));
+  if (held) {
+    held_ = std::move(output);
+  } else {
+    carry_on(std::move(output));
+  }
+}
+
+// Whether everything but the append has to wait: a change of members was committed, and the append
+// says so durably.
+bool Driver::holds_back(raft::Output& output) {
+  LogIndex change;
+  for (const raft::Entry& entry : output.committed) {
+    if (entry.kind != raft::EntryKind::kNormal) change = entry.index;
+  }
+  if (change <= durable_commit_) return false;
+  held_for_ = change;
+  if (!output.append) output.append.emplace();
+  output.append->must_sync = true;
+  output.append->hard_state = core_->status().hard_state;
+  return true;
+}
+
+void Driver::carry_on(raft::Output output) {
   if (!output.messages.empty()) send(std::move(output.messages));
   if (output.soft_state) owner_.on_role(*output.soft_state);
-  owner_.snapshot_decided(output.append && output.append->snapshot);
-  if (output.append) enqueue(std::move(*output.append));
   if (!output.committed.empty()) owner_.on_committed(output.committed);
   for (const raft::ReadState& read : output.reads)
     owner_.on_read(read);
@@ -120,9 +146,11 @@ void Driver::send(std::vector<raft::Message> messages) {
 // Appends.
 
 void Driver::enqueue(raft::Append append) {
-  if (!append.must_sync && append.hard_state) {
-    // Nothing waits for it.
-    lazy_hard_state_ = std::exchange(append.hard_state, std::nullopt);
+  if (append.hard_state) {
+    // Nothing waits for a commit index alone. One that waits still when a term or vote comes must
+    // not be written behind it: an older term would be the last one that a start finds.
+    lazy_hard_state_.reset();
+    if (!append.must_sync) lazy_hard_state_.swap(append.hard_state);
   }
   if (appends_.empty() && append.entries.empty() && !append.snapshot && !append.hard_state) {
     finish(std::move(append));
@@ -155,6 +183,7 @@ void Driver::submit() {
       if (!hard_state) hard_state = lazy_hard_state_;
       lazy_hard_state_.reset();
     }
+    next.commit = hard_state ? hard_state->commit : LogIndex();
     next.written = log_.append(next.append.entries, hard_state);
     next.handed_over = true;
   }
@@ -166,7 +195,9 @@ env::Task<void> Driver::write() {
     if (written) {
       Writing done = std::move(appends_.front());
       appends_.pop_front();
+      durable_commit_ = std::max(durable_commit_, done.commit);
       finish(std::move(done.append));
+      if (held_ && held_for_ <= durable_commit_) carry_on(*std::exchange(held_, std::nullopt));
       wrote_.notify_all();
       continue;
     }

@@ -12,6 +12,10 @@
 // writes as one what it has. One that meets a full disk stays first in line and is tried again with
 // the next tick; only a failure of the log ends the driver.
 //
+// A change of members that was committed is known durably as such before this node applies it,
+// tells others or answers for it. Else a node that removes the other of two and crashes would, when
+// it is started again, wait for the vote of a node that is gone.
+//
 // Which entries a slow follower or a start needs from disk, the view notes; they are read beside
 // everything else.
 
@@ -86,6 +90,8 @@ class Driver {
   void turn();
   [[nodiscard]] bool waits_for_own_vote() const;
   void carry_out(raft::Output output);
+  void carry_on(raft::Output output);
+  [[nodiscard]] bool holds_back(raft::Output& output);
   void send(std::vector<raft::Message> messages);
   void enqueue(raft::Append append);
   void submit();
@@ -109,11 +115,15 @@ class Driver {
 
   struct Writing {
     raft::Append append;
+    LogIndex commit{};                  // that becomes durable with it; none: none
     bool handed_over = false;           // to the log, which has not answered yet
     env::Task<Result<void>> written{};  // its answer
   };
   std::deque<Writing> appends_;                     // that are not durable, oldest first
   std::optional<raft::HardState> lazy_hard_state_;  // goes with the next append
+  LogIndex durable_commit_;                         // of the last hard state that was written
+  std::optional<raft::Output> held_;                // until the commit of its change is durable
+  LogIndex held_for_;
   bool writing_ = false;
   bool disk_full_ = false;
   bool loading_ = false;

@@ -439,6 +439,25 @@ TEST_F(ReplicaClusterTest, ARemovedNodeThatMissedItIsToldByTheOthers) {
   });
 }
 
+// The one that is left knows that it is alone as soon as anybody knows that it is.
+TEST_F(ReplicaClusterTest, OneOfTwoThatRemovedTheOtherLeadsAfterALossOfPower) {
+  config.nodes = 2;
+  run([](TestCluster& c) -> env::Task<void> {
+    co_await c.start_all();
+    TestNode* leader = co_await c.wait_for_leader();
+    CO_ASSERT(leader != nullptr);
+    TestNode* gone = c.follower();
+    CO_ASSERT(gone != nullptr);
+    const auto removed = co_await leader->replica->change_membership(
+        {.kind = MembershipChange::Kind::kRemove, .node = gone->id, .command = {}});
+    CO_ASSERT(removed, << removed.error().message());
+    c.lose_power(*leader);
+    c.crash(*gone);
+    c.start(*leader);
+    EXPECT_TRUE(co_await c.until([&] { return leader->leads(); })) << "it waits for who is gone";
+  });
+}
+
 TEST_F(ReplicaClusterTest, LeadershipGoesWhereItIsSent) {
   run([](TestCluster& c) -> env::Task<void> {
     co_await c.start_all();

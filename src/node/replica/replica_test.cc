@@ -311,6 +311,7 @@ TEST_F(ReplicaTest, NamesTheEntryThatItCannotApply) {
   sound.set_version(1);
   run(write_log({entry(2, sound.SerializeAsString()), entry(3, ""), entry(4, "\xff\xff")}));
   run(expect_refused("command_invalid", "entry 4"));
+  EXPECT_TRUE(peers.stopped()) << "they still know a replica that is gone";
   directory = "/too-new";
   sound.set_version(99);
   run(write_log({entry(2, sound.SerializeAsString())}));

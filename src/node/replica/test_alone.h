@@ -58,7 +58,14 @@ class NoPeers final : public peer::Peers {
                                         std::unique_ptr<peer::SnapshotSource> /*source*/) override {
     co_return fail(Code::kUnavailable, "peer_unreachable");
   }
-  env::Task<void> stop() override { co_return; }
+  env::Task<void> stop() override {
+    stopped_ = true;
+    co_return;
+  }
+  [[nodiscard]] bool stopped() const { return stopped_; }
+
+ private:
+  bool stopped_ = false;
 };
 
 // The state of a cluster that `self` founded alone; not through tokens, so any id will do.

@@ -8,6 +8,7 @@ manual() {
   cat <<'TEXT'
 ./do run               set up, build, start one node, boot the microVM "hello", show its web page;
                        Ctrl-C stops both.  --once: stop after the answer and exit 0
+                       --nodes 3: a cluster of three (1 to 7) on loopback, hello on one of them
 ./do test [ARGS]       set up, build, run every test (ARGS go to ctest: -R node/log, -L unit)
 ./do lint [--all]      format, layering, style, symbols, shell, spelling, the tools' own tests,
                        clang-tidy on changed files (--all: on every file)

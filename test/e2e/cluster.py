@@ -32,7 +32,8 @@ def small_image(directory):
     subprocess.run(["zstd", "-q", "--rm", str(directory / "vmlinux")], check=True)
     (directory / "initrd").write_bytes(bytes(512))
     (directory / "image.json").write_text(json.dumps({
-        "architecture": "x86_64", "cmdline": "", "format": 1, "kernel_version": "6.1", "name": "none",
+        "architecture": "x86_64", "cmdline": "", "format": 1, "kernel_version": "6.1",
+        "name": "none",
         "files": {"initrd": {"bytes": 512},
                   "vmlinux.zst": {"bytes": (directory / "vmlinux.zst").stat().st_size,
                                   "unpacked_bytes": len(kernel)}}}))

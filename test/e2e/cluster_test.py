@@ -282,7 +282,8 @@ class Requests(ClusterTest):
             if number % 8 == 3:
                 return cluster.create("taken", node)
             if number % 8 == 5:
-                return answer_of(node, "POST", "/v1/vms", {"name": f"b-{number}", "image": "absent"})
+                return answer_of(node, "POST", "/v1/vms",
+                                 {"name": f"b-{number}", "image": "absent"})
             return cluster.create(f"b-{number}", node)
         with concurrent.futures.ThreadPoolExecutor(48) as pool:
             answers = list(pool.map(create, range(96)))

@@ -47,8 +47,8 @@ class Network:
         """(address, command that runs a program there)."""
         name = f"{self.prefix}n{number}"
         self.namespace(name)
-        ip("-n", self.hub, "link", "add", "name", f"port{number}", "type", "veth", "peer", "name", "eth0",
-           "netns", name)
+        ip("-n", self.hub, "link", "add", "name", f"port{number}", "type", "veth",
+           "peer", "name", "eth0", "netns", name)
         ip("-n", self.hub, "link", "set", f"port{number}", "master", "main", "up")
         ip("-n", name, "address", "add", f"10.87.0.{number}/24", "dev", "eth0")
         ip("-n", name, "link", "set", "lo", "up")

@@ -18,8 +18,8 @@ namespace blixard::app {
 inline constexpr int kExitDone = 0;
 inline constexpr int kExitFailed = 1;
 inline constexpr int kExitUsage = 2;
-inline constexpr int kExitRemoved = 3;  // of a daemon that the cluster removed: starting it again
-                                        // is of no use
+inline constexpr int kExitRemoved = 3;    // of a daemon that the cluster removed: starting it again
+                                          // is of no use
 inline constexpr int kExitNoCluster = 4;  // of a daemon that is in no cluster and told of none
 
 enum class OutputFormat : std::uint8_t { kTable, kJson };

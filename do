@@ -366,6 +366,8 @@ main() {
   # Children started in the background do not see Ctrl-C, so they are stopped on the way out.
   trap leave EXIT
   trap 'exit 130' INT TERM HUP
+  # Whoever reads this may end first, as in ./do run | head.
+  trap 'exit 141' PIPE
   case $command in
     help | -h | --help) manual ;;
     setup) setup ;;

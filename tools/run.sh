@@ -278,8 +278,10 @@ stop_all() {
 # However the script ends: nothing that it started stays.
 leave() {
   local status=$?
-  trap '' INT TERM HUP
+  trap '' INT TERM HUP PIPE
   trap - EXIT
+  set +e
+  ((status != 141)) || exec >/dev/null 2>&1
   [[ -z $STEP_PID ]] || kill -TERM "$STEP_PID" 2>/dev/null || true
   stop_all || status=1
   if ((ONCE)) && [[ -n $DATA ]]; then rm -rf "$DATA"; fi

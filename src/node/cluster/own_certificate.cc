@@ -18,6 +18,20 @@ bool OwnCertificate::is_due() const {
   return left <= life / 3;
 }
 
+void OwnCertificate::tell(const Error& error) const {
+  const auto now = facts();
+  if (!now || env_.clock.wall() < now->not_after) {
+    BLX_LOG(env_.log, kWarn, "this node's certificate is not renewed: {}", error.message());
+    return;
+  }
+  // Nobody believes it any more, so nobody renews it.
+  BLX_LOG(env_.log, kError,
+          "this node's certificate has expired, and the other nodes refuse it: {}. If this "
+          "machine's clock is right, remove the node on another one with `blixard node remove`, "
+          "and join it again with an empty --data directory",
+          error.message());
+}
+
 env::Task<void> OwnCertificate::run() {
   while (true) {
     Duration pause = kLook;
@@ -25,8 +39,7 @@ env::Task<void> OwnCertificate::run() {
       const auto renewed = co_await rotate();
       if (!renewed) {
         if (renewed.error().code() == Code::kCancelled) co_return;
-        BLX_LOG(env_.log, kWarn, "this node's certificate is not renewed: {}",
-                renewed.error().message());
+        tell(renewed.error());
         pause = kRetryDelay;
       }
     }

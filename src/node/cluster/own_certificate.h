@@ -46,6 +46,7 @@ class OwnCertificate {
 
  private:
   [[nodiscard]] bool is_due() const;
+  void tell(const Error& error) const;
   env::Task<Result<env::CertificateFacts>> make_new();
 
   env::Env env_;

@@ -1,0 +1,186 @@
+// A certificate over the months, and with a clock that jumps.
+
+#include "node/cluster/own_certificate.h"
+
+#include <algorithm>
+#include <functional>
+#include <memory>
+
+#include <gtest/gtest.h>
+
+#include "env/scope.h"
+#include "sim/world.h"
+
+namespace blixard::membership {
+namespace {
+
+using env::Task;
+
+constexpr const char* kCluster = "c1";
+constexpr NodeId kSelf(3);
+constexpr Duration kLifetime = 90 * 24h;
+
+// The node, with whoever issues its certificates and the disk.
+class Holder {
+ public:
+  explicit Holder(env::Env env) : env_(env) {
+    authority_ = *env.security.make_authority(kCluster, env.clock.wall(), 10 * 365 * 24h);
+    const auto key = env.security.make_request();
+    stored_ = {.certificate = *sign(key->request, kSelf),
+               .key = key->key,
+               .authority = authority_.certificate};
+    transport_ = *env.security.open(stored_);
+    certificate_ = std::make_unique<OwnCertificate>(
+        env, *transport_, stored_,
+        [this](std::string request) { return issue(std::move(request)); },
+        [this](env::Credentials credentials) { return store(std::move(credentials)); });
+  }
+
+  Result<std::string> sign(std::string_view request, NodeId node) {
+    return env_.security.issue(authority_, request, {.cluster = kCluster, .node = node},
+                               env_.clock.wall(), kLifetime);
+  }
+  Task<Result<std::string>> issue(std::string request) {
+    ++asked_;
+    if (!co_await env_.clock.sleep(5ms)) co_return fail(Code::kCancelled, "cancelled");
+    if (!reachable_) co_return fail(Code::kUnavailable, "peer_unreachable");
+    co_return sign(request, issued_for_);
+  }
+  Task<Result<void>> store(env::Credentials credentials) {
+    if (disk_full_) co_return fail(Code::kResourceExhausted, "disk_full");
+    ++stored_count_;
+    stored_ = std::move(credentials);
+    co_return Result<void>();
+  }
+
+  env::Env env_;
+  env::Authority authority_;
+  env::Credentials stored_;
+  std::unique_ptr<env::SecureTransport> transport_;
+  std::unique_ptr<OwnCertificate> certificate_;
+  int asked_ = 0;
+  int stored_count_ = 0;
+  bool reachable_ = true;
+  bool disk_full_ = false;
+  NodeId issued_for_ = kSelf;
+};
+
+class OwnCertificateTest : public testing::Test {
+ protected:
+  void play(const std::function<Task<void>(Holder&)>& story) {
+    Holder holder(machine_.env());
+    EXPECT_TRUE(world_.run(beside(holder, story), 24h));
+  }
+  // The story, while the certificate is looked after.
+  static Task<void> beside(Holder& holder, const std::function<Task<void>(Holder&)>& story) {
+    env::Scope scope(holder.env_.executor, nullptr);
+    scope.spawn(holder.certificate_->run());
+    co_await story(holder);
+    scope.cancel();
+    co_await scope.join();
+  }
+  void jump(Duration offset) { machine_.set_wall_offset(offset); }
+  [[nodiscard]] bool says(std::string_view words) const {
+    return std::ranges::any_of(world_.log_lines(),
+                               [&](const std::string& line) { return line.contains(words); });
+  }
+
+  sim::World world_{1};
+  sim::Machine& machine_ = world_.add_machine("a");
+};
+
+Task<void> pause(Holder& holder, Duration duration) {
+  EXPECT_TRUE(co_await holder.env_.clock.sleep(duration));
+}
+
+TEST_F(OwnCertificateTest, IsRenewedWhenAThirdIsLeftAndNotBefore) {
+  play([this](Holder& holder) -> Task<void> {
+    jump(60 * 24h - 2h);
+    co_await pause(holder, 1h);
+    EXPECT_EQ(holder.asked_, 0);
+    jump(60 * 24h);
+    co_await pause(holder, 11min);
+    EXPECT_EQ(holder.stored_count_, 1);
+    const auto facts = holder.certificate_->facts();
+    EXPECT_EQ(facts->subject.node, kSelf);
+    EXPECT_GT(facts->not_after.unix_ms, holder.env_.clock.wall().unix_ms + (89 * 24h) / 1ms);
+    EXPECT_EQ(holder.env_.security.inspect(holder.stored_.certificate)->fingerprint,
+              facts->fingerprint);
+    // Young again: left alone, also by a clock that goes back.
+    co_await pause(holder, 3h);
+    jump(Duration());
+    co_await pause(holder, 1h);
+    EXPECT_EQ(holder.stored_count_, 1);
+  });
+}
+
+TEST_F(OwnCertificateTest, AsksAgainEachMinuteUntilSomebodyAnswers) {
+  play([this](Holder& holder) -> Task<void> {
+    holder.reachable_ = false;
+    jump(70 * 24h);
+    co_await pause(holder, 20min);
+    EXPECT_GE(holder.asked_, 10);
+    EXPECT_LE(holder.asked_, 21);
+    EXPECT_TRUE(says("not renewed"));
+    EXPECT_FALSE(says("has expired"));
+    holder.reachable_ = true;
+    co_await pause(holder, 2min);
+    EXPECT_EQ(holder.stored_count_, 1);
+  });
+}
+
+TEST_F(OwnCertificateTest, SaysWhatToDoWhenItIsOver) {
+  play([this](Holder& holder) -> Task<void> {
+    holder.reachable_ = false;
+    jump(91 * 24h);
+    co_await pause(holder, 11min);
+    EXPECT_TRUE(says("has expired"));
+    EXPECT_TRUE(says("blixard node remove"));
+  });
+}
+
+TEST_F(OwnCertificateTest, AWrongOneIsNotTaken) {
+  play([](Holder& holder) -> Task<void> {
+    holder.issued_for_ = NodeId(4);
+    const auto wrong = co_await holder.certificate_->rotate();
+    EXPECT_EQ(wrong.error().reason(), "certificate_wrong");
+    EXPECT_EQ(holder.stored_count_, 0);
+    EXPECT_EQ(holder.certificate_->facts()->subject.node, kSelf);
+  });
+}
+
+// What could not be stored must not be in use: the next start would have another key.
+TEST_F(OwnCertificateTest, WhatIsNotDurableIsNotInUse) {
+  play([](Holder& holder) -> Task<void> {
+    const std::string before = holder.certificate_->facts()->fingerprint;
+    holder.disk_full_ = true;
+    const auto failed = co_await holder.certificate_->rotate();
+    EXPECT_EQ(failed.error().reason(), "disk_full");
+    EXPECT_EQ(holder.certificate_->facts()->fingerprint, before);
+    holder.disk_full_ = false;
+    const auto done = co_await holder.certificate_->rotate();
+    EXPECT_TRUE(done);
+    EXPECT_NE(holder.certificate_->facts()->fingerprint, before);
+  });
+}
+
+TEST_F(OwnCertificateTest, OneRotationAtATime) {
+  play([](Holder& holder) -> Task<void> {
+    env::Scope scope(holder.env_.executor, nullptr);
+    int done = 0;
+    int refused = 0;
+    for (int i = 0; i < 3; ++i) {
+      scope.spawn([](Holder& of, int& well, int& not_now) -> Task<void> {
+        const auto rotated = co_await of.certificate_->rotate();
+        if (rotated) ++well;
+        if (!rotated && rotated.error().reason() == "rotation_in_progress") ++not_now;
+      }(holder, done, refused));
+    }
+    co_await scope.join();
+    EXPECT_EQ(done, 1);
+    EXPECT_EQ(refused, 2);
+  });
+}
+
+}  // namespace
+}  // namespace blixard::membership

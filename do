@@ -16,7 +16,9 @@ manual() {
 
 ./do setup             install the Debian 12 packages that are missing, and nothing else
 ./do build [PRESET]    configure and build: dev (default), release, asan, tsan
-./do bench [NAME]      build and run the benchmarks whose name contains NAME
+./do bench [NAME [ARGS]]
+                       build and run the benchmarks whose name contains NAME (ARGS go to them);
+                       node_raft --save: beside etcd, and into docs/performance.md
 ./do sim [ARGS]        run the cluster in virtual time (ARGS go to blixard-vopr)
 ./do fuzz [NAME] [S]   run the fuzzers whose name contains NAME for S seconds each (20)
 ./do package           build the .deb into build/package
@@ -298,16 +300,17 @@ programs() {
 }
 
 bench() {
-  local program
+  local program name=${1:-}
   local -a found
+  shift || true
   setup
   configure release
-  mapfile -t found < <(programs release bench "${1:-}")
-  ((${#found[@]})) || die "no benchmark whose name contains '${1:-}'"
+  mapfile -t found < <(programs release bench "$name")
+  ((${#found[@]})) || die "no benchmark whose name contains '$name'"
   build release "${found[@]}"
   for program in "${found[@]}"; do
     say "$program"
-    "build/release/bin/$program"
+    "build/release/bin/$program" "$@"
   done
 }
 

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Blixard's replicated log beside etcd and beside the raw disk, in turns, in one run.
 
-Started by `./do bench raft`. Every cell is the median of several rounds; in each round all rivals
+Started by `./do bench raft` (with arguments: `./do bench node_raft --help`). Every cell is the median of several rounds; in each round all rivals
 are measured one after the other, since the disks and CPUs this runs on may be shared. Prints a
 table, writes JSON, and with --save puts the table into docs/performance.md.
 

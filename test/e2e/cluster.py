@@ -9,7 +9,7 @@ import subprocess
 import threading
 import uuid
 
-from harness import Place, Refused, free_port, wait_until
+from harness import Place, Refused, lasting_port, wait_until
 
 ELECTION_SECONDS = 2  # at most: 20 ticks of 100 ms
 
@@ -106,7 +106,7 @@ class Cluster:
     # Nodes.
 
     def make(self, name, *entry, address=None, wrapper=()):
-        address = address or f"127.0.0.1:{free_port()}"
+        address = address or f"127.0.0.1:{lasting_port()}"
         return self.place.daemon(name, wrapper=wrapper, entry=[*entry, "--peer-listen", address],
                                  arguments=["--name", name, "--accelerator", "tcg", *self.options])
 

@@ -89,7 +89,8 @@ Result<void> RaftReplica::may_change(const MembershipChange& change) const {
   if (voter) return refuse("member_exists", change.node);
   const auto progress = status.progress->find(change.node);
   const std::uint64_t match = progress != status.progress->end() ? progress->second.match.value : 0;
-  if (match + kPromotionLag < status.hard_state.commit.value) {
+  // In a young cluster everybody is close to the end; who has nothing at all is not there yet.
+  if (match == 0 || match + kPromotionLag < status.hard_state.commit.value) {
     return fail(Code::kFailedPrecondition, "not_caught_up",
                 fmt::format("node {} has entry {} of {}", change.node.value, match,
                             status.hard_state.commit.value));

@@ -326,6 +326,13 @@ TEST_F(ReplicaClusterTest, MembersJoinArePromotedAndLeaveFollowersAndLeadersAlik
       EXPECT_EQ(co_await change(asked, Kind::kAddLearner, node), "member_exists");
       EXPECT_TRUE(co_await c.settled());
       EXPECT_TRUE(c.has(node, "image-29"));
+      EXPECT_TRUE(co_await c.until([&] {  // what it has, the leader has heard
+        const TestNode* leader = c.leader();
+        return leader != nullptr &&
+               std::ranges::any_of(leader->replica->members(), [&](const MemberProgress& member) {
+                 return member.node == node.id && member.match;
+               });
+      }));
       EXPECT_EQ(co_await change(asked, Kind::kPromote, node), "");
       EXPECT_TRUE(co_await c.settled());
       EXPECT_EQ(node.replica->state().membership(node.id), cluster::Membership::kVoter);

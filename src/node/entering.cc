@@ -84,8 +84,8 @@ class Entering {
     return env::join_path(directory_, name);
   }
 
-  // With a name that a loss of power does not take: what is in it may be an
-  // identity that the cluster gave out.
+  // With a name that a loss of power does not take: what is in it may be an identity that the
+  // cluster gave out.
   env::Task<Result<void>> make_directory() {
     BLX_CO_TRY(co_await env_.disk.make_directory(directory_));
     for (std::string at = directory_; at.size() > 1;) {
@@ -98,8 +98,7 @@ class Entering {
     co_return Result<void>();
   }
 
-  // A member already: a token of its own cluster is as good as none, another's
-  // is a mistake.
+  // A member already: a token of its own cluster is as good as none, another's is a mistake.
   env::Task<Result<void>> check_join(const Identity& identity) {
     if (entry_.join.empty()) {
       if (entry_.bootstrap) note(identity, "--bootstrap");

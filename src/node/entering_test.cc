@@ -1,5 +1,4 @@
-// How a directory comes to belong to a cluster, and what is left when that is
-// cut short.
+// How a directory comes to belong to a cluster, and what is left when that is cut short.
 
 #include "node/entering.h"
 
@@ -204,9 +203,8 @@ TEST_F(EnteringTest, ALogWithoutANodeIsNotThrownAway) {
   EXPECT_EQ(machine_.content(kLog), "what somebody needs");
 }
 
-// kill -9 and loss of power at moments spread over the whole of it, again and
-// again until it gets through: the next start with the same words brings it to
-// its end.
+// kill -9 and loss of power at moments spread over the whole of it, again and again until it gets
+// through: the next start with the same words brings it to its end.
 class CutShort : public EnteringTest, public testing::WithParamInterface<bool> {
  protected:
   // How long it takes when it is let.

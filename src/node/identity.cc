@@ -148,8 +148,7 @@ env::Task<Result<void>> write_pair(env::Env env, std::string directory,
                                            credentials.certificate);
 }
 
-// A pair is two files, and a crash may come between them: so it is first one
-// file.
+// A pair is two files, and a crash may come between them: so it is first one file.
 env::Task<Result<void>> finish_renewal(env::Env env, std::string directory) {
   const std::string path = env::join_path(directory, "renewal.json");
   const auto content = co_await env.disk.read_file(path, kPairBytes);
@@ -173,8 +172,7 @@ env::Task<Result<void>> finish_renewal(env::Env env, std::string directory) {
 
 env::Task<Result<void>> replace_secret(env::Env env, std::string path, std::string content) {
   {
-    // Narrow before there is anything to read; replace_file() goes through this
-    // name.
+    // Narrow before there is anything to read; replace_file() goes through this name.
     const std::string beside = path + ".new";
     BLX_CO_TRY(auto file, co_await env.disk.open(beside, env::OpenMode::kCreate));
     BLX_CO_TRY(co_await env.disk.set_mode(beside, 0600, std::nullopt));

@@ -30,8 +30,7 @@ bool is_everywhere(const env::Endpoint& endpoint) {
   return endpoint.host == "0.0.0.0" || endpoint.host == "::";
 }
 
-// Where the others reach this node. Errors: kInvalidArgument
-// "advertise_needed", "address_invalid".
+// Where the others reach this node. Errors: kInvalidArgument "advertise_needed", "address_invalid".
 Result<std::string> advertised(const Config& config) {
   if (config.advertise.empty()) {
     if (is_everywhere(config.peer_listen)) {
@@ -240,8 +239,7 @@ env::Task<Result<std::string>> Node::certificate_for(std::string request) {
   co_return std::move(*answer.mutable_certificate());
 }
 
-// A node that moved is not reached by the leader, so it says so on a connection
-// of its own.
+// A node that moved is not reached by the leader, so it says so on a connection of its own.
 env::Task<Result<void>> Node::tell_address() {
   const cluster::Node* self = replica_->state().find_node(identity_.id);
   if (self == nullptr || self->peer_address == advertise_) co_return Result<void>();
@@ -279,8 +277,8 @@ env::Task<Result<void>> Node::introduce() {
   co_return co_await register_node();
 }
 
-// Until the cluster has taken it, and again when the driver learns at its first
-// start whether KVM is worth anything: placement must hear of it.
+// Until the cluster has taken it, and again when the driver learns at its first start whether KVM
+// is worth anything: placement must hear of it.
 env::Task<void> Node::keep_introduced() {
   while (true) {
     const vm::Capabilities told = capabilities_;
@@ -301,8 +299,7 @@ env::Task<void> Node::keep_introduced() {
   }
 }
 
-// A node whose cluster has no quorum is ready all the same: it has something to
-// say.
+// A node whose cluster has no quorum is ready all the same: it has something to say.
 env::Task<Result<void>> Node::wait_until_known(Instant deadline) {
   while (!introduced_ && !stopping_ && !failure_) {
     const auto waited =
@@ -314,8 +311,8 @@ env::Task<Result<void>> Node::wait_until_known(Instant deadline) {
   co_return Result<void>();
 }
 
-// A part that ends by itself, and not because the node stops, takes the node
-// down: half a node would look alive.
+// A part that ends by itself, and not because the node stops, takes the node down: half a node
+// would look alive.
 env::Task<void> Node::guard(env::Task<Result<void>> part) {
   const auto done = co_await std::move(part);
   if (!done && done.error().code() != Code::kCancelled) fail_node(done.error());

@@ -1,21 +1,22 @@
 #pragma once
 
-// One running node: puts the parts together, in order, and takes them apart in
-// reverse.
+// One running node: puts the parts together, in order, and takes them apart in reverse.
 //
-// It is given an Env and a hypervisor driver and reaches nothing else, so the
-// same object runs as the daemon on Linux and, many at a time, in simulation.
+// It is given an Env and a hypervisor driver and reaches nothing else, so the same object runs as
+// the daemon on Linux and, many at a time, in simulation.
 //
 // The data directory:
-//   node.json    who this node is, in which cluster, and the layout's format
-//   node.key, node.crt, authority.crt   what it proves itself with, and whom it
-//   believes authority.key   of a server: what it issues certificates with
-//   pending.json an entry into a cluster that is not finished;  renewal.json  a
-//   certificate's lock         held while a daemon uses the directory api.sock
-//   the API for local users; api.token  the bearer token for TCP log/ the
-//   replicated log and snapshots images/      imported images;  vms/  sockets
-//   and consoles of guests (the driver's) records/     which process belongs to
-//   which VM (the agent's)
+//   node.json      who this node is, in which cluster, and the layout's format
+//   node.key, node.crt, authority.crt   what it proves itself with, and whom it believes
+//   authority.key  of a server: what it issues certificates with
+//   pending.json   an entry into a cluster that is not finished
+//   renewal.json   a certificate's renewal that is not finished
+//   lock           held while a daemon uses the directory
+//   api.sock       the API for local users; api.token the bearer token for TCP
+//   log/           the replicated log and snapshots
+//   images/        imported images
+//   vms/           sockets and consoles of guests (the driver's)
+//   records/       which process belongs to which VM (the agent's)
 
 #include <functional>
 #include <memory>
@@ -72,11 +73,10 @@ class Node final : private replica::RequestHandler {
   Node(const Node&) = delete;
   Node& operator=(const Node&) = delete;
 
-  // Serves until stop(), or until it is cancelled or cannot go on. Errors:
-  // those of opening
-  // ("directory_in_use", "no_cluster", "data_too_new", "log_corrupt",
-  // "address_in_use", ...); kUnavailable "log_failed" when the disk fails under
-  // it; kFailedPrecondition "removed" when the cluster removed this node.
+  // Serves until stop(), or until it is cancelled or cannot go on. Errors: those of opening
+  // ("directory_in_use", "no_cluster", "data_too_new", "log_corrupt", "address_in_use", ...);
+  // kUnavailable "log_failed" when the disk fails under it; kFailedPrecondition "removed" when the
+  // cluster removed this node.
   env::Task<Result<void>> run(std::function<void(const Ready&)> on_ready);
 
   // Guests run on, for the next daemon to adopt, unless told otherwise.

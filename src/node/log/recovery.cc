@@ -17,8 +17,9 @@ namespace blixard::log {
 namespace {
 
 constexpr const char* kAdvice =
-    "acknowledged entries may be lost: restore the data directory from a backup, or remove it and "
-    "let the node join again as a new member";
+    "acknowledged entries may be lost. In a cluster, remove the node on another one with `blixard "
+    "node remove --force` and join again with an empty --data directory; an older copy of the "
+    "directory is safe to restore only where it is the cluster's single node";
 
 constexpr std::uint64_t kZerosAtOnce = std::uint64_t{1} << 20;
 

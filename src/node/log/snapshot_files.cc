@@ -16,8 +16,9 @@ constexpr std::size_t kCheckBytes = std::size_t{1} << 20;  // read at once
 std::unexpected<Error> damaged(const std::string& path, const char* what) {
   return fail(Code::kDataLoss, "snapshot_damaged",
               path + ": " + what +
-                  "; restore the data directory from a backup, or remove it and let the node join "
-                  "again as a new member");
+                  ". In a cluster, remove the node on another one with `blixard node remove "
+                  "--force` and join again with an empty --data directory; an older copy of the "
+                  "directory is safe to restore only where it is the cluster's single node");
 }
 
 }  // namespace

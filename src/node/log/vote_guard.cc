@@ -12,8 +12,9 @@ namespace {
 
 constexpr std::size_t kVoteFileBytesMax = 4096;
 constexpr const char* kAdvice =
-    "the node could vote twice in one term: restore the data directory from a backup, or remove it "
-    "and let the node join again as a new member";
+    "the node could vote twice in one term. In a cluster, remove it on another node with `blixard "
+    "node remove --force` and join again with an empty --data directory; an older copy of the "
+    "directory is safe to restore only where it is the cluster's single node";
 
 std::unexpected<Error> refuse(const char* reason, const std::string& path,
                               const std::string& what) {

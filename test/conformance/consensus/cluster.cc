@@ -243,7 +243,8 @@ void Cluster::note_end(Daemon& daemon, const Error& why) {
     daemon.removed = true;
     return;
   }
-  const bool disk = why.code() == Code::kUnavailable || why.code() == Code::kResourceExhausted;
+  const bool disk = why.code() == Code::kUnavailable || why.code() == Code::kResourceExhausted ||
+                    reason == "log_failed";
   if (disk && (std::exchange(daemon.sync_failed, false) || daemon.disk_was_full)) return;
   judge_.fail(fmt::format("node {} ends: {}", daemon.id.value, why.message()));
 }

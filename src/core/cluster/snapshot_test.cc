@@ -1,3 +1,8 @@
+#include <functional>
+#include <span>
+#include <string_view>
+#include <utility>
+
 #include <google/protobuf/stubs/logging.h>
 #include <gtest/gtest.h>
 
@@ -103,14 +108,29 @@ TEST(Snapshot, OfANewerModelIsRefused) {
   EXPECT_EQ(refused.error().reason(), "model_too_new");
 }
 
-// VMs in rich(): 0 waiting, 1 placed, 2 running, 3 going, 4 ports. Requests: 0 success, 1 refusal.
-TEST(Snapshot, DamagedRecordsAreRefused) {
+using Damage = std::pair<std::string_view, std::function<void(v1::StateSnapshot&)>>;
+
+// Each damage alone, to an otherwise good snapshot, is refused and its place named.
+void expect_refused(std::span<const Damage> damages) {
+  const auto good = parsed(rich().state);
+  for (const auto& [part, damage] : damages) {
+    auto snapshot = good;
+    damage(snapshot);
+    const auto refused = State::decode(snapshot.SerializeAsString());
+    ASSERT_FALSE(refused) << part;
+    EXPECT_EQ(refused.error().code(), Code::kDataLoss) << part;
+    EXPECT_EQ(refused.error().reason(), "snapshot_invalid") << part;
+    EXPECT_NE(refused.error().detail().find(part), std::string_view::npos)
+        << part << " is not in: " << refused.error().message();
+  }
+}
+
+TEST(Snapshot, DamagedMembersAndImagesAreRefused) {
   using S = v1::StateSnapshot;
-  const std::pair<std::string_view, std::function<void(S&)>> damages[] = {
+  const Damage damages[] = {
       {"version", [](S& s) { s.clear_version(); }},
       {"next id", [](S& s) { s.clear_next_id(); }},
       {"image: id", [](S& s) { s.set_next_id(1); }},
-      {"vm: id", [](S& s) { s.set_next_id(s.vms(4).id()); }},
       {"node: id twice",
        [](S& s) {
          *s.add_nodes() = s.nodes(0);
@@ -136,6 +156,15 @@ TEST(Snapshot, DamagedRecordsAreRefused) {
       {"image: name twice", [](S& s) { s.mutable_images(1)->set_name("alpine"); }},
       {"image: image_invalid", [](S& s) { s.mutable_images(1)->clear_files(); }},
       {"digest", [](S& s) { s.mutable_images(1)->mutable_files(0)->set_digest("x"); }},
+  };
+  expect_refused(damages);
+}
+
+// VMs in rich(): 0 waiting, 1 placed, 2 running, 3 going, 4 ports. Requests: 0 success, 1 refusal.
+TEST(Snapshot, DamagedVmsAndRequestsAreRefused) {
+  using S = v1::StateSnapshot;
+  const Damage damages[] = {
+      {"vm: id", [](S& s) { s.set_next_id(s.vms(4).id()); }},
       {"vm: id", [](S& s) { s.mutable_vms(0)->clear_id(); }},
       {"vm: id", [](S& s) { s.mutable_vms(0)->set_id(s.images(0).id()); }},
       {"vm: id twice", [](S& s) { s.mutable_vms(0)->set_id(s.vms(1).id()); }},
@@ -173,17 +202,7 @@ TEST(Snapshot, DamagedRecordsAreRefused) {
       {"request: reason", [](S& s) { s.mutable_requests(1)->set_object_id(1); }},
       {"request: detail", [](S& s) { s.mutable_requests(1)->set_detail("\x01"); }},
   };
-  const auto good = parsed(rich().state);
-  for (const auto& [part, damage] : damages) {
-    auto snapshot = good;
-    damage(snapshot);
-    const auto refused = State::decode(snapshot.SerializeAsString());
-    ASSERT_FALSE(refused) << part;
-    EXPECT_EQ(refused.error().code(), Code::kDataLoss) << part;
-    EXPECT_EQ(refused.error().reason(), "snapshot_invalid") << part;
-    EXPECT_NE(refused.error().detail().find(part), std::string_view::npos)
-        << part << " is not in: " << refused.error().message();
-  }
+  expect_refused(damages);
 }
 
 // What a program before clusters wrote: nodes named themselves, and there were no members.

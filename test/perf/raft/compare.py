@@ -1,9 +1,10 @@
 #!/usr/bin/env python3
 """Blixard's replicated log beside etcd and beside the raw disk, in turns, in one run.
 
-Started by `./do bench raft` (with arguments: `./do bench node_raft --help`). Every cell is the median of several rounds; in each round all rivals
-are measured one after the other, since the disks and CPUs this runs on may be shared. Prints a
-table, writes JSON, and with --save puts the table into docs/performance.md.
+Started by `./do bench raft` (with arguments: `./do bench node_raft --help`). Every cell is the
+median of several rounds; in each round all rivals are measured one after the other, since the
+disks and CPUs this runs on may be shared. Prints a table, writes JSON, and with --save puts the
+table into docs/performance.md.
 
 Conditions: all members on this machine over loopback, each with its own directory on a real disk,
 TLS between members (etcd: --peer-auto-tls). Blixard's commands are proposed inside the leader's

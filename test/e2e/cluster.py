@@ -107,6 +107,8 @@ class Cluster:
 
     def make(self, name, *entry, address=None, wrapper=()):
         address = address or f"127.0.0.1:{lasting_port()}"
+        # Also when the test itself is killed, no daemon outlives it.
+        wrapper = ("setpriv", "--pdeathsig", "KILL", *wrapper)
         return self.place.daemon(name, wrapper=wrapper, entry=[*entry, "--peer-listen", address],
                                  arguments=["--name", name, "--accelerator", "tcg", *self.options])
 

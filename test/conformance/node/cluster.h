@@ -266,12 +266,13 @@ class Cluster {
     Site& site = *sites_.back();
     site.name = name;
     site.machine = &world_.add_machine(std::move(name));
-    site.machine->install_program(std::string(vm_sim::kSimHypervisorPath),
-                                  [&site](sim::ProcessContext process) -> Task<void> {
-                                    const int code = co_await site.hypervisor.run_guest(
-                                        process.env(), process.spec(), process.id());
-                                    process.exit(code);
-                                  });
+    // NOLINTNEXTLINE(cppcoreguidelines-avoid-capturing-lambda-coroutines): kept by the machine
+    const auto guest = [&site](sim::ProcessContext process) -> Task<void> {
+      const int code =
+          co_await site.hypervisor.run_guest(process.env(), process.spec(), process.id());
+      process.exit(code);
+    };
+    site.machine->install_program(std::string(vm_sim::kSimHypervisorPath), guest);
   }
   static void forget(Site& site) {
     ++site.lives;  // what that one still says is not heard

@@ -98,6 +98,7 @@ TEST(Entering, ABeginningOrAJoinCutShortEndsRight) {
     Cluster cluster(static_cast<std::uint64_t>(at / 1ms), 2);
     const bool power = ++step % 2 == 0;
     SCOPED_TRACE(at / 1ms);
+    // NOLINTNEXTLINE(cppcoreguidelines-avoid-capturing-lambda-coroutines): it outlives the run
     cluster.run([at, power](Cluster& c) -> Task<void> {
       c.site(1).bootstrap = true;
       co_await cut_short(c, c.site(1), at, power);
@@ -118,6 +119,7 @@ TEST(Entering, ALostAnswerIsGivenAgain) {
   for (Duration at = 1ms; at < 60ms; at += 1ms) {
     Cluster cluster(static_cast<std::uint64_t>(at / 1ms), 2);
     SCOPED_TRACE(at / 1ms);
+    // NOLINTNEXTLINE(cppcoreguidelines-avoid-capturing-lambda-coroutines): it outlives the run
     cluster.run([at, &taken_first](Cluster& c) -> Task<void> {
       co_await c.begin();
       c.site(2).join = co_await c.join_of(c.site(1));

@@ -55,7 +55,9 @@ class Ordeal {
     world_.set_log_level(observe::Level::kDebug);
     random_ = observer_.env().random.fork("plan");
     machine_.install_program(
-        std::string(vm_sim::kSimHypervisorPath), [this](sim::ProcessContext process) -> Task<void> {
+        std::string(vm_sim::kSimHypervisorPath),
+        // NOLINTNEXTLINE(cppcoreguidelines-avoid-capturing-lambda-coroutines): kept by the machine
+        [this](sim::ProcessContext process) -> Task<void> {
           check_alone(process);
           const int code =
               co_await hypervisor_.run_guest(process.env(), process.spec(), process.id());

@@ -26,8 +26,8 @@ inline constexpr std::size_t kLogBatchBytes = std::size_t{4} << 20;    // of one
 inline constexpr std::size_t kLogQueueBytes = std::size_t{128} << 20;  // waiting for it
 inline constexpr std::size_t kSnapshotBytes = std::size_t{1} << 30;
 inline constexpr std::size_t kSnapshotsIncoming = 4;  // on their way to the disk
-inline constexpr std::size_t kConfMembers = 1024;  // in each list of a configuration
-inline constexpr std::size_t kConfChanges = 64;    // in one change of it
+inline constexpr std::size_t kConfMembers = 1024;     // in each list of a configuration
+inline constexpr std::size_t kConfChanges = 64;       // in one change of it
 inline constexpr std::size_t kConfChangeContextBytes = std::size_t{64} << 10;
 
 // The model.
@@ -35,7 +35,7 @@ inline constexpr std::size_t kVms = 100'000;
 inline constexpr std::size_t kImages = 10'000;
 inline constexpr std::size_t kNodes = 10'000;
 inline constexpr std::size_t kVoters = 7;
-inline constexpr std::size_t kTokens = 1024;  // to join with, used ones until they expire
+inline constexpr std::size_t kTokens = 1024;       // to join with, used ones until they expire
 inline constexpr std::size_t kAddressBytes = 261;  // a host name, a colon and a port
 inline constexpr std::uint32_t kVcpus = 64;
 inline constexpr std::uint32_t kMemoryMibMin = 80;  // the smallest that boots the cloud kernel
@@ -139,7 +139,7 @@ inline constexpr Duration kKillTimeout = 10s;    // from SIGKILL to the end
 
 // Secure streams.
 inline constexpr Duration kHandshakeTimeout = 5s;
-inline constexpr std::size_t kHandshakesMax = 64;  // under way or not yet accepted, a listener
+inline constexpr std::size_t kHandshakesMax = 64;      // under way or not yet accepted, a listener
 inline constexpr Duration kHandshakeLogInterval = 1s;  // between two lines about failed ones
 inline constexpr std::size_t kCredentialBytes = 16 * 1024;  // a key, certificate or request
 inline constexpr std::size_t kClusterNameBytes = 63;        // in a certificate: [a-z0-9-]

@@ -195,7 +195,8 @@ env::Task<Result<std::string>> Enroller::renew(NodeId from, Payload body) {
   if (!request.certificate_request().empty()) {
     // A member that was removed must not get another ninety days from one that did not hear of it.
     BLX_CO_TRY(co_await replica_.read_barrier());
-    if (replica_.state().find_node(from) == nullptr) {
+    const cluster::Node* member = replica_.state().find_node(from);
+    if (member == nullptr || member->leaving) {
       co_return fail(Code::kFailedPrecondition, "removed",
                      fmt::format("node {} is not a member", from.value));
     }

@@ -233,7 +233,12 @@ env::Task<void> Inbound::receive_snapshot(std::shared_ptr<SnapshotArrival> arriv
 
 env::Task<Result<void>> serve_enrolment(Context& context, env::Stream& stream) {
   FrameReader reader(stream, limits::kEnrolBytes);
-  BLX_CO_TRY(const wire::Message message, co_await reader.next());
+  // Whoever keeps silent must not hold the place of a node that wants to join.
+  env::Env& env = context.env;
+  BLX_CO_TRY(const wire::Message message,
+             co_await env::with_deadline(env.executor, env.clock,
+                                         env.clock.monotonic() + limits::kPeerHelloTimeout,
+                                         reader.next()));
   const auto* request = std::get_if<wire::Request>(&message.content);
   if (request == nullptr || request->kind != static_cast<std::uint32_t>(RequestKind::kEnrol)) {
     co_return unexpected_frame();

@@ -356,7 +356,7 @@ class PeersTest : public TwoNodes {
     stream = co_await dial_by_hand(NodeId(), "");
     answer = co_await ask_once(watcher(), std::move(*stream), RequestKind::kEnrol, "t", in(5s));
     EXPECT_EQ(code(answer), Code::kUnavailable);
-    ignore(co_await clock().sleep(limits::kEnrolTimeout), "nobody may wait for ever");
+    ignore(co_await clock().sleep(limits::kPeerHelloTimeout), "silence holds no place for long");
     stream = co_await dial_by_hand(NodeId(), "");
     answer = co_await ask_once(watcher(), std::move(*stream), RequestKind::kEnrol, "t", in(5s));
     EXPECT_EQ(answer.value_or("?"), "certificate");

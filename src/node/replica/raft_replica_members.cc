@@ -233,7 +233,14 @@ void RaftReplica::on_unreachable(NodeId node) {
 void RaftReplica::on_refused(NodeId node, const Error& why) {
   BLX_LOG(env_.log, kWarn, "replica: node {} says that this node is no member: {}", node.value,
           why.message());
-  if (why.reason() == "node_removed") end(Error(Code::kUnavailable, "removed", why.message()));
+  // A worker decides nothing about others. Who knows nobody yet has only who took it in to believe.
+  const auto& nodes = machine_.state().nodes();
+  const auto sender = nodes.find(node);
+  const bool counts =
+      nodes.empty() || (sender != nodes.end() && sender->second.role == cluster::NodeRole::kServer);
+  if (counts && why.reason() == "node_removed") {
+    end(Error(Code::kUnavailable, "removed", why.message()));
+  }
 }
 
 env::Task<Result<std::string>> RaftReplica::on_request(NodeId from, peer::RequestKind kind,

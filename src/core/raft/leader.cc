@@ -89,6 +89,12 @@ Result<void> Core::Impl::on_propose(Message& message) {
           .peer = transferee_});
     return fail(Code::kUnavailable, "proposal_dropped");
   }
+  // The others may commit without this disk, so the bound on what is uncommitted does not hold back
+  // a leader whose disk hangs.
+  if (log_.unstable().bytes() > config_.unstable_bytes_max) {
+    emit({.kind = EventKind::kLogFull, .level = EventLevel::kWarning, .peer = id_});
+    return fail(Code::kUnavailable, "proposal_dropped");
+  }
   const LogIndex last = log_.last();
   for (std::size_t at = 0; at < message.entries.size(); ++at) {
     Entry& entry = message.entries[at];

@@ -169,7 +169,7 @@ class RaftReplica final : public Replica,
   std::optional<Error> end_;  // why nothing is taken any more
   raft::SoftState role_;
   std::map<NodeId, Instant> heard_;          // the last message of each
-  LogIndex change_index_;                    // of the last change of members that was proposed here
+  Position change_;                          // of the last change of members proposed here
   std::optional<Instant> removed_;           // when this node saw that it is no member any more
   std::map<NodeId, std::string> addresses_;  // that the peers were given
   Instant slow_warned_;

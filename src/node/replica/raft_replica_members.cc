@@ -74,7 +74,8 @@ Result<void> RaftReplica::may_change(const MembershipChange& change) const {
   if (change.command.size() > limits::kConfChangeContextBytes) {
     return fail(Code::kInvalidArgument, "command_too_large");
   }
-  if (change_index_ > machine_.applied() || raft::is_joint(configuration)) {
+  const bool waits = change_.term == driver_.core().term() && change_.index > machine_.applied();
+  if (waits || raft::is_joint(configuration)) {
     return refuse("change_in_progress", change.node);
   }
   if (change.kind == MembershipChange::Kind::kAddLearner) {
@@ -114,9 +115,9 @@ Result<Position> RaftReplica::change_here(MembershipChange change) {
                                      .changes = {{type_of(change.kind), change.node}},
                                      .context = Payload(std::move(change.command))};
   if (!core.propose(conf_change)) return fail(Code::kUnavailable, kNotLeader);
-  change_index_ = core.last_index();
+  change_ = {core.term(), core.last_index()};
   driver_.wake();
-  return Position{core.term(), core.last_index()};
+  return change_;
 }
 
 // A leader that is to go lets another one carry out the change, so that the cluster is never

@@ -44,7 +44,9 @@ env::Task<void> RaftReplica::save_snapshot(raft::SnapshotMeta meta, std::string 
   }
   snapshotting_ = false;
   if (saved) {
-    driver_.view().set_snapshot(std::move(meta));
+    // Unless a newer one from the leader took its place meanwhile.
+    const auto newest = log_->snapshot();
+    if (newest && newest->index == index) driver_.view().set_snapshot(std::move(meta));
     BLX_LOG(env_.log, kDebug, "replica: snapshot at {}, {} bytes", index.value, bytes);
   } else if (log_->failed()) {
     on_log_failed(saved.error());
@@ -141,6 +143,7 @@ env::Task<Result<void>> RaftReplica::install(const raft::SnapshotMeta& meta) {
   installing_ = false;
   BLX_LOG(env_.log, kInfo, "replica: goes on behind the snapshot at {}", meta.index.value);
   proposals_.skip_to(meta.index);
+  reads_.applied(meta.index);
   follow_members();
   applied_signal_.notify_all();
   pulse_.notify_all();

@@ -166,7 +166,7 @@ class AgentTest : public testing::Test {
   env::Task<void> change_record(std::string path, std::function<void(vm::Record&)> change) {
     if (!machine.running()) machine.restart();
     auto record = vm::Record::decode(machine.content(path).value_or(""));
-    CO_ASSERT(record, "");
+    CO_ASSERT(record);
     change(*record);
     EXPECT_TRUE(co_await machine.env().disk.replace_file(path, record->encode()));
   }
@@ -224,7 +224,7 @@ constexpr auto kOnFailure = v1::RESTART_POLICY_ON_FAILURE;
 
 TEST_F(AgentTest, ReportsEachStateOfANewVm) {
   run([](AgentTest& t) -> env::Task<void> {
-    CO_ASSERT(co_await t.up_with_web(), "");
+    CO_ASSERT(co_await t.up_with_web());
     EXPECT_TRUE(co_await t.until([&] { return t.idle(); }));
     EXPECT_EQ(t.states_of_web(), (std::vector{v1::VM_STATE_STARTING, v1::VM_STATE_RUNNING}));
     EXPECT_TRUE(t.machine.is_alive(t.spawned.at(0)));
@@ -234,12 +234,12 @@ TEST_F(AgentTest, ReportsEachStateOfANewVm) {
 
 TEST_F(AgentTest, AdoptsTheSameProcess) {
   run([](AgentTest& t) -> env::Task<void> {
-    CO_ASSERT(co_await t.up_with_web(), "");
+    CO_ASSERT(co_await t.up_with_web());
     t.crash_daemon();
     EXPECT_TRUE(co_await t.env().clock.sleep(5s));
     t.replica_faults.proposed.clear();
     t.start_daemon();
-    CO_ASSERT(co_await t.until_up(), "");
+    CO_ASSERT(co_await t.until_up());
     EXPECT_TRUE(co_await t.until([&] { return t.driver_faults.adopt_calls > 0 && t.idle(); }));
     EXPECT_TRUE(co_await t.env().clock.sleep(10s));
     EXPECT_EQ(t.find("web")->state, VmState::kRunning);
@@ -255,12 +255,12 @@ TEST_F(AgentTest, AdoptsTheSameProcess) {
 
 TEST_F(AgentTest, GuestThatDiedMeanwhileFails) {
   run([](AgentTest& t) -> env::Task<void> {
-    CO_ASSERT(co_await t.up_with_web(kNever), "");
+    CO_ASSERT(co_await t.up_with_web(kNever));
     t.crash_daemon();
     t.machine.kill_process(t.spawned.at(0));
     t.start_daemon();
     EXPECT_TRUE(co_await t.until_state("web", VmState::kFailed));
-    CO_ASSERT(t.find("web") != nullptr, "");
+    CO_ASSERT(t.find("web") != nullptr);
     EXPECT_NE(t.find("web")->reason.find("process_died"), std::string::npos)
         << t.find("web")->reason;
     EXPECT_TRUE(co_await t.until([&] { return t.nothing_is_left(); }));
@@ -270,7 +270,7 @@ TEST_F(AgentTest, GuestThatDiedMeanwhileFails) {
 
 TEST_F(AgentTest, GuestThatDiedMeanwhileIsRestartedByItsPolicy) {
   run([](AgentTest& t) -> env::Task<void> {
-    CO_ASSERT(co_await t.up_with_web(kOnFailure), "");
+    CO_ASSERT(co_await t.up_with_web(kOnFailure));
     t.crash_daemon();
     t.machine.kill_process(t.spawned.at(0));
     t.start_daemon();
@@ -285,7 +285,7 @@ TEST_F(AgentTest, GuestThatDiedMeanwhileIsRestartedByItsPolicy) {
 
 TEST_F(AgentTest, RecordWithoutProcessIsPutAway) {
   run([](AgentTest& t) -> env::Task<void> {
-    CO_ASSERT(co_await t.up_with_web(), "");
+    CO_ASSERT(co_await t.up_with_web());
     const std::string path = t.record_path();
     t.crash_daemon();
     co_await t.change_record(path, [](vm::Record& record) { record.process = {}; });
@@ -301,7 +301,7 @@ TEST_F(AgentTest, RecordWithoutProcessIsPutAway) {
 
 TEST_F(AgentTest, RecordOfAnotherGenerationIsPutAway) {
   run([](AgentTest& t) -> env::Task<void> {
-    CO_ASSERT(co_await t.up_with_web(), "");
+    CO_ASSERT(co_await t.up_with_web());
     const std::string path = t.record_path();
     t.crash_daemon();
     co_await t.change_record(path, [](vm::Record& record) { record.generation = Generation(77); });
@@ -318,7 +318,7 @@ TEST_F(AgentTest, RecordOfAnotherGenerationIsPutAway) {
 
 TEST_F(AgentTest, DamagedRecordLeavesOneProcess) {
   run([](AgentTest& t) -> env::Task<void> {
-    CO_ASSERT(co_await t.up_with_web(), "");
+    CO_ASSERT(co_await t.up_with_web());
     t.machine.corrupt(t.record_path(), 0);
     t.crash_daemon();
     t.start_daemon();
@@ -332,12 +332,12 @@ TEST_F(AgentTest, DamagedRecordLeavesOneProcess) {
 // The VM is deleted before anybody looked at what the damaged record pointed to.
 TEST_F(AgentTest, DamagedRecordOfADeletedVmLeavesNothing) {
   run([](AgentTest& t) -> env::Task<void> {
-    CO_ASSERT(co_await t.up_with_web(), "");
+    CO_ASSERT(co_await t.up_with_web());
     t.machine.corrupt(t.record_path(), 0);
     t.crash_daemon();
     t.replica_faults.barrier_closed = true;
     t.start_daemon();
-    CO_ASSERT(co_await t.until_up(), "");
+    CO_ASSERT(co_await t.until_up());
     co_await t.desire("web", v1::VM_DESIRED_DELETED);
     t.replica_faults.barrier_closed = false;
     EXPECT_TRUE(co_await t.until([&] { return t.find("web") == nullptr; }));
@@ -348,11 +348,11 @@ TEST_F(AgentTest, DamagedRecordOfADeletedVmLeavesNothing) {
 // A driver that cannot tell is asked again; its guest is no worse off for that.
 TEST_F(AgentTest, UnclearAdoptionKillsNobody) {
   run([](AgentTest& t) -> env::Task<void> {
-    CO_ASSERT(co_await t.up_with_web(kOnFailure), "");
+    CO_ASSERT(co_await t.up_with_web(kOnFailure));
     t.crash_daemon();
     t.driver_faults.adopt = Error(Code::kDeadlineExceeded, "monitor_silent");
     t.start_daemon();
-    CO_ASSERT(co_await t.until([&] { return t.driver_faults.adopt_calls >= 5; }), "");
+    CO_ASSERT(co_await t.until([&] { return t.driver_faults.adopt_calls >= 5; }));
     EXPECT_TRUE(t.machine.is_alive(t.spawned.at(0)));
     EXPECT_EQ(t.find("web")->state, VmState::kRunning);
     EXPECT_NE(t.find("web")->reason.find("monitor_silent"), std::string::npos);
@@ -365,11 +365,11 @@ TEST_F(AgentTest, UnclearAdoptionKillsNobody) {
 
 TEST_F(AgentTest, UnclearAdoptionDoesNotKeepAnybodyFromStopping) {
   run([](AgentTest& t) -> env::Task<void> {
-    CO_ASSERT(co_await t.up_with_web(kOnFailure), "");
+    CO_ASSERT(co_await t.up_with_web(kOnFailure));
     t.crash_daemon();
     t.driver_faults.adopt = Error(Code::kDeadlineExceeded, "monitor_silent");
     t.start_daemon();
-    CO_ASSERT(co_await t.until([&] { return t.driver_faults.adopt_calls >= 3; }), "");
+    CO_ASSERT(co_await t.until([&] { return t.driver_faults.adopt_calls >= 3; }));
     co_await t.desire("web", v1::VM_DESIRED_STOPPED);
     EXPECT_TRUE(co_await t.until_state("web", VmState::kStopped));
     EXPECT_TRUE(t.nothing_is_left());
@@ -378,11 +378,11 @@ TEST_F(AgentTest, UnclearAdoptionDoesNotKeepAnybodyFromStopping) {
 
 TEST_F(AgentTest, GuestThatCannotBeWatchedIsNotKilled) {
   run([](AgentTest& t) -> env::Task<void> {
-    CO_ASSERT(co_await t.up_with_web(kOnFailure), "");
+    CO_ASSERT(co_await t.up_with_web(kOnFailure));
     t.crash_daemon();
     t.driver_faults.next_change = Error(Code::kUnavailable, "monitor_lost");
     t.start_daemon();
-    CO_ASSERT(co_await t.until([&] { return t.driver_faults.adopt_calls > 0; }), "");
+    CO_ASSERT(co_await t.until([&] { return t.driver_faults.adopt_calls > 0; }));
     EXPECT_TRUE(co_await t.env().clock.sleep(30s));
     EXPECT_TRUE(t.machine.is_alive(t.spawned.at(0)));
     EXPECT_EQ(t.find("web")->state, VmState::kRunning);
@@ -397,7 +397,7 @@ TEST_F(AgentTest, BootUnderWayIsAdopted) {
   run([](AgentTest& t) -> env::Task<void> {
     t.hypervisor.times.boot = 20s;
     t.start_daemon();
-    CO_ASSERT(co_await t.until_up(), "");
+    CO_ASSERT(co_await t.until_up());
     co_await t.create("web", kNever);
     EXPECT_TRUE(co_await t.until([&] { return t.files_in("records") == 1; }));
     EXPECT_TRUE(co_await t.env().clock.sleep(5s));
@@ -413,12 +413,12 @@ TEST_F(AgentTest, AdoptedBootIsCancelledByStop) {
   run([](AgentTest& t) -> env::Task<void> {
     t.cmdline = "blx.test=hang-agent";
     t.start_daemon();
-    CO_ASSERT(co_await t.until_up(), "");
+    CO_ASSERT(co_await t.until_up());
     co_await t.create("web", kNever);
     EXPECT_TRUE(co_await t.env().clock.sleep(5s));
     t.crash_daemon();
     t.start_daemon();
-    CO_ASSERT(co_await t.until([&] { return t.driver_faults.adopt_calls > 0; }), "");
+    CO_ASSERT(co_await t.until([&] { return t.driver_faults.adopt_calls > 0; }));
     co_await t.desire("web", v1::VM_DESIRED_STOPPED);
     EXPECT_TRUE(co_await t.until_state("web", VmState::kStopped, 5s));
     EXPECT_TRUE(t.nothing_is_left());
@@ -431,9 +431,9 @@ TEST_F(AgentTest, RestartDelayDoublesUpToItsCap) {
   run([](AgentTest& t) -> env::Task<void> {
     t.hypervisor.fail_next_starts = true;
     t.start_daemon();
-    CO_ASSERT(co_await t.until_up(), "");
+    CO_ASSERT(co_await t.until_up());
     co_await t.create("web", kOnFailure);
-    CO_ASSERT(co_await t.until([&] { return t.find("web")->restarts == 9; }, 1h), "");
+    CO_ASSERT(co_await t.until([&] { return t.find("web")->restarts == 9; }, 1h));
     std::vector<std::int64_t> delays;
     std::optional<Instant> failed;
     for (const Proposed& proposed : t.replica_faults.proposed) {
@@ -454,7 +454,7 @@ TEST_F(AgentTest, RestartDelayDoublesUpToItsCap) {
 
 TEST_F(AgentTest, GuestThatRanWellIsForgiven) {
   run([](AgentTest& t) -> env::Task<void> {
-    CO_ASSERT(co_await t.up_with_web(kOnFailure), "");
+    CO_ASSERT(co_await t.up_with_web(kOnFailure));
     for (std::uint32_t round = 1; round <= 4; ++round) {
       EXPECT_TRUE(co_await t.env().clock.sleep(limits::kRestartForgiven + 1s));
       t.machine.kill_process(t.spawned.back());
@@ -470,7 +470,7 @@ TEST_F(AgentTest, BootThatCannotBePreparedFailsWithItsReason) {
   run([](AgentTest& t) -> env::Task<void> {
     t.driver_faults.prepare = Error(Code::kAlreadyExists, "port_in_use", "port 8080");
     t.start_daemon();
-    CO_ASSERT(co_await t.until_up(), "");
+    CO_ASSERT(co_await t.until_up());
     co_await t.create("web", kNever);
     EXPECT_TRUE(co_await t.until_state("web", VmState::kFailed));
     EXPECT_EQ(t.find("web")->reason, "start_failed: port_in_use: port 8080");
@@ -485,9 +485,9 @@ TEST_F(AgentTest, BootThatCannotBePreparedFailsWithItsReason) {
 
 TEST_F(AgentTest, CleanShutdownIsNoFailure) {
   run([](AgentTest& t) -> env::Task<void> {
-    CO_ASSERT(co_await t.up_with_web(kOnFailure), "");
+    CO_ASSERT(co_await t.up_with_web(kOnFailure));
     vm_sim::SimGuest* guest = t.hypervisor.find(t.spawned.at(0));
-    CO_ASSERT(guest != nullptr, "");
+    CO_ASSERT(guest != nullptr);
     guest->shutdown_wanted = true;
     guest->asked.notify_all();
     EXPECT_TRUE(co_await t.until_state("web", VmState::kStopped));
@@ -514,7 +514,7 @@ TEST_F(AgentTest, StopCancelsABoot) {
     run([](AgentTest& t, v1::VmDesired wanted) -> env::Task<void> {
       t.hypervisor.hang_next_starts = true;
       t.start_daemon();
-      CO_ASSERT(co_await t.until_up(), "");
+      CO_ASSERT(co_await t.until_up());
       co_await t.create("web", kNever);
       EXPECT_TRUE(co_await t.until_state("web", VmState::kStarting));
       EXPECT_TRUE(co_await t.until([&] { return t.machine.processes() == 1; }));
@@ -534,7 +534,7 @@ TEST_F(AgentTest, StopCancelsABoot) {
 TEST_F(AgentTest, StartWhileItStopsStartsItAgain) {
   run([](AgentTest& t) -> env::Task<void> {
     t.cmdline = "blx.test=ignore-shutdown";
-    CO_ASSERT(co_await t.up_with_web(kOnFailure), "");
+    CO_ASSERT(co_await t.up_with_web(kOnFailure));
     co_await t.desire("web", v1::VM_DESIRED_STOPPED);
     EXPECT_TRUE(co_await t.until_state("web", VmState::kStopping));
     EXPECT_TRUE(co_await t.env().clock.sleep(1s));
@@ -550,7 +550,7 @@ TEST_F(AgentTest, StartWhileItStopsStartsItAgain) {
 TEST_F(AgentTest, StartWhileItStopsSurvivesACrash) {
   run([](AgentTest& t) -> env::Task<void> {
     t.cmdline = "blx.test=ignore-shutdown";
-    CO_ASSERT(co_await t.up_with_web(kNever), "");
+    CO_ASSERT(co_await t.up_with_web(kNever));
     co_await t.desire("web", v1::VM_DESIRED_STOPPED);
     EXPECT_TRUE(co_await t.until_state("web", VmState::kStopping));
     co_await t.desire("web", v1::VM_DESIRED_RUNNING);
@@ -566,7 +566,7 @@ TEST_F(AgentTest, StartWhileItStopsSurvivesACrash) {
 
 TEST_F(AgentTest, ReleaseThatFailsIsRetriedAtEase) {
   run([](AgentTest& t) -> env::Task<void> {
-    CO_ASSERT(co_await t.up_with_web(kNever), "");
+    CO_ASSERT(co_await t.up_with_web(kNever));
     t.driver_faults.release = Error(Code::kFailedPrecondition, "not_ours");
     t.driver_faults.release_calls = 0;
     co_await t.desire("web", v1::VM_DESIRED_DELETED);
@@ -583,7 +583,7 @@ TEST_F(AgentTest, ReleaseThatFailsIsRetriedAtEase) {
 
 TEST_F(AgentTest, CrashWhilePuttingAwayIsFinishedByTheNext) {
   run([](AgentTest& t) -> env::Task<void> {
-    CO_ASSERT(co_await t.up_with_web(kNever), "");
+    CO_ASSERT(co_await t.up_with_web(kNever));
     t.machine.disk_faults().slowdown = 1000;  // each step takes long enough to die in
     co_await t.desire("web", v1::VM_DESIRED_DELETED);
     for (int round = 0; round < 20 && t.find("web") != nullptr; ++round) {
@@ -602,7 +602,7 @@ TEST_F(AgentTest, CrashWhilePuttingAwayIsFinishedByTheNext) {
 
 TEST_F(AgentTest, LeaveStopsAllAndTheNextStartsThemAgain) {
   run([](AgentTest& t) -> env::Task<void> {
-    CO_ASSERT(co_await t.up_with_web(kNever), "");
+    CO_ASSERT(co_await t.up_with_web(kNever));
     co_await t.create("db", kNever);
     EXPECT_TRUE(co_await t.until_state("db", VmState::kRunning));
     co_await t.create("slow", kNever);
@@ -622,7 +622,7 @@ TEST_F(AgentTest, LeaveStopsAllAndTheNextStartsThemAgain) {
 
 TEST_F(AgentTest, LeaveEndsThoughNothingCanBeReleased) {
   run([](AgentTest& t) -> env::Task<void> {
-    CO_ASSERT(co_await t.up_with_web(kOnFailure), "");
+    CO_ASSERT(co_await t.up_with_web(kOnFailure));
     t.driver_faults.release = Error(Code::kUnavailable, "io_error");
     t.replica_faults.reports_fail = Error(Code::kResourceExhausted, "disk_full");
     t.daemon.agent->leave();
@@ -640,13 +640,13 @@ TEST_F(AgentTest, LeaveEndsThoughNothingCanBeReleased) {
 
 TEST_F(AgentTest, NothingIsTouchedBeforeTheStateIsCurrent) {
   run([](AgentTest& t) -> env::Task<void> {
-    CO_ASSERT(co_await t.up_with_web(kNever), "");
+    CO_ASSERT(co_await t.up_with_web(kNever));
     const std::string path = t.record_path();
     t.crash_daemon();
     // Of a VM that this state does not know, and of another generation of one that it does.
     co_await t.change_record(path, [](vm::Record& record) { record.generation = Generation(9); });
     auto stray = vm::Record::decode(t.machine.content(path).value_or(""));
-    CO_ASSERT(stray, "");
+    CO_ASSERT(stray);
     stray->id = VmId(9);
     stray->group = "vm-9";
     stray->directory = "/var/lib/blixard/vms/9";
@@ -658,7 +658,7 @@ TEST_F(AgentTest, NothingIsTouchedBeforeTheStateIsCurrent) {
         co_await t.machine.env().disk.replace_file("/var/lib/blixard/records/vm-9.json", bytes));
     t.replica_faults.barrier_closed = true;
     t.start_daemon();
-    CO_ASSERT(co_await t.until_up(), "");
+    CO_ASSERT(co_await t.until_up());
     EXPECT_TRUE(co_await t.env().clock.sleep(5min));
     EXPECT_TRUE(t.machine.is_alive(t.spawned.at(0)));
     EXPECT_EQ(t.driver_faults.release_calls, 1u) << "only that of the first boot";
@@ -680,14 +680,14 @@ TEST_F(AgentTest, ReportsWaitInOrderAndDoNotPileUp) {
     t.hypervisor.fail_next_starts = true;
     t.replica_faults.reports_fail = Error(Code::kResourceExhausted, "disk_full");
     t.start_daemon();
-    CO_ASSERT(co_await t.until_up(), "");
+    CO_ASSERT(co_await t.until_up());
     co_await t.create("web", kOnFailure);
-    CO_ASSERT(co_await t.until([&] { return t.spawned.size() == 30; }, 1h), "");
+    CO_ASSERT(co_await t.until([&] { return t.spawned.size() == 30; }, 1h));
     EXPECT_LE(t.daemon.agent->reports_waiting(), 10u);
     EXPECT_LE(t.replica_faults.report_tries, 400u);
     EXPECT_EQ(t.find("web")->state, VmState::kPlaced);
     t.hypervisor.fail_next_starts = false;
-    CO_ASSERT(co_await t.until([&] { return t.machine.processes() == 1; }), "");
+    CO_ASSERT(co_await t.until([&] { return t.machine.processes() == 1; }));
     EXPECT_TRUE(co_await t.env().clock.sleep(5s));
     t.replica_faults.reports_fail.reset();
     EXPECT_TRUE(co_await t.until_state("web", VmState::kRunning));
@@ -702,7 +702,7 @@ TEST_F(AgentTest, ReportsWaitInOrderAndDoNotPileUp) {
 
 TEST_F(AgentTest, RefusedReportKeepsNobodyWaiting) {
   run([](AgentTest& t) -> env::Task<void> {
-    CO_ASSERT(co_await t.up_with_web(kNever), "");
+    CO_ASSERT(co_await t.up_with_web(kNever));
     Reports reports(t.machine.env(), *t.daemon.replica, kSelf);
     v1::VmReport report;
     report.set_vm_id(t.find("web")->id.value);
@@ -724,12 +724,12 @@ TEST_F(AgentTest, RefusedReportKeepsNobodyWaiting) {
 
 TEST_F(AgentTest, ConsoleOfAVm) {
   run([](AgentTest& t) -> env::Task<void> {
-    CO_ASSERT(co_await t.up_with_web(kNever), "");
+    CO_ASSERT(co_await t.up_with_web(kNever));
     const auto text = co_await t.daemon.agent->console(t.find("web")->id, 6);
-    CO_ASSERT(text, text.error().message());
+    CO_ASSERT(text, << text.error().message());
     EXPECT_EQ(*text, "ready\n");
     const auto nobody = co_await t.daemon.agent->console(VmId(99), 100);
-    CO_ASSERT(!nobody, "");
+    CO_ASSERT(!nobody);
     EXPECT_EQ(nobody.error().reason(), "console_empty");
     // On another node.
     v1::Command node;
@@ -749,13 +749,13 @@ TEST_F(AgentTest, ConsoleOfAVm) {
     create.mutable_create_vm()->mutable_spec()->set_memory_mib(128);
     create.mutable_create_vm()->mutable_spec()->set_restart(kNever);
     const auto created = co_await t.daemon.replica->propose(std::move(create));
-    CO_ASSERT(created, created.error().message());
+    CO_ASSERT(created, << created.error().message());
     v1::Command place;
     place.mutable_place_vm()->set_vm_id(created->object_id);
     place.mutable_place_vm()->set_node_id(2);
     EXPECT_TRUE(co_await t.daemon.replica->propose(std::move(place)));
     const auto elsewhere = co_await t.daemon.agent->console(VmId(created->object_id), 100);
-    CO_ASSERT(!elsewhere, "");
+    CO_ASSERT(!elsewhere);
     EXPECT_EQ(elsewhere.error().reason(), "vm_not_here");
   }(*this));
 }

@@ -15,6 +15,7 @@
 
 #include "blixard/v1/cluster.pb.h"
 #include "env/scope.h"
+#include "env/test_coroutine.h"
 #include "node/agent/agent.h"
 #include "node/image/store.h"
 #include "node/replica/replica.h"
@@ -22,15 +23,6 @@
 #include "node/vm/sim/sim_driver.h"
 #include "node/vm/sim/sim_hypervisor.h"
 #include "sim/world.h"
-
-// ASSERT_TRUE for coroutines.
-#define CO_ASSERT(condition, ...)                        \
-  do {                                                   \
-    if (!(condition)) {                                  \
-      ADD_FAILURE() << #condition << " " << __VA_ARGS__; \
-      co_return;                                         \
-    }                                                    \
-  } while (false)
 
 namespace blixard::agent {
 

@@ -7,19 +7,11 @@
 #include "base/limits.h"
 #include "core/wire/checksum.h"
 #include "env/scope.h"
+#include "env/test_coroutine.h"
 #include "node/log/format.h"
 #include "node/log/log.h"
 #include "node/log/segment.h"
 #include "sim/world.h"
-
-// ASSERT_TRUE for coroutines.
-#define CO_ASSERT(condition, ...)                     \
-  do {                                                \
-    if (!(condition)) {                               \
-      ADD_FAILURE() << #condition << " " __VA_ARGS__; \
-      co_return;                                      \
-    }                                                 \
-  } while (false)
 
 namespace blixard::log {
 namespace {

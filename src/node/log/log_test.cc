@@ -4,18 +4,10 @@
 #include <array>
 
 #include "env/scope.h"
+#include "env/test_coroutine.h"
 #include "node/log/format.h"
 #include "node/log/segment.h"
 #include "sim/world.h"
-
-// ASSERT_TRUE for coroutines.
-#define CO_ASSERT(condition, ...)                     \
-  do {                                                \
-    if (!(condition)) {                               \
-      ADD_FAILURE() << #condition << " " __VA_ARGS__; \
-      co_return;                                      \
-    }                                                 \
-  } while (false)
 
 namespace blixard::log {
 namespace {

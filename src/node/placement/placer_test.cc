@@ -8,17 +8,9 @@
 
 #include "blixard/v1/cluster.pb.h"
 #include "env/scope.h"
+#include "env/test_coroutine.h"
 #include "node/replica/test_alone.h"
 #include "sim/world.h"
-
-// ASSERT_TRUE for coroutines.
-#define CO_ASSERT(condition)             \
-  do {                                   \
-    if (!(condition)) {                  \
-      ADD_FAILURE() << #condition << ""; \
-      co_return;                         \
-    }                                    \
-  } while (false)
 
 namespace blixard::placement {
 namespace {

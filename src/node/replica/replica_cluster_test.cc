@@ -1,16 +1,8 @@
 #include <algorithm>
 
 #include "base/limits.h"
+#include "env/test_coroutine.h"
 #include "node/replica/test_cluster.h"
-
-// ASSERT_TRUE for coroutines.
-#define CO_ASSERT(condition, ...)                     \
-  do {                                                \
-    if (!(condition)) {                               \
-      ADD_FAILURE() << #condition << " " __VA_ARGS__; \
-      co_return;                                      \
-    }                                                 \
-  } while (false)
 
 namespace blixard::replica {
 namespace {

@@ -127,6 +127,8 @@ class RaftReplica final : public Replica,
   std::size_t place_some(raft::Core& core, std::size_t first);
   void expire_proposals();
   void warn_of_slow_commits();
+  // Within an election timeout; this node is heard always.
+  [[nodiscard]] bool is_heard(NodeId node) const;
   [[nodiscard]] bool quorum_heard() const;
   // A request to the leader that is answered with a place in the log. Sets `taken` to false when it
   // is certain that it got none.

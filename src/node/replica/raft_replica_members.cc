@@ -176,9 +176,8 @@ Result<NodeId> RaftReplica::transfer_here(NodeId to) {
     // Of those that were heard of, the one with most of the log.
     LogIndex most;
     for (const auto& [node, progress] : *status.progress) {
-      const auto heard = heard_.find(node);
-      if (node == self_ || progress.is_learner || heard == heard_.end() ||
-          heard->second + election_timeout() < now() || (to && progress.match <= most)) {
+      if (node == self_ || progress.is_learner || !is_heard(node) ||
+          (to && progress.match <= most)) {
         continue;
       }
       to = node;
@@ -198,11 +197,10 @@ std::vector<MemberProgress> RaftReplica::members() const {
   const raft::Status status = driver_.core().status();
   if (end_ || status.progress == nullptr) return members;
   for (const auto& [node, progress] : *status.progress) {
-    const auto heard = heard_.find(node);
-    const bool active =
-        node == self_ || (heard != heard_.end() && heard->second + election_timeout() >= now());
-    members.push_back(
-        {.node = node, .learner = progress.is_learner, .active = active, .match = progress.match});
+    members.push_back({.node = node,
+                       .learner = progress.is_learner,
+                       .active = is_heard(node),
+                       .match = progress.match});
   }
   return members;
 }

@@ -228,15 +228,16 @@ void RaftReplica::expire_proposals() {
   });
 }
 
-// Within an election timeout; this node is heard always. A follower hears of its leader only.
+bool RaftReplica::is_heard(NodeId node) const {
+  const auto heard = heard_.find(node);
+  return node == self_ || (heard != heard_.end() && heard->second + election_timeout() >= now());
+}
+
+// A follower hears of its leader only.
 bool RaftReplica::quorum_heard() const {
   if (!driver_.core().is_leader()) return true;
-  const Instant since = now() - election_timeout();
   const auto most = [&](const std::vector<NodeId>& voters) {
-    const auto heard = std::ranges::count_if(voters, [&](NodeId voter) {
-      const auto found = heard_.find(voter);
-      return voter == self_ || (found != heard_.end() && found->second >= since);
-    });
+    const auto heard = std::ranges::count_if(voters, [&](NodeId voter) { return is_heard(voter); });
     return voters.empty() || static_cast<std::size_t>(heard) > voters.size() / 2;
   };
   const raft::ConfState& configuration = machine_.state().configuration();

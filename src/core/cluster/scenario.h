@@ -95,6 +95,27 @@ class Scenario {
     return apply(enrol_command(token, name, key));
   }
 
+  // What a cluster begins with when nobody has to join: nodes 1 "n1" and so on at these addresses,
+  // of which the first `voters` are voters and the others no part of consensus yet.
+  static State first_state(const std::vector<std::string>& addresses, std::size_t voters) {
+    auto state = State::found(
+        {.cluster = Uuid::from_random(1, 2), .name = "n1", .peer_address = addresses.front()});
+    BLX_ASSERT(state.has_value());
+    raft::ConfState configuration;
+    for (std::size_t id = 1; id <= addresses.size(); ++id) {
+      if (id > 1) {
+        BLX_ASSERT(state->apply(LogIndex(1), token_command(id, 1000), nullptr).has_value());
+        v1::Command command = enrol_command(id, "n" + std::to_string(id), static_cast<char>(id));
+        command.mutable_enrol_node()->set_peer_address(addresses[id - 1]);
+        const auto enrolled = state->apply(LogIndex(1), command, nullptr);
+        BLX_ASSERT(enrolled && enrolled->object_id == id);
+      }
+      if (id <= voters) configuration.voters.emplace_back(id);
+    }
+    BLX_ASSERT(state->apply_configuration(LogIndex(1), configuration, {}, nullptr).has_value());
+    return std::move(*state);
+  }
+
   // In the next entry.
   Result<Outcome> configure(std::vector<NodeId> voters, std::vector<NodeId> learners = {},
                             const v1::Command* command = nullptr) {

@@ -24,6 +24,7 @@
 
 #include "base/assert.h"
 #include "blixard/v1/cluster.pb.h"
+#include "core/cluster/scenario.h"
 #include "core/cluster/state.h"
 #include "env/scope.h"
 #include "node/peer/peers.h"
@@ -260,36 +261,10 @@ class TestCluster {
 
   // Every machine is a node of it, the founders are its voters.
   cluster::State first_state() {
-    auto state = cluster::State::found({.cluster = Uuid::from_random(2, 1),
-                                        .name = "n1",
-                                        .peer_address = endpoint_of(node(1)).text()});
-    BLX_ASSERT(state.has_value());
-    raft::ConfState configuration;
-    for (std::size_t i = 1; i <= nodes_.size(); ++i) {
-      if (i > 1) enrol(*state, i);
-      if (node(i).founder) configuration.voters.push_back(node(i).id);
-    }
-    BLX_ASSERT(state->apply_configuration(LogIndex(1), configuration, {}, nullptr).has_value());
-    return std::move(*state);
-  }
-  void enrol(cluster::State& state, std::size_t number) {
-    const std::string secret(32, static_cast<char>(number));
-    v1::Command token;
-    token.set_version(cluster::kModelVersion);
-    token.mutable_create_token()->set_token_id(number);
-    token.mutable_create_token()->set_secret_hash(secret);
-    token.mutable_create_token()->set_role(v1::NODE_ROLE_SERVER);
-    token.mutable_create_token()->set_lifetime_ms(1000);
-    BLX_ASSERT(state.apply(LogIndex(1), token, nullptr).has_value());
-    v1::Command enrol;
-    enrol.set_version(cluster::kModelVersion);
-    enrol.mutable_enrol_node()->set_token_id(number);
-    enrol.mutable_enrol_node()->set_secret_hash(secret);
-    enrol.mutable_enrol_node()->set_name("n" + std::to_string(number));
-    enrol.mutable_enrol_node()->set_peer_address(endpoint_of(node(number)).text());
-    enrol.mutable_enrol_node()->set_key_digest(secret);
-    const auto enrolled = state.apply(LogIndex(1), enrol, nullptr);
-    BLX_ASSERT(enrolled && enrolled->object_id == number);
+    std::vector<std::string> addresses;
+    for (const auto& node : nodes_)
+      addresses.push_back(endpoint_of(*node).text());
+    return cluster::Scenario::first_state(addresses, config_.nodes);
   }
 
   // Counts a daemon until its task has ended.

@@ -5,6 +5,7 @@
 
 #include <fmt/format.h>
 
+#include "core/cluster/scenario.h"
 #include "env/scope.h"
 
 namespace blixard::consensus_sim {
@@ -86,39 +87,10 @@ env::Endpoint Cluster::endpoint_of(const Daemon& daemon) const {
 }
 
 void Cluster::make_first_state() {
-  auto state = cluster::State::found({.cluster = Uuid::from_random(1, 2),
-                                      .name = "n1",
-                                      .peer_address = endpoint_of(*daemons_[0]).text()});
-  BLX_ASSERT(state.has_value());
-  first_ = std::move(*state);
-  raft::ConfState configuration;
-  for (std::size_t i = 1; i <= settings_.nodes; ++i) {
-    if (i > 1) enrol(i);
-    configuration.voters.push_back(NodeId(i));
-  }
-  BLX_ASSERT(first_.apply_configuration(LogIndex(1), configuration, {}, nullptr).has_value());
-}
-
-void Cluster::enrol(std::size_t number) {
-  const std::string secret(32, static_cast<char>(number));
-  v1::Command token;
-  token.set_version(cluster::kModelVersion);
-  auto& create = *token.mutable_create_token();
-  create.set_token_id(number);
-  create.set_secret_hash(secret);
-  create.set_role(v1::NODE_ROLE_SERVER);
-  create.set_lifetime_ms(1000);
-  BLX_ASSERT(first_.apply(LogIndex(1), token, nullptr).has_value());
-  v1::Command command;
-  command.set_version(cluster::kModelVersion);
-  auto& enrol = *command.mutable_enrol_node();
-  enrol.set_token_id(number);
-  enrol.set_secret_hash(secret);
-  enrol.set_name("n" + std::to_string(number));
-  enrol.set_peer_address(endpoint_of(*daemons_[number - 1]).text());
-  enrol.set_key_digest(secret);
-  const auto enrolled = first_.apply(LogIndex(1), command, nullptr);
-  BLX_ASSERT(enrolled && enrolled->object_id == number);
+  std::vector<std::string> addresses;
+  for (std::size_t i = 0; i < settings_.nodes; ++i)
+    addresses.push_back(endpoint_of(*daemons_[i]).text());
+  first_ = cluster::Scenario::first_state(addresses, settings_.nodes);
 }
 
 // Lives.

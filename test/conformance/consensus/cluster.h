@@ -81,7 +81,6 @@ class Cluster {
   void make_authority();
   void issue(Daemon& daemon);
   void make_first_state();
-  void enrol(std::size_t number);
   env::Task<void> live(Daemon& daemon);
   env::Task<Result<std::unique_ptr<replica::Replica>>> open(env::Env env, Daemon& daemon,
                                                             peer::Peers& peers, Watch& watch);

@@ -25,6 +25,7 @@
 #include <fmt/format.h>
 
 #include "blixard/v1/cluster.pb.h"
+#include "core/cluster/scenario.h"
 #include "core/cluster/state.h"
 #include "env/scope.h"
 #include "linux/runtime.h"
@@ -87,45 +88,12 @@ class Stderr final : public observe::LogSink {
 
 // Preparation.
 
-void enrol(cluster::State& state, std::uint64_t id, const std::string& address) {
-  const std::string secret(32, static_cast<char>('a' + id));
-  v1::Command token;
-  token.set_version(cluster::kModelVersion);
-  token.mutable_create_token()->set_token_id(id);
-  token.mutable_create_token()->set_secret_hash(secret);
-  token.mutable_create_token()->set_role(v1::NODE_ROLE_SERVER);
-  token.mutable_create_token()->set_lifetime_ms(1000);
-  must(state.apply(LogIndex(1), token, nullptr), "token");
-  v1::Command enrol;
-  enrol.set_version(cluster::kModelVersion);
-  enrol.mutable_enrol_node()->set_token_id(id);
-  enrol.mutable_enrol_node()->set_secret_hash(secret);
-  enrol.mutable_enrol_node()->set_name("n" + std::to_string(id));
-  enrol.mutable_enrol_node()->set_peer_address(address);
-  enrol.mutable_enrol_node()->set_key_digest(secret);
-  must(state.apply(LogIndex(1), enrol, nullptr), "enrolment");
-}
-
-// The same first state for all, with every member a voter, so that nothing has to be joined.
-cluster::State first_state(const std::vector<std::string>& addresses) {
-  auto state = must(
-      cluster::State::found(
-          {.cluster = Uuid::from_random(1, 2), .name = "n1", .peer_address = addresses.front()}),
-      "first state");
-  raft::ConfState configuration;
-  for (std::uint64_t id = 1; id <= addresses.size(); ++id) {
-    if (id > 1) enrol(state, id, addresses[id - 1]);
-    configuration.voters.emplace_back(id);
-  }
-  must(state.apply_configuration(LogIndex(1), configuration, {}, nullptr), "configuration");
-  return state;
-}
-
 env::Task<void> prepare(env::Env env, std::string home, std::vector<std::string> addresses) {
   const auto wall = env.clock.wall();
   const auto authority =
       must(env.security.make_authority(kCluster, wall, std::chrono::hours(24)), "authority");
-  const cluster::State state = first_state(addresses);
+  // Every member is a voter from the beginning, so that nothing has to be joined.
+  const cluster::State state = cluster::Scenario::first_state(addresses, addresses.size());
   for (std::uint64_t id = 1; id <= addresses.size(); ++id) {
     const auto directory = home_of(home, id);
     std::filesystem::create_directories(directory);

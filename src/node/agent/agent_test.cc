@@ -573,7 +573,7 @@ TEST_F(AgentTest, ReleaseThatFailsIsRetriedAtEase) {
     EXPECT_TRUE(co_await t.env().clock.sleep(10min));
     EXPECT_GE(t.driver_faults.release_calls, 5u);
     EXPECT_LE(t.driver_faults.release_calls, 20u);
-    CO_ASSERT(t.find("web") != nullptr, "gone, though it was never released");
+    CO_ASSERT(t.find("web") != nullptr, << "gone, though it was never released");
     EXPECT_NE(t.find("web")->reason.find("not_ours"), std::string::npos);
     t.driver_faults.release.reset();
     EXPECT_TRUE(co_await t.until([&] { return t.find("web") == nullptr; }));

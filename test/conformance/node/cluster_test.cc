@@ -34,17 +34,17 @@ Task<void> live_through_the_leaders_death(Cluster& c) {
   co_await c.form(3);
   co_await c.import_images();
   Site* first = co_await c.leader(c.site(1));
-  CO_ASSERT(first != nullptr, "nobody leads");
+  CO_ASSERT(first != nullptr, << "nobody leads");
   Site& follower = other_than(c, *first, *first);
   const Reply made = co_await c.ask(follower, Method::kPost, "/v1/vms?wait=running&timeout=60s",
                                     R"({"name":"web","image":"tiny"})");
   EXPECT_EQ(made.status, 201) << text_of(made);
   EXPECT_EQ(made.text("state"), "running") << text_of(made);
   const std::string owner = made.text("node");
-  CO_ASSERT(!owner.empty(), text_of(made));
+  CO_ASSERT(!owner.empty(), << text_of(made));
 
   Site* leader = co_await lead_elsewhere(c, c.named(owner));
-  CO_ASSERT(leader != nullptr, "nobody leads");
+  CO_ASSERT(leader != nullptr, << "nobody leads");
   Cluster::crash(*leader);
   Site& rest = other_than(c, *leader, c.named(owner));
   const Reply seen = co_await c.ask(rest, Method::kGet, "/v1/vms/web");

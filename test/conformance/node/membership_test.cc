@@ -163,7 +163,7 @@ Task<void> grow(Cluster& c) {
     if (members.contains(name + ":learner")) learner = name;
     if (members.contains(name + ":voter")) voter = name;
   }
-  CO_ASSERT(!learner.empty(), members);
+  CO_ASSERT(!learner.empty(), << members);
   expect_problem(co_await c.ask(c.site(1), Method::kPost, "/v1/nodes/" + learner + "/promote"), 409,
                  "too_many_voters");
   expect_problem(co_await c.ask(c.site(1), Method::kPost, "/v1/nodes/n2/promote"), 409,
@@ -211,7 +211,7 @@ TEST(Steward, WhoIsBehindIsNoVoter) {
 Task<void> leave(Cluster& c) {
   co_await c.form(4);
   Site* leader = co_await c.leader(c.site(1));
-  CO_ASSERT(leader != nullptr, "nobody leads");
+  CO_ASSERT(leader != nullptr, << "nobody leads");
   Site& asked = c.site(leader == &c.site(2) ? 3 : 2);
   expect_problem(co_await c.ask(asked, Method::kDelete, "/v1/nodes/n9"), 404, "node_not_found");
 
@@ -273,7 +273,7 @@ Task<void> leave_by_force(Cluster& c) {
                                     R"({"name":"web","image":"tiny"})");
   EXPECT_EQ(made.text("state"), "running") << text_of(made);
   const std::string owner = made.text("node");
-  CO_ASSERT(!owner.empty(), text_of(made));
+  CO_ASSERT(!owner.empty(), << text_of(made));
   Site& dead = c.named(owner);
   Cluster::lose_power(dead);
   Site& asked = c.site(owner == "n1" ? 2 : 1);
@@ -326,7 +326,7 @@ Task<void> tokens(Cluster& c) {
   const Reply list = co_await c.ask(c.site(2), Method::kGet, "/v1/tokens");
   const auto& all = list.body.at("tokens").as_array();
   EXPECT_EQ(all.size(), 1u) << text_of(list);
-  CO_ASSERT(!all.empty(), text_of(list));
+  CO_ASSERT(!all.empty(), << text_of(list));
   EXPECT_EQ(all.at(0).at("used_by").as_int64(), 2);
   EXPECT_EQ(all.at(0).at("id").as_string().c_str(), made.text("id"));
   EXPECT_FALSE(all.at(0).at("expired").as_bool());

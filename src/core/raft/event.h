@@ -155,7 +155,6 @@ enum class EventKind : std::uint8_t {
   // %self [commit: %commit, lastindex: %other_index, lastterm: %other_term] fast-forwarded commit
   //   to snapshot [index: %index, term: %index_term]
   kSnapshotFastForward,
-  kSnapshotToLeader,  // %self attempted to restore snapshot as leader; should never happen
   // %self attempted to restore snapshot but it is not in the ConfState %configuration; should
   //   never happen
   kSnapshotWithoutUs,

@@ -130,7 +130,6 @@ struct Message {
   Term log_term;   // of the entry at `index`; of a rejection: of the entry at `reject_hint`
   LogIndex index;  // see each type's handler; of kAppend: the entry before `entries`
   LogIndex commit;
-  NodeId vote;  // of storage messages in traces
   bool reject = false;
   LogIndex reject_hint;
   bool transfer = false;  // a vote request by the leader's wish: leases are ignored

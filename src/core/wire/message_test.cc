@@ -65,7 +65,6 @@ raft::Message some_raft_message(raft::MessageType type) {
                         .log_term = Term(number()),
                         .index = LogIndex(number()),
                         .commit = LogIndex(number()),
-                        .vote = NodeId(number()),
                         .reject = *rc::gen::arbitrary<bool>(),
                         .reject_hint = LogIndex(number()),
                         .transfer = *rc::gen::arbitrary<bool>(),

@@ -106,7 +106,6 @@ void to_proto(const raft::Message& message, v1::RaftMessage& into) {
   into.set_log_term(message.log_term.value);
   into.set_index(message.index.value);
   into.set_commit(message.commit.value);
-  into.set_vote(message.vote.value);
   into.set_reject(message.reject);
   into.set_reject_hint(message.reject_hint.value);
   into.set_transfer(message.transfer);
@@ -149,7 +148,6 @@ Result<raft::Message> from_proto(const v1::RaftMessage& from, const Payload& tai
       .log_term = Term(from.log_term()),
       .index = LogIndex(from.index()),
       .commit = LogIndex(from.commit()),
-      .vote = NodeId(from.vote()),
       .reject = from.reject(),
       .reject_hint = LogIndex(from.reject_hint()),
       .transfer = from.transfer(),

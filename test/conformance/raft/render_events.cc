@@ -366,9 +366,6 @@ std::optional<std::string> snapshot_line(const Values& v) {
       return with_commit("restored");
     case kSnapshotIgnored:
       return with_commit("ignored");
-    case kSnapshotToLeader:
-      return fmt::format("{} attempted to restore snapshot as leader; should never happen",
-                         v.self());
     case kSnapshotWithoutUs:
       return fmt::format(
           "{} attempted to restore snapshot but it is not in the ConfState {}; should never happen",

@@ -59,17 +59,15 @@ class Entering {
     }
     if (entry_.bootstrap && !entry_.join.empty()) {
       co_return fail(Code::kInvalidArgument, "choose_one",
-                     "--bootstrap begins a new cluster, --join enters one: "
-                     "give one of them");
+                     "--bootstrap begins a new cluster, --join enters one: give one of them");
     }
     if (!entry_.bootstrap && entry_.join.empty()) {
       co_return fail(Code::kFailedPrecondition, "no_cluster",
-                     directory_ +
-                         " belongs to no cluster yet. To begin a new "
-                         "one, start with --bootstrap. "
-                         "To join one, make a token on a member with "
-                         "`blixard token create` and "
-                         "start with --join TOKEN@HOST:PORT");
+                     fmt::format("{} belongs to no cluster yet. "
+                                 "To begin a new one, start with --bootstrap. "
+                                 "To join one, make a token on a member with `blixard token "
+                                 "create` and start with --join TOKEN@HOST:PORT",
+                                 directory_));
     }
     BLX_CO_TRY(entry_.name, node_name(env_, entry_.name));
     BLX_CO_TRY(co_await make_directory());
@@ -110,8 +108,8 @@ class Entering {
     BLX_CO_TRY(const auto facts, env_.security.inspect(authority));
     if (facts.fingerprint != target.token.authority) {
       co_return fail(Code::kFailedPrecondition, "other_cluster",
-                     fmt::format("{} belongs to cluster {}, and the token to another; give this "
-                                 "node an empty --data directory, or leave --join out",
+                     fmt::format("{} belongs to cluster {}, and the token to another; "
+                                 "give this node an empty --data directory, or leave --join out",
                                  directory_, identity.cluster.text()));
     }
     note(identity, "--join");
@@ -143,10 +141,9 @@ class Entering {
     if (!log && log.error().code() == Code::kNotFound) co_return Result<void>();
     BLX_CO_TRY(log);
     co_return fail(Code::kFailedPrecondition, "directory_unclear",
-                   directory_ +
-                       " has a log and no node.json; restore "
-                       "node.json from a backup, or start "
-                       "with an empty directory");
+                   fmt::format("{} has a log and no node.json; "
+                               "restore node.json from a backup, or start with an empty directory",
+                               directory_));
   }
 
   env::Task<Result<void>> write_pending(Pending pending) {

@@ -83,15 +83,15 @@ Result<Identity> decode(const std::string& content, const std::string& path) {
   if (!format) return damaged("names no format");
   if (*format > kDataFormat) {
     return fail(Code::kFailedPrecondition, "data_too_new",
-                fmt::format("{} was written by a newer blixard (format {}, "
-                            "this one knows {}); run "
-                            "that version",
+                fmt::format("{} was written by a newer blixard (format {}, this one knows {}); "
+                            "run that version",
                             path, *format, kDataFormat));
   }
   if (*format < kDataFormat) {
     return fail(Code::kFailedPrecondition, "data_too_old",
-                fmt::format("{} is of a single node, from before clusters (format {}, this one "
-                            "needs {}); run that version, or start with an empty directory",
+                fmt::format("{} is of a single node, from before clusters "
+                            "(format {}, this one needs {}); "
+                            "run that version, or start with an empty directory",
                             path, *format, kDataFormat));
   }
   const auto cluster = Uuid::parse(reader.text("cluster").value_or(""));
@@ -135,10 +135,9 @@ env::Task<Result<std::string>> read_key_file(env::Env env, std::string directory
   auto content = co_await env.disk.read_file(path, limits::kCredentialBytes);
   if (content || content.error().code() == Code::kUnavailable) co_return content;
   co_return fail(Code::kDataLoss, "keys_damaged",
-                 path + " cannot be used (" + content.error().message() +
-                     "); restore it from a backup, or remove this node from "
-                     "the cluster and join "
-                     "anew with an empty directory");
+                 fmt::format("{} cannot be used ({}); restore it from a backup, or remove this "
+                             "node from the cluster and join anew with an empty directory",
+                             path, content.error().message()));
 }
 
 env::Task<Result<void>> write_pair(env::Env env, std::string directory,

@@ -35,26 +35,23 @@ Result<std::string> advertised(const Config& config) {
   if (config.advertise.empty()) {
     if (is_everywhere(config.peer_listen)) {
       return fail(Code::kInvalidArgument, "advertise_needed",
-                  "--peer-listen is on all interfaces; say with --advertise "
-                  "IP:PORT at which "
-                  "address the other nodes reach this one");
+                  "--peer-listen is on all interfaces; say with --advertise IP:PORT "
+                  "at which address the other nodes reach this one");
     }
     return config.peer_listen.text();
   }
   BLX_TRY(const env::Endpoint endpoint, env::Endpoint::parse(config.advertise));
   if (endpoint.kind != env::Endpoint::Kind::kTcp || is_everywhere(endpoint) || endpoint.port == 0) {
     return fail(Code::kInvalidArgument, "address_invalid",
-                "--advertise takes an address that others can dial, such as "
-                "192.0.2.7:7481");
+                "--advertise takes an address that others can dial, such as 192.0.2.7:7481");
   }
   return endpoint.text();
 }
 
 Error removed(NodeId self) {
   return {Code::kFailedPrecondition, "removed",
-          fmt::format("the cluster has removed this node (id {}). To use this "
-                      "machine again, join "
-                      "it anew with an empty --data directory",
+          fmt::format("the cluster has removed this node (id {}). "
+                      "To use this machine again, join it anew with an empty --data directory",
                       self.value)};
 }
 
@@ -132,8 +129,7 @@ env::Task<Result<void>> Node::enter() {
                       membership::Applicant applicant) -> env::Task<Result<membership::Enrolment>> {
         if (applicant.peer_address.ends_with(":0")) {
           co_return fail(Code::kInvalidArgument, "advertise_needed",
-                         "a node that joins needs a port of its own: give one "
-                         "with --peer-listen");
+                         "a node that joins needs a port of its own: give one with --peer-listen");
         }
         co_return co_await membership::enrol(env_, std::move(target), std::move(applicant),
                                              env_.clock.monotonic() + kEnrolPatience);

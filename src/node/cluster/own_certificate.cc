@@ -7,6 +7,7 @@ namespace {
 
 constexpr Duration kLook = 10min;
 constexpr Duration kRetryDelay = 1min;
+constexpr Duration kDisagreedDelay = 1h;  // a new one was no better: somebody's clock is wrong
 
 }  // namespace
 
@@ -14,22 +15,25 @@ bool OwnCertificate::is_due() const {
   const auto now = facts();
   if (!now) return true;
   const std::int64_t life = now->not_after.unix_ms - now->not_before.unix_ms;
-  const std::int64_t left = now->not_after.unix_ms - env_.clock.wall().unix_ms;
-  return left <= life / 3;
+  const WallTime wall = env_.clock.wall();
+  if (now->not_after.unix_ms - wall.unix_ms <= life / 3) return true;
+  const auto authority = env_.security.inspect(credentials_.authority);
+  return wall < now->not_before && authority && authority->not_before <= wall;
 }
 
 void OwnCertificate::tell(const Error& error) const {
   const auto now = facts();
-  if (!now || env_.clock.wall() < now->not_after) {
+  const WallTime wall = env_.clock.wall();
+  if (!now || (now->not_before <= wall && wall < now->not_after)) {
     BLX_LOG(env_.log, kWarn, "this node's certificate is not renewed: {}", error.message());
     return;
   }
-  // Nobody believes it any more, so nobody renews it.
+  // Nobody believes it, so nobody renews it.
   BLX_LOG(env_.log, kError,
-          "this node's certificate has expired, and the other nodes refuse it: {}. If this "
-          "machine's clock is right, remove the node on another one with `blixard node remove`, "
-          "and join it again with an empty --data directory",
-          error.message());
+          "this node's certificate {}, and the other nodes refuse it: {}. If this machine's clock "
+          "is right, remove the node on another one with `blixard node remove`, and join it again "
+          "with an empty --data directory",
+          wall < now->not_before ? "is not valid yet" : "has expired", error.message());
 }
 
 env::Task<void> OwnCertificate::run() {
@@ -41,6 +45,11 @@ env::Task<void> OwnCertificate::run() {
         if (renewed.error().code() == Code::kCancelled) co_return;
         tell(renewed.error());
         pause = kRetryDelay;
+      } else if (is_due()) {
+        BLX_LOG(env_.log, kWarn,
+                "this node's new certificate is out of its time already: this machine's clock and "
+                "that of the server that issued it disagree");
+        pause = kDisagreedDelay;
       }
     }
     if (!co_await env_.clock.sleep(pause)) co_return;

@@ -181,8 +181,8 @@ std::vector<Route> Api::member_routes() {
        .is_mutation = true,
        .parameters = kForce,
        .response = message<v1::Node>(),
-       .errors =
-           "node_not_found node_has_vms last_voter removal_unfinished no_leader not_committed",
+       .errors = "node_not_found node_has_vms last_voter removal_unfinished servers_only no_leader "
+                 "not_committed",
        .handler = &Api::remove_node},
       {.method = Method::kPost,
        .pattern = "/v1/nodes/{name}/promote",
@@ -191,7 +191,7 @@ std::vector<Route> Api::member_routes() {
        .is_mutation = true,
        .response = message<v1::Node>(),
        .errors = "node_not_found not_a_server not_caught_up too_many_voters member_unknown "
-                 "change_in_progress",
+                 "change_in_progress servers_only",
        .handler = &Api::promote_node},
       {.method = Method::kPost,
        .pattern = "/v1/cluster/transfer-leader",
@@ -200,7 +200,7 @@ std::vector<Route> Api::member_routes() {
        .is_mutation = true,
        .request = message<v1::TransferLeaderRequest>(),
        .response = message<v1::Cluster>(),
-       .errors = "node_not_found not_a_voter transfer_failed no_leader",
+       .errors = "node_not_found not_a_voter transfer_failed servers_only no_leader",
        .handler = &Api::transfer_leader},
       {.method = Method::kPost,
        .pattern = "/v1/certificate/rotate",
@@ -222,7 +222,7 @@ std::vector<Route> Api::token_routes() {
        .status = 201,
        .request = message<v1::CreateTokenRequest>(),
        .response = message<v1::CreatedToken>(),
-       .errors = "too_many_tokens token_lost",
+       .errors = "too_many_tokens token_lost servers_only",
        .handler = &Api::create_token},
       {.method = Method::kGet,
        .pattern = "/v1/tokens",
@@ -237,7 +237,7 @@ std::vector<Route> Api::token_routes() {
        .summary = "Make a token useless; the node it made stays",
        .is_mutation = true,
        .response = message<v1::Token>(),
-       .errors = "token_not_found",
+       .errors = "token_not_found servers_only",
        .handler = &Api::revoke_token},
   };
 }

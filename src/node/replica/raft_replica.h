@@ -134,7 +134,7 @@ class RaftReplica final : public Replica,
   // is certain that it got none.
   env::Task<Result<cluster::Outcome>> ask_leader(peer::RequestKind kind, std::string body,
                                                  Instant deadline, bool& taken);
-  env::Task<Result<std::string>> propose_for_other(Payload body);
+  env::Task<Result<std::string>> propose_for_other(NodeId from, Payload body);
   // Of a place that somebody else, or a change of members, got.
   env::Task<Result<cluster::Outcome>> applied_at(Position position, Instant deadline);
 
@@ -144,7 +144,7 @@ class RaftReplica final : public Replica,
   env::Task<Result<NodeId>> choose_leader(NodeId to, Instant deadline);
   Result<NodeId> transfer_here(NodeId to);
   [[nodiscard]] bool must_hand_over_first(const MembershipChange& change) const;
-  env::Task<Result<std::string>> change_for_other(Payload body);
+  env::Task<Result<std::string>> change_for_other(NodeId from, Payload body);
 
   // Snapshots.
   void snapshot_if_due();

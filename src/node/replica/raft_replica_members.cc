@@ -8,6 +8,7 @@
 #include "base/limits.h"
 #include "core/raft/configuration.h"
 #include "node/replica/raft_replica.h"
+#include "node/replica/rights.h"
 
 namespace blixard::replica {
 namespace {
@@ -88,6 +89,10 @@ Result<void> RaftReplica::may_change(const MembershipChange& change) const {
     return {};
   }
   if (voter) return refuse("member_exists", change.node);
+  const cluster::Node* node = machine_.state().find_node(change.node);
+  if (node != nullptr && node->role != cluster::NodeRole::kServer) {
+    return refuse("not_a_server", change.node);  // nobody would hear its votes (rights.h)
+  }
   const auto progress = status.progress->find(change.node);
   const std::uint64_t match = progress != status.progress->end() ? progress->second.match.value : 0;
   // In a young cluster everybody is close to the end; who has nothing at all is not there yet.
@@ -219,6 +224,10 @@ Result<void> RaftReplica::admit(NodeId from) const {
 
 void RaftReplica::on_message(NodeId from, raft::Message message) {
   if (end_) return;
+  if (!may_send(machine_.state(), from, message.type, message.term, driver_.core().term())) {
+    BLX_LOG(env_.log, kDebug, "replica: node {} is a worker, and not heard on this", from.value);
+    return;
+  }
   heard_[from] = now();
   driver_.step(std::move(message));
 }
@@ -248,9 +257,9 @@ env::Task<Result<std::string>> RaftReplica::on_request(NodeId from, peer::Reques
   if (end_) co_return std::unexpected(*end_);
   switch (kind) {
     case peer::RequestKind::kPropose:
-      co_return co_await propose_for_other(std::move(body));
+      co_return co_await propose_for_other(from, std::move(body));
     case peer::RequestKind::kMembership:
-      co_return co_await change_for_other(std::move(body));
+      co_return co_await change_for_other(from, std::move(body));
     case peer::RequestKind::kEnrol:
     case peer::RequestKind::kRenew:
       if (requests_ != nullptr) {
@@ -261,9 +270,10 @@ env::Task<Result<std::string>> RaftReplica::on_request(NodeId from, peer::Reques
   co_return fail(Code::kUnimplemented, "request_kind_unknown");
 }
 
-env::Task<Result<std::string>> RaftReplica::change_for_other(Payload body) {
+env::Task<Result<std::string>> RaftReplica::change_for_other(NodeId from, Payload body) {
   BLX_CO_TRY(MembershipRequest request, decode_membership_request(body.view()));
   if (!driver_.core().is_leader()) co_return fail(Code::kUnavailable, kNotLeader);
+  BLX_CO_TRY(may_change_members(machine_.state(), from));
   if (request.transfers) {
     BLX_CO_TRY(const NodeId target, transfer_here(request.change.node));
     co_return encode(target);

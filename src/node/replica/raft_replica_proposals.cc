@@ -8,6 +8,7 @@
 #include "base/limits.h"
 #include "core/raft/quorum.h"
 #include "node/replica/raft_replica.h"
+#include "node/replica/rights.h"
 
 namespace blixard::replica {
 namespace {
@@ -191,7 +192,7 @@ env::Task<Result<cluster::Outcome>> RaftReplica::applied_at(Position position, I
   co_return co_await waiting.done;
 }
 
-env::Task<Result<std::string>> RaftReplica::propose_for_other(Payload body) {
+env::Task<Result<std::string>> RaftReplica::propose_for_other(NodeId from, Payload body) {
   v1::Command command;
   if (body.size() > limits::kCommandBytes ||
       !command.ParseFromArray(body.view().data(), static_cast<int>(body.size()))) {
@@ -201,6 +202,7 @@ env::Task<Result<std::string>> RaftReplica::propose_for_other(Payload body) {
   const std::size_t bytes = command.ByteSizeLong();
   BLX_CO_TRY(refusal(bytes));
   if (!driver_.core().is_leader()) co_return fail(Code::kUnavailable, kNotLeader);
+  BLX_CO_TRY(may_propose(machine_.state(), from, command));
   if (driver_.disk_full()) co_return fail(Code::kResourceExhausted, "disk_full");
   Proposal proposal(env_.executor);
   proposal.command = &command;

@@ -7,6 +7,7 @@
 
 #include "base/limits.h"
 #include "node/replica/raft_replica.h"
+#include "node/replica/rights.h"
 
 namespace blixard::replica {
 
@@ -102,6 +103,9 @@ env::Task<Result<std::unique_ptr<peer::SnapshotSink>>> RaftReplica::on_snapshot(
   if (end_) co_return std::unexpected(*end_);
   if (!message.snapshot || !message.snapshot->index || bytes > limits::kSnapshotBytes) {
     co_return fail(Code::kInvalidArgument, "snapshot_invalid");
+  }
+  if (!may_send(machine_.state(), from, message.type, message.term, driver_.core().term())) {
+    co_return fail(Code::kPermissionDenied, "servers_only");
   }
   heard_[from] = now();
   if (message.snapshot->index <= driver_.core().commit()) {

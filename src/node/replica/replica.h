@@ -90,7 +90,7 @@ class Replica {
   // kResourceExhausted "too_many_proposals", "disk_full" (the command was not taken);
   // kInvalidArgument "command_too_large", "command_invalid"; kUnavailable "no_leader",
   // "leadership_lost", "leader_unreachable", "log_failed", "stopped"; kDeadlineExceeded
-  // "not_committed" (no quorum answered in time).
+  // "not_committed" (no quorum answered in time); kPermissionDenied "servers_only" (rights.h).
   virtual env::Task<Result<cluster::Outcome>> propose(v1::Command command) = 0;
 
   // After it returned, state() shows every command that was acknowledged, anywhere, before the
@@ -99,11 +99,12 @@ class Replica {
   virtual env::Task<Result<void>> read_barrier() = 0;
 
   // On any node; answered when it is applied here. Errors: propose()'s, kFailedPrecondition
-  // "member_unknown", "member_exists", "not_caught_up" (a promotion), "last_voter",
-  // "change_in_progress".
+  // "member_unknown", "member_exists", "not_caught_up" and "not_a_server" (a promotion),
+  // "last_voter", "change_in_progress".
   virtual env::Task<Result<cluster::Outcome>> change_membership(MembershipChange change) = 0;
   // Returns when the other leads, as seen here. None: the leader chooses the most advanced voter.
-  // Errors: kFailedPrecondition "not_a_voter", kDeadlineExceeded "transfer_failed", kUnavailable.
+  // Errors: kFailedPrecondition "not_a_voter", kDeadlineExceeded "transfer_failed", kUnavailable;
+  // kPermissionDenied "servers_only".
   virtual env::Task<Result<void>> transfer_leader(NodeId to) = 0;
 
   // Valid until the next suspension of the caller.

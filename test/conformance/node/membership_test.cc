@@ -171,8 +171,15 @@ Task<void> grow(Cluster& c) {
   expect_problem(
       co_await c.ask(c.site(1), Method::kPost, "/v1/cluster/transfer-leader", R"({"node":"n2"})"),
       409, "not_a_voter");
-  // Room again.
-  const Reply removed = co_await c.ask(c.site(2), Method::kDelete, "/v1/nodes/" + voter);
+  // Room again. A worker's users are told whom to ask.
+  const Reply at_worker = co_await c.ask(c.site(2), Method::kDelete, "/v1/nodes/" + voter);
+  expect_problem(at_worker, 403, "servers_only");
+  EXPECT_TRUE(at_worker.text("detail").contains("node n2 is a worker")) << text_of(at_worker);
+  expect_problem(co_await c.ask(c.site(2), Method::kPost, "/v1/nodes/" + learner + "/promote"), 409,
+                 "too_many_voters");
+  expect_problem(co_await c.ask(c.site(2), Method::kPost, "/v1/cluster/transfer-leader", "{}"), 403,
+                 "servers_only");
+  const Reply removed = co_await c.ask(c.site(1), Method::kDelete, "/v1/nodes/" + voter);
   EXPECT_EQ(removed.status, 200) << text_of(removed);
   EXPECT_EQ(co_await c.end_of(c.named(voter)), "removed");
   EXPECT_EQ(co_await c.voters(c.site(1), 7), 7);
@@ -336,12 +343,20 @@ Task<void> tokens(Cluster& c) {
     expect_problem(co_await c.ask(c.site(1), Method::kDelete, std::string("/v1/tokens/") + id), 404,
                    "token_not_found");
   }
-  const Reply revoked = co_await c.ask(c.site(2), Method::kDelete, "/v1/tokens/" + made.text("id"));
+  // Tokens are the servers' business, also for users of a worker; its own leaving is not.
+  const std::string its_token = "/v1/tokens/" + made.text("id");
+  expect_problem(co_await c.ask(c.site(2), Method::kDelete, its_token), 403, "servers_only");
+  for (const char* body : {"{}", R"({"role":"worker"})"}) {
+    expect_problem(co_await c.ask(c.site(2), Method::kPost, "/v1/tokens", body), 403,
+                   "servers_only");
+  }
+  const Reply revoked = co_await c.ask(c.site(1), Method::kDelete, its_token);
   EXPECT_EQ(revoked.status, 200) << text_of(revoked);
   co_await c.until_members(c.site(1), "n1:voter n2:learner");  // the node it made stays
-  // A worker has no authority to make tokens under, but the cluster has.
-  const Reply by_worker = co_await c.ask(c.site(2), Method::kPost, "/v1/tokens", "{}");
-  EXPECT_EQ(by_worker.status, 201) << text_of(by_worker);
+  const Reply left = co_await c.ask(c.site(2), Method::kDelete, "/v1/nodes/n2");
+  EXPECT_EQ(left.status, 200) << text_of(left);
+  EXPECT_EQ(co_await c.end_of(c.site(2)), "removed");
+  co_await c.until_members(c.site(1), "n1:voter");
 }
 
 TEST(Tokens, AreMadeListedAndRevoked) {

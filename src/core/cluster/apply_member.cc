@@ -72,7 +72,7 @@ Result<std::uint64_t> State::carry_out(const v1::RevokeToken& command, const Ste
 }
 
 // A token that is not there and a wrong secret are not told apart: who guesses learns nothing.
-Result<Token*> State::token_of(const v1::EnrolNode& command) {
+Result<const Token*> State::token_of(const v1::EnrolNode& command) const {
   const auto hash = read_digest(command.secret_hash());
   const auto found = tokens_.find(TokenId(command.token_id()));
   if (!hash || found == tokens_.end() || found->second.secret_hash != *hash) {
@@ -82,28 +82,21 @@ Result<Token*> State::token_of(const v1::EnrolNode& command) {
   return &found->second;
 }
 
-Result<std::uint64_t> State::carry_out(const v1::EnrolNode& command, const Step& step) {
+Result<const Node*> State::may_enrol(const v1::EnrolNode& command, WallTime time) const {
   BLX_TRY(check_name(command.name()));
   BLX_TRY(check_peer_address(command.peer_address()));
   const auto key_digest = read_digest(command.key_digest());
   if (!key_digest || *key_digest == Digest{}) {
     return fail(Code::kInvalidArgument, reason::kNodeInvalid, "key_digest");
   }
-  BLX_TRY(Token * token, token_of(command));
+  BLX_TRY(const Token* token, token_of(command));
   if (token->used_by) {
-    const auto user = nodes_.find(token->used_by);
-    if (user == nodes_.end() || user->second.key_digest != *key_digest) {
-      return fail(Code::kFailedPrecondition, reason::kTokenUsed,
-                  fmt::format("the token was used by node {}", token->used_by.value));
-    }
-    Node& node = user->second;  // it lost the answer, and may have moved since
-    if (node.peer_address != command.peer_address()) {
-      node.peer_address = command.peer_address();
-      announce(Change::Kind::kNodeChanged, node.id.value, node.name, step);
-    }
-    return node.id.value;
+    const Node* user = find_node(token->used_by);
+    if (user != nullptr && user->key_digest == *key_digest) return user;
+    return fail(Code::kFailedPrecondition, reason::kTokenUsed,
+                fmt::format("the token was used by node {}", token->used_by.value));
   }
-  if (token->expires <= step.time) {
+  if (token->expires <= time) {
     return fail(Code::kFailedPrecondition, reason::kTokenExpired, "the token has expired");
   }
   if (const Node* namesake = find_node(command.name())) {
@@ -114,13 +107,27 @@ Result<std::uint64_t> State::carry_out(const v1::EnrolNode& command, const Step&
     return fail(Code::kResourceExhausted, reason::kTooManyNodes,
                 fmt::format("there are {} nodes, the most possible", nodes_.size()));
   }
+  return nullptr;
+}
+
+Result<std::uint64_t> State::carry_out(const v1::EnrolNode& command, const Step& step) {
+  BLX_TRY(const Node* known, may_enrol(command, step.time));
+  if (known != nullptr) {
+    Node& node = nodes_.at(known->id);  // it lost the answer, and may have moved since
+    if (node.peer_address != command.peer_address()) {
+      node.peer_address = command.peer_address();
+      announce(Change::Kind::kNodeChanged, node.id.value, node.name, step);
+    }
+    return node.id.value;
+  }
+  Token& token = tokens_.at(TokenId(command.token_id()));
   const NodeId id(next_node_id_++);
-  token->used_by = id;
+  token.used_by = id;
   nodes_.emplace(id, Node{.id = id,
                           .name = command.name(),
-                          .role = token->role,
+                          .role = token.role,
                           .peer_address = command.peer_address(),
-                          .key_digest = *key_digest});
+                          .key_digest = *read_digest(command.key_digest())});
   node_names_.emplace(command.name(), id);
   announce(Change::Kind::kNodeChanged, id.value, command.name(), step);
   return id.value;

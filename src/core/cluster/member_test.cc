@@ -59,6 +59,10 @@ TEST(Member, ComesAgainWithTheSameKeyAndIsTheSameNode) {
   auto again = Scenario::enrol_command(5, "n2");
   again.mutable_enrol_node()->set_peer_address("10.0.0.9:7481");
   again.set_time_unix_ms(2 * kLater);
+  const auto may = cluster.state.may_enrol(again.enrol_node(), WallTime{2 * kLater});
+  ASSERT_TRUE(may);
+  EXPECT_EQ(*may, cluster.state.find_node(NodeId(2)));
+  EXPECT_EQ((*may)->peer_address, "10.0.0.2:7481");  // it only looks
   ASSERT_EQ(cluster.apply(again)->object_id, 2u);
   EXPECT_EQ(cluster.state.find_node(NodeId(2))->peer_address, "10.0.0.9:7481");
   EXPECT_EQ(cluster.state.nodes().size(), 2u);
@@ -97,6 +101,8 @@ TEST(Member, IsRefusedWithoutAGoodTokenNameAddressOrKey) {
     auto command = Scenario::enrol_command(5, "n2");
     damage(*command.mutable_enrol_node());
     const std::string before = cluster.state.hash();
+    const auto may = cluster.state.may_enrol(command.enrol_node(), WallTime{1});
+    EXPECT_EQ(may ? "success" : may.error().reason(), expected);
     EXPECT_EQ(reason_of(cluster.apply(command)), expected);
     EXPECT_EQ(cluster.state.hash(), before) << expected;
   }

@@ -129,6 +129,10 @@ inline constexpr std::size_t kEnrolBytes = 16 * 1024;
 inline constexpr std::size_t kEnrolConnections = 16;
 inline constexpr Duration kEnrolTimeout = 30s;
 
+// Accepting, everywhere.
+inline constexpr Duration kAcceptPause = 100ms;  // when nothing can be accepted now
+inline constexpr Duration kAcceptLogInterval = 10s;
+
 // The real side of the seam.
 inline constexpr std::size_t kPoolThreads = 4;    // for calls that block
 inline constexpr std::size_t kPoolJobs = 16'384;  // waiting for one of them

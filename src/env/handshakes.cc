@@ -5,6 +5,7 @@
 #include <string>
 
 #include "base/limits.h"
+#include "env/accept_loop.h"
 #include "env/sync.h"
 
 namespace blixard::env {
@@ -21,6 +22,11 @@ void HandshakeFailures::add(std::string_view address, const Error& error) {
 }
 
 struct HandshakeListener::State {
+  struct Ready {
+    std::unique_ptr<Stream> stream;
+    Places::Place* place;
+  };
+
   State(Executor& executor_of_it, Clock& clock_of_it, Scope& background_of_it,
         std::unique_ptr<Listener> plain_of_it, Handshake handshake_of_it,
         std::shared_ptr<HandshakeFailures> failures_of_it)
@@ -30,10 +36,9 @@ struct HandshakeListener::State {
         plain(std::move(plain_of_it)),
         handshake(std::move(handshake_of_it)),
         failures(std::move(failures_of_it)),
+        accepting(clock, failures->log()),
         cancellation(&background.cancellation()),
         changed(executor) {}
-
-  [[nodiscard]] bool full() const { return under_way + ready.size() >= limits::kHandshakesMax; }
 
   Executor& executor;
   Clock& clock;
@@ -41,11 +46,12 @@ struct HandshakeListener::State {
   std::unique_ptr<Listener> plain;
   Handshake handshake;
   std::shared_ptr<HandshakeFailures> failures;
+  AcceptLoop accepting;
   Cancellation cancellation;
   Signal changed;
-  std::deque<std::unique_ptr<Stream>> ready;
-  std::size_t under_way = 0;
-  std::optional<Error> plain_failure;  // until accept() has reported it
+  Places places{limits::kHandshakesMax};
+  std::deque<Ready> ready;
+  std::optional<Error> end;  // of the plain listener
   bool closed = false;
 };
 
@@ -58,37 +64,41 @@ HandshakeListener::HandshakeListener(Executor& executor, Clock& clock, Scope& ba
 }
 
 Task<void> HandshakeListener::take_all(std::shared_ptr<State> state) {
-  while (!state->closed) {
-    if (state->full() || state->plain_failure) {
-      if (!co_await state->changed.wait()) co_return;
-      continue;
-    }
-    auto plain = co_await state->plain->accept();
-    if (state->closed) co_return;
-    if (plain) {
-      ++state->under_way;
-      state->background.spawn(shake(state, std::move(*plain)).under(state->cancellation));
-    } else {
-      state->plain_failure = plain.error();
-      state->changed.notify_all();
-    }
-  }
+  const auto end = co_await state->accepting.run(
+      *state->plain, [&state](std::unique_ptr<Stream> plain) { take(state, std::move(plain)); });
+  if (!end) state->end = end.error();
+  state->changed.notify_all();
 }
 
-Task<void> HandshakeListener::shake(std::shared_ptr<State> state, std::unique_ptr<Stream> plain) {
+void HandshakeListener::take(const std::shared_ptr<State>& state, std::unique_ptr<Stream> plain) {
+  Places::Place* place = state->places.enter(&state->cancellation);
+  if (place == nullptr) {  // all wait to be accepted, which nobody does
+    state->failures->add(plain->peer().address, Error(Code::kResourceExhausted, "not_accepted"));
+    return;
+  }
+  state->background.spawn(shake(state, std::move(plain), *place).under(state->cancellation));
+}
+
+Task<void> HandshakeListener::shake(std::shared_ptr<State> state, std::unique_ptr<Stream> plain,
+                                    Places::Place& place) {
   const std::string address = plain->peer().address;
   const Instant deadline = state->clock.monotonic() + limits::kHandshakeTimeout;
   auto secure = co_await with_deadline(state->executor, state->clock, deadline,
-                                       state->handshake(std::move(plain)));
-  --state->under_way;
-  if (!state->closed) {
-    if (secure) {
-      state->ready.push_back(std::move(*secure));
-    } else if (secure.error().code() != Code::kCancelled) {  // by ourselves, who stop
-      state->failures->add(address, secure.error());
-    }
+                                       state->handshake(std::move(plain)))
+                    .under(place.cancellation);
+  if (place.displaced) {
+    secure = fail(Code::kResourceExhausted, "handshake_displaced", "newer ones needed its place");
   }
-  state->changed.notify_all();
+  if (secure && !state->closed) {
+    place.settled = true;
+    state->ready.push_back({std::move(*secure), &place});
+    state->changed.notify_all();
+    co_return;
+  }
+  state->places.leave(place);
+  if (!secure && !state->closed && secure.error().code() != Code::kCancelled) {
+    state->failures->add(address, secure.error());
+  }
 }
 
 Task<Result<std::unique_ptr<Stream>>> HandshakeListener::accept() { return next(state_); }
@@ -101,16 +111,12 @@ Task<Result<std::unique_ptr<Stream>>> HandshakeListener::next(std::shared_ptr<St
     }
     if (state->closed) co_return fail(Code::kUnavailable, "closed");
     if (!state->ready.empty()) {
-      std::unique_ptr<Stream> stream = std::move(state->ready.front());
+      auto [stream, place] = std::move(state->ready.front());
       state->ready.pop_front();
-      state->changed.notify_all();
+      state->places.leave(*place);
       co_return std::move(stream);
     }
-    if (state->plain_failure) {
-      Error failure = *std::exchange(state->plain_failure, std::nullopt);
-      state->changed.notify_all();
-      co_return std::unexpected(std::move(failure));
-    }
+    if (state->end) co_return std::unexpected(*state->end);
     BLX_CO_TRY(co_await state->changed.wait());
   }
 }
@@ -120,8 +126,11 @@ Endpoint HandshakeListener::local() const { return state_->plain->local(); }
 void HandshakeListener::close() {
   if (state_->closed) return;
   state_->closed = true;
+  state_->accepting.stop();
   state_->plain->close();
   state_->cancellation.request();
+  for (const State::Ready& ready : state_->ready)
+    state_->places.leave(*ready.place);
   state_->ready.clear();
   state_->changed.notify_all();
 }

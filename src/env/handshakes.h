@@ -4,9 +4,9 @@
 // streams, runs a handshake on each and hands out those that pass.
 //
 // Handshakes run in the background, many at a time, so a client that connects and says nothing
-// holds up nobody. At most limits::kHandshakesMax are under way or wait to be accepted; beyond, new
-// connections wait in the plain listener. One that fails is dropped and counted; at most one line a
-// second is logged about them.
+// holds up nobody. At most limits::kHandshakesMax are under way or wait to be accepted; for one
+// more the oldest that is under way is dropped, so that however many keep silent, the next is
+// heard. One that fails or is dropped is counted; at most one line a second is logged about them.
 
 #include <cstdint>
 #include <functional>
@@ -15,6 +15,7 @@
 
 #include "env/clock.h"
 #include "env/network.h"
+#include "env/places.h"
 #include "env/scope.h"
 #include "observe/log.h"
 
@@ -27,6 +28,7 @@ class HandshakeFailures {
 
   void add(std::string_view address, const Error& error);
   [[nodiscard]] std::uint64_t count() const { return count_; }
+  [[nodiscard]] observe::LogSink& log() { return log_; }
 
  private:
   Clock& clock_;
@@ -57,7 +59,9 @@ class HandshakeListener final : public Listener {
  private:
   struct State;
   static Task<void> take_all(std::shared_ptr<State> state);
-  static Task<void> shake(std::shared_ptr<State> state, std::unique_ptr<Stream> plain);
+  static void take(const std::shared_ptr<State>& state, std::unique_ptr<Stream> plain);
+  static Task<void> shake(std::shared_ptr<State> state, std::unique_ptr<Stream> plain,
+                          Places::Place& place);
   static Task<Result<std::unique_ptr<Stream>>> next(std::shared_ptr<State> state);
 
   std::shared_ptr<State> state_;

@@ -66,8 +66,8 @@ class Listener {
  public:
   virtual ~Listener() = default;  // closes, and removes its unix socket
 
-  // Errors: kUnavailable after close(), kCancelled. A shortage of file descriptors is waited out
-  // inside, not reported.
+  // Errors: kUnavailable after close(), kCancelled. Any other, such as kResourceExhausted
+  // "too_many_open_files", may pass: pause and try again (accept_loop.h).
   virtual Task<Result<std::unique_ptr<Stream>>> accept() = 0;
   [[nodiscard]] virtual Endpoint local() const = 0;  // with the port that was chosen for port 0
   virtual void close() = 0;

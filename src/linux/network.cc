@@ -17,18 +17,42 @@ namespace {
 using Socket = SocketStream::Socket;
 using Descriptor = asio::posix::stream_descriptor;
 
-constexpr Duration kShortageDelay = 100ms;  // before accepting again without free descriptors
 constexpr Duration kFullBacklogDelay = 5ms;
 
 std::unexpected<Error> closed() { return fail(Code::kUnavailable, "closed"); }
 
+// Of accept(): it failed before it was taken, and is gone.
+bool is_of_one_connection(int error) {
+  switch (error) {
+    case ECONNABORTED:
+    case EPERM:  // a firewall's
+    case EPROTO:
+    case ENOPROTOOPT:
+    case EOPNOTSUPP:
+    case ENETDOWN:
+    case ENETUNREACH:
+    case EHOSTDOWN:
+    case EHOSTUNREACH:
+    case ENONET:
+      return true;
+    default:
+      return false;
+  }
+}
+
+// Not kUnavailable whatever it is: the socket is still there.
+std::unexpected<Error> cannot_accept(int error) {
+  const bool is_shortage =
+      error == EMFILE || error == ENFILE || error == ENOBUFS || error == ENOMEM;
+  return fail(is_shortage ? Code::kResourceExhausted : Code::kInternal,
+              is_shortage ? "too_many_open_files" : "accept_failed",
+              std::string(error_text(error)));
+}
+
 class Listener final : public env::Listener {
  public:
-  Listener(Loop& loop, Clock& clock, observe::LogSink& log, Descriptor socket,
-           env::Endpoint endpoint)
+  Listener(Loop& loop, Descriptor socket, env::Endpoint endpoint)
       : loop_(loop),
-        clock_(clock),
-        log_(log),
         socket_(std::move(socket)),
         family_(endpoint.kind == env::Endpoint::Kind::kUnix ? AF_UNIX : AF_INET),
         local_(std::move(endpoint)) {
@@ -50,12 +74,17 @@ class Listener final : public env::Listener {
       Fd fd(retry_interrupted([this] {
         return accept4(socket_.native_handle(), nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC);
       }));
-      if (fd) {
-        // Each connection costs its caller work; the others get their turn between two.
-        co_await Yield{loop_};
-        co_return make_stream(loop_, std::move(fd), family_);
+      const int error = fd ? 0 : errno;
+      // Each connection costs its caller work; the others get their turn between two.
+      if (fd || is_of_one_connection(error)) co_await Yield{loop_};
+      if (fd) co_return make_stream(loop_, std::move(fd), family_);
+      if (error == EAGAIN) {
+        Result<void> ready = co_await wait_ready(loop_, socket_, Descriptor::wait_read);
+        if (!ready && !socket_.is_open()) co_return closed();
+        BLX_CO_TRY(std::move(ready));
+      } else if (!is_of_one_connection(error)) {
+        co_return cannot_accept(error);
       }
-      BLX_CO_TRY(co_await pause_after(errno));
     }
   }
 
@@ -68,27 +97,6 @@ class Listener final : public env::Listener {
     ino_t inode = 0;
     friend bool operator==(const FileIdentity&, const FileIdentity&) = default;
   };
-
-  // After a failed accept. Success: try again.
-  env::Task<Result<void>> pause_after(int error) {
-    if (error == EAGAIN) {
-      Result<void> ready = co_await wait_ready(loop_, socket_, Descriptor::wait_read);
-      if (!ready && !socket_.is_open()) co_return closed();
-      co_return std::move(ready);
-    }
-    const bool is_shortage =
-        error == EMFILE || error == ENFILE || error == ENOBUFS || error == ENOMEM;
-    if (is_shortage) {
-      if (!std::exchange(shortage_logged_, true)) {
-        BLX_LOG(log_, kWarn, "cannot accept on {}: {}; trying again until it passes", local_.text(),
-                error_text(error));
-      }
-      co_return co_await clock_.sleep(kShortageDelay);
-    }
-    // Anything else is the fault of that one connection, which is gone.
-    co_await Yield{loop_};
-    co_return Result<void>();
-  }
 
   void remove() {
     if (!socket_.is_open()) return;
@@ -104,13 +112,10 @@ class Listener final : public env::Listener {
   }
 
   Loop& loop_;
-  Clock& clock_;
-  observe::LogSink& log_;
   Descriptor socket_;
   int family_;
   env::Endpoint local_;
   FileIdentity file_;
-  bool shortage_logged_ = false;
 };
 
 // A dial of a free port of this host may be given that very port as its own and meet itself.
@@ -133,7 +138,7 @@ env::Task<Result<std::unique_ptr<env::Listener>>> Network::listen(env::Endpoint 
   socket.assign(fd.get(), error);
   if (error) co_return std::unexpected(socket_error(error.value(), "watch", endpoint.text()));
   (void)fd.release();  // the descriptor closes it
-  co_return std::make_unique<Listener>(loop_, clock_, log_, std::move(socket), std::move(endpoint));
+  co_return std::make_unique<Listener>(loop_, std::move(socket), std::move(endpoint));
 }
 
 env::Task<Result<std::unique_ptr<env::Stream>>> Network::dial(env::Endpoint endpoint,

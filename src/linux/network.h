@@ -4,7 +4,6 @@
 // out is a SocketStream.
 
 #include "env/network.h"
-#include "observe/log.h"
 
 namespace blixard::linux_side {
 
@@ -13,8 +12,7 @@ class Loop;
 
 class Network final : public env::Network {
  public:
-  Network(Loop& loop, Clock& clock, observe::LogSink& log)
-      : loop_(loop), clock_(clock), log_(log) {}
+  Network(Loop& loop, Clock& clock) : loop_(loop), clock_(clock) {}
 
   env::Task<Result<std::unique_ptr<env::Listener>>> listen(env::Endpoint endpoint) override;
   env::Task<Result<std::unique_ptr<env::Stream>>> dial(env::Endpoint endpoint,
@@ -25,7 +23,6 @@ class Network final : public env::Network {
 
   Loop& loop_;
   Clock& clock_;
-  observe::LogSink& log_;
 };
 
 }  // namespace blixard::linux_side

@@ -11,6 +11,7 @@
 
 #include <gtest/gtest.h>
 
+#include "env/accept_loop.h"
 #include "linux/stream_socket.h"
 #include "linux/test_runtime.h"
 
@@ -322,8 +323,12 @@ TEST_F(NetworkTest, AcceptSurvivesAShortageOfDescriptors) {
     const rlimit none{.rlim_cur = 3, .rlim_max = before.rlim_max};
     EXPECT_EQ(setrlimit(RLIMIT_NOFILE, &none), 0);
     bool accepted = false;
+    env::AcceptLoop loop(env.clock, env.log);
     const auto accepting = [&]() -> env::Task<void> {
-      accepted = (co_await (*listener)->accept()).has_value();
+      EXPECT_TRUE(co_await loop.run(**listener, [&](auto /*stream*/) {
+        accepted = true;
+        loop.stop();
+      }));
     };
     env::Scope scope(env.executor, co_await env::this_cancellation());
     scope.spawn(accepting());

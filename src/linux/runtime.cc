@@ -54,7 +54,7 @@ class Runtime::Impl {
       : log(options.log != nullptr ? *options.log : no_log),
         pool(loop),
         clock(loop),
-        network(loop, clock, log),
+        network(loop, clock),
         background(loop, nullptr),
         security(loop, clock, network, log, background),
         disk(pool),

@@ -80,10 +80,13 @@ Accepted Fabric::connect(Incarnation& dialler, Port& port, std::string dialler_a
   };
   Accepted theirs =
       make_stream(connection, 1, {.uid = uid_of(dialler), .address = std::move(dialler_address)});
-  if (port.acceptor != nullptr) {
-    std::exchange(port.acceptor, nullptr)->finish(std::move(theirs));
+  AcceptOperation* acceptor = std::exchange(port.acceptor, nullptr);
+  const bool exhausted = port.owner->host().sockets_exhausted;
+  if (acceptor != nullptr && !exhausted) {
+    acceptor->finish(std::move(theirs));
   } else {
     port.waiting.push_back(std::move(theirs));
+    if (acceptor != nullptr) acceptor->finish(sockets_exhausted());
   }
   return make_stream(connection, 0, {.uid = uid_of(*port.owner), .address = port.endpoint.text()});
 }

@@ -91,6 +91,10 @@ struct Connection : std::enable_shared_from_this<Connection> {
 
 using Accepted = std::unique_ptr<env::Stream>;
 
+inline std::unexpected<Error> sockets_exhausted() {
+  return fail(Code::kResourceExhausted, "too_many_open_files");
+}
+
 class AcceptOperation;
 
 // A listening socket.

@@ -114,6 +114,8 @@ void Machine::set_group_support(env::Process::GroupSupport support) {
 env::MachineFacts& Machine::facts() { return host_->facts; }
 env::KvmReport& Machine::kvm() { return host_->kvm; }
 void Machine::set_tsc_khz(std::optional<std::uint64_t> khz) { host_->tsc_khz = khz; }
+void Machine::exhaust_sockets(bool exhausted) { host_->sockets_exhausted = exhausted; }
+
 void Machine::set_load_average(double load) { host_->load_average = load; }
 void Machine::set_memory_available(Bytes memory) { host_->memory_available = memory; }
 void Machine::set_wall_offset(Duration offset) { host_->wall_offset = offset; }

@@ -61,6 +61,9 @@ class Machine {
   void set_disk_capacity(Bytes capacity);
   void corrupt(std::string_view path, std::uint64_t offset);  // flips a bit, on the disk too
 
+  // While true no connection can be accepted, for want of file descriptors.
+  void exhaust_sockets(bool exhausted);
+
   // Programs. Installed ones survive everything.
   void install_program(std::string path, Behaviour behaviour);
   [[nodiscard]] std::size_t processes() const;  // that live

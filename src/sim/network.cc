@@ -91,6 +91,7 @@ class SimListener final : public env::Listener {
   env::Task<Result<Accepted>> accept() override {
     if (!owner_.alive()) co_return crashed();
     if (port_->closed) co_return fail(Code::kUnavailable, "closed");
+    if (owner_.host().sockets_exhausted) co_return sockets_exhausted();
     if (!port_->waiting.empty()) {
       Accepted stream = std::move(port_->waiting.front());
       port_->waiting.pop_front();

@@ -123,6 +123,45 @@ TEST_F(SecurityTest, ACutLinkEndsTheHandshakeInTime) {
   EXPECT_TRUE(stream) << refusal;
 }
 
+// However many connect and say nothing, the next one is served.
+TEST_F(SecurityTest, SilentClientsHoldUpNobody) {
+  ASSERT_TRUE(world.run(listen()));
+  std::vector<std::unique_ptr<env::Stream>> silent;
+  const auto connect = [&](Env env) -> Task<void> {
+    for (std::size_t i = 0; i < 2 * limits::kHandshakesMax; ++i) {
+      auto plain = co_await env.network.dial(at, env.clock.monotonic() + 1s);
+      EXPECT_TRUE(plain);
+      if (plain) silent.push_back(std::move(*plain));
+    }
+  };
+  ASSERT_TRUE(world.run(connect(b.env())));
+  ASSERT_TRUE(world.run(dial(1s)));
+  EXPECT_TRUE(stream) << refusal;
+  EXPECT_LE(took, 10ms);
+  EXPECT_EQ(one->handshakes_failed(), limits::kHandshakesMax + 1) << "the oldest were dropped";
+  // Those whose handshake is over are not: they wait for us, not we for them.
+  ASSERT_TRUE(world.run(connect(b.env())));
+  ASSERT_TRUE(world.run(accept()));
+  EXPECT_EQ(accepted->peer().node, NodeId(2));
+}
+
+// Nobody accepts: what has shaken hands is kept, what comes then is dropped.
+TEST_F(SecurityTest, WhatIsNotAcceptedIsBounded) {
+  ASSERT_TRUE(world.run(listen()));
+  std::vector<std::unique_ptr<env::Stream>> welcome;
+  for (std::size_t i = 0; i < limits::kHandshakesMax; ++i) {
+    ASSERT_TRUE(world.run(dial(1s)));
+    ASSERT_TRUE(stream) << i << ": " << refusal;
+    welcome.push_back(std::move(stream));
+  }
+  ASSERT_TRUE(world.run(dial(1s)));
+  EXPECT_FALSE(stream);
+  EXPECT_EQ(one->handshakes_failed(), 1u);
+  ASSERT_TRUE(world.run(accept()));
+  ASSERT_TRUE(world.run(dial(1s)));
+  EXPECT_TRUE(stream) << refusal;
+}
+
 TEST_F(SecurityTest, ACrashTakesTheHandshakesWithIt) {
   ASSERT_TRUE(world.run(listen()));
   world.set_latency(b, a, 1s, 1s);

@@ -9,7 +9,11 @@
 namespace blixard::http {
 
 Server::Server(env::Env env, Handler& handler, ServerLimits limits)
-    : env_(env), handler_(handler), limits_(limits), ended_(env.executor) {}
+    : env_(env),
+      handler_(handler),
+      limits_(limits),
+      accepting_(env.clock, env.log),
+      ended_(env.executor) {}
 
 Server::~Server() { BLX_ASSERT(scopes_.empty()); }
 
@@ -18,27 +22,15 @@ env::Task<Result<void>> Server::serve(std::unique_ptr<env::Listener> listener) {
       listener->local().kind == env::Endpoint::Kind::kUnix ? Transport::kUnix : Transport::kTcp;
   env::Scope scope(env_.executor, co_await env::this_cancellation());
   scopes_.insert(&scope);
-  listeners_.insert(listener.get());
-  if (stopping_) listener->close();
-  Result<void> result;
-  while (!stopping_) {
-    auto stream = co_await listener->accept();
-    if (!stream) {
-      result = std::unexpected(stream.error());
-      break;
-    }
-    if (stopping_) break;
+  const auto result = co_await accepting_.run(*listener, [&](std::unique_ptr<env::Stream> stream) {
     if (active_ < limits_.connections) {
       ++active_;
-      scope.spawn(run_connection(std::move(*stream), transport));
+      scope.spawn(run_connection(std::move(stream), transport));
     } else if (refusals_ < limits_.refusals) {
       ++refusals_;
-      scope.spawn(turn_away(std::move(*stream)));
+      scope.spawn(turn_away(std::move(stream)));
     }
-  }
-  if (stopping_) result = Result<void>();
-  listeners_.erase(listener.get());
-  listener->close();
+  });
   co_await scope.join();
   scopes_.erase(&scope);
   co_return result;
@@ -47,7 +39,7 @@ env::Task<Result<void>> Server::serve(std::unique_ptr<env::Listener> listener) {
 env::Task<void> Server::run_connection(std::unique_ptr<env::Stream> stream, Transport transport) {
   Connection connection(env_, handler_, limits_, std::move(stream), transport);
   connections_.insert(&connection);
-  if (stopping_) connection.stop();
+  if (accepting_.stopped()) connection.stop();
   co_await connection.run();
   connections_.erase(&connection);
   --active_;
@@ -78,9 +70,7 @@ env::Task<Result<void>> Server::wait_until_empty() {
 }
 
 env::Task<void> Server::stop(Instant deadline) {
-  stopping_ = true;
-  for (env::Listener* listener : listeners_)
-    listener->close();
+  accepting_.stop();
   for (Connection* connection : connections_)
     connection->stop();
   const auto empty =

@@ -16,6 +16,7 @@
 #include "base/limits.h"
 #include "base/result.h"
 #include "base/units.h"
+#include "env/accept_loop.h"
 #include "env/env.h"
 #include "env/network.h"
 #include "env/scope.h"
@@ -47,8 +48,8 @@ class Server {
   Server& operator=(const Server&) = delete;
   ~Server();
 
-  // Accepts until stop() or until the listener fails; returns when the last of its connections
-  // has ended. Errors: the listener's, kCancelled.
+  // Accepts until stop() or the listener's end (env/accept_loop.h); returns when the last of its
+  // connections has ended. Errors: the loop's.
   env::Task<Result<void>> serve(std::unique_ptr<env::Listener> listener);
 
   // Closes the listeners, ends idle connections and streams, lets requests that are being handled
@@ -65,12 +66,11 @@ class Server {
   env::Env env_;
   Handler& handler_;
   ServerLimits limits_;
-  std::set<env::Listener*> listeners_;
+  env::AcceptLoop accepting_;
   std::set<Connection*> connections_;
   std::set<env::Scope*> scopes_;  // one of each serve()
   std::size_t active_ = 0;        // connections, also those whose task has not begun
   std::size_t refusals_ = 0;
-  bool stopping_ = false;
   env::Signal ended_;  // a connection
 };
 

@@ -4,9 +4,10 @@
 // streams that prove both ends (mutual TLS 1.3 on Linux). Keys and certificates are PEM text on
 // Linux and opaque text everywhere else; nothing but this interface looks into them.
 //
-// A node's certificate names its cluster and its node id. Whoever accepts or dials a secure stream
-// learns the other end's from the certificate (PeerIdentity), never from what the peer says. Names
-// and addresses are not in it: machines move, identities do not.
+// A node's certificate names its cluster and its node id, and whether it is a server, which may let
+// others in. Whoever accepts or dials a secure stream learns the other end's from the certificate
+// (PeerIdentity), never from what the peer says. Names and addresses are not in it: machines move,
+// identities do not.
 //
 // A secure stream's close() tells the peer that this is the end; a stream that ends without being
 // told, as anybody on the way could make it, fails with kUnavailable "truncated" or
@@ -43,6 +44,7 @@ struct KeyRequest {
 struct Subject {
   std::string cluster;
   NodeId node;
+  bool server = false;  // of a node: a joining machine may believe it
 };
 
 struct CertificateFacts {
@@ -108,7 +110,7 @@ class Security {
   virtual Result<std::unique_ptr<SecureTransport>> open(const Credentials& credentials) = 0;
 
   // For a node that has no certificate yet: dials without one and believes whoever presents a
-  // node's certificate signed by the authority with this fingerprint. Errors: as
+  // server's certificate signed by the authority with this fingerprint. Errors: as
   // SecureTransport::dial.
   virtual Task<Result<std::unique_ptr<Stream>>> dial_to_enrol(Endpoint endpoint,
                                                               std::string authority_fingerprint,

@@ -18,7 +18,9 @@ void check_der(std::string_view bytes) {
   const linux_side::X509Ptr certificate(d2i_X509(nullptr, &data, static_cast<long>(bytes.size())));
   if (!certificate) return;
   if (const auto facts = linux_side::facts_of(*certificate)) {
-    BLX_ASSERT(linux_side::parse_identity_uri(linux_side::identity_uri(facts->subject)));
+    const auto again = linux_side::parse_identity_uri(linux_side::identity_uri(facts->subject));
+    BLX_ASSERT(again && again->node == facts->subject.node);
+    BLX_ASSERT(again->server == facts->subject.server);
     BLX_ASSERT(facts->fingerprint.size() == 64);
   }
 }

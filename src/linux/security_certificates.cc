@@ -19,6 +19,7 @@ namespace {
 
 constexpr std::string_view kScheme = "blixard://";
 constexpr std::string_view kNodePart = "/node/";
+constexpr std::string_view kServerPart = "/server/";
 constexpr int kSerialBits = 127;
 constexpr long kVersion3 = 2;
 constexpr std::int64_t kLastSecond = 253'402'300'799;  // of the year 9999
@@ -176,7 +177,9 @@ Result<env::Subject> subject_of(X509& certificate) {
 
 std::string identity_uri(const env::Subject& subject) {
   std::string uri = fmt::format("{}{}", kScheme, subject.cluster);
-  if (subject.node) uri += fmt::format("{}{}", kNodePart, subject.node.value);
+  if (subject.node) {
+    uri += fmt::format("{}{}", subject.server ? kServerPart : kNodePart, subject.node.value);
+  }
   return uri;
 }
 
@@ -188,8 +191,9 @@ std::optional<env::Subject> parse_identity_uri(std::string_view uri) {
   if (!is_cluster_name(subject.cluster)) return std::nullopt;
   if (slash == std::string_view::npos) return subject;
   uri.remove_prefix(slash);
-  if (!uri.starts_with(kNodePart)) return std::nullopt;
-  uri.remove_prefix(kNodePart.size());
+  subject.server = uri.starts_with(kServerPart);
+  if (!subject.server && !uri.starts_with(kNodePart)) return std::nullopt;
+  uri.remove_prefix(subject.server ? kServerPart.size() : kNodePart.size());
   const auto [end, error] =
       std::from_chars(uri.data(), uri.data() + uri.size(), subject.node.value);
   const bool is_number = error == std::errc() && end == uri.data() + uri.size();

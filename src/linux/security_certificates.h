@@ -4,7 +4,8 @@
 // without intermediates, and one URI in each certificate that says who its holder is:
 //
 //   blixard://<cluster>              the cluster's authority
-//   blixard://<cluster>/node/<id>    a node
+//   blixard://<cluster>/node/<id>    a node that is no server
+//   blixard://<cluster>/server/<id>  a server
 //
 // P-256 and not Ed25519: OpenSSL 3.0 signs and verifies it twice as fast on x86-64.
 

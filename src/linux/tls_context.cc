@@ -78,6 +78,7 @@ int verify_peer(X509_STORE_CTX* store, void* /*unused*/) {
   const auto* ssl = static_cast<const SSL*>(
       X509_STORE_CTX_get_ex_data(store, SSL_get_ex_data_X509_STORE_CTX_idx()));
   auto& check = *static_cast<TlsPeerCheck*>(SSL_get_app_data(ssl));
+  const bool enrols = check.cluster.empty();
   if (verify_chain(store, check) != 1) {
     const int error = X509_STORE_CTX_get_error(store);
     const int why = error != X509_V_OK ? error : X509_V_ERR_UNSPECIFIED;
@@ -89,6 +90,9 @@ int verify_peer(X509_STORE_CTX* store, void* /*unused*/) {
   }
   if (facts->subject.cluster != check.cluster) {
     return refuse(store, check, X509_V_ERR_CERT_REJECTED, "of another cluster");
+  }
+  if (enrols && !facts->subject.server) {
+    return refuse(store, check, X509_V_ERR_CERT_REJECTED, "a worker's, which lets nobody in");
   }
   if (check.expected && facts->subject.node != check.expected) {
     check.refusal.emplace(Code::kPermissionDenied, "peer_identity_wrong",

@@ -19,7 +19,7 @@ namespace blixard::linux_side {
 // Of one handshake: whom we look for, and what the check found.
 struct TlsPeerCheck {
   std::string address;  // for errors
-  std::string cluster;  // of the authority; empty: pinned decides
+  std::string cluster;  // of the authority; empty: pinned decides, and only servers are believed
   std::string pinned;   // fingerprint of the authority to believe
   NodeId expected;      // none: any node
 

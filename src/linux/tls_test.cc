@@ -311,13 +311,34 @@ TEST(IdentityUri, HasOneForm) {
   EXPECT_EQ(parsed->cluster, "a-1");
   EXPECT_EQ(parsed->node, NodeId(18446744073709551615u));
   EXPECT_EQ(identity_uri(*parsed), "blixard://a-1/node/18446744073709551615");
+  EXPECT_FALSE(parsed->server);
+  const auto server = parse_identity_uri("blixard://a-1/server/7");
+  ASSERT_TRUE(server);
+  EXPECT_TRUE(server->server);
+  EXPECT_EQ(server->node, NodeId(7));
+  EXPECT_EQ(identity_uri(*server), "blixard://a-1/server/7");
   EXPECT_EQ(parse_identity_uri("blixard://a")->node, NodeId());
-  for (const char* wrong :
-       {"", "blixard://", "blixard:///node/1", "blixard://a/", "blixard://a/node",
-        "blixard://a/node/", "blixard://a/node/0", "blixard://a/node/01", "blixard://a/node/-1",
-        "blixard://a/node/+1", "blixard://a/node/1/", "blixard://a/node/1 ",
-        "blixard://a/node/18446744073709551616", "blixard://a/vm/1", "https://a/node/1",
-        "Blixard://a/node/1", "blixard://A/node/1", "blixard://a/node/1x"}) {
+  for (const char* wrong : {"",
+                            "blixard://",
+                            "blixard:///node/1",
+                            "blixard://a/",
+                            "blixard://a/node",
+                            "blixard://a/node/",
+                            "blixard://a/node/0",
+                            "blixard://a/node/01",
+                            "blixard://a/node/-1",
+                            "blixard://a/node/+1",
+                            "blixard://a/node/1/",
+                            "blixard://a/node/1 ",
+                            "blixard://a/node/18446744073709551616",
+                            "blixard://a/server/0",
+                            "blixard://a/server/",
+                            "blixard://a/server/node/1",
+                            "blixard://a/vm/1",
+                            "https://a/node/1",
+                            "Blixard://a/node/1",
+                            "blixard://A/node/1",
+                            "blixard://a/node/1x"}) {
     EXPECT_FALSE(parse_identity_uri(wrong)) << wrong;
   }
   EXPECT_FALSE(parse_identity_uri(std::string_view("blixard://a/node/1\0", 19)));

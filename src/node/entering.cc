@@ -65,7 +65,7 @@ class Entering {
       co_return fail(Code::kFailedPrecondition, "no_cluster",
                      fmt::format("{} belongs to no cluster yet. "
                                  "To begin a new one, start with --bootstrap. "
-                                 "To join one, make a token on a member with `blixard token "
+                                 "To join one, make a token on a server with `blixard token "
                                  "create` and start with --join TOKEN@HOST:PORT",
                                  directory_));
     }
@@ -169,10 +169,10 @@ class Entering {
     BLX_CO_TRY(keys.authority,
                env_.security.make_authority(cluster.text(), now, membership::kAuthorityLifetime));
     BLX_CO_TRY(env::KeyRequest own, env_.security.make_request());
-    BLX_CO_TRY(
-        keys.credentials.certificate,
-        env_.security.issue(*keys.authority, own.request, {.cluster = cluster.text(), .node = self},
-                            now, membership::kNodeLifetime));
+    BLX_CO_TRY(keys.credentials.certificate,
+               env_.security.issue(*keys.authority, own.request,
+                                   {.cluster = cluster.text(), .node = self, .server = true}, now,
+                                   membership::kNodeLifetime));
     keys.credentials.key = std::move(own.key);
     keys.credentials.authority = keys.authority->certificate;
     BLX_CO_TRY(co_await store_keys(env_, directory_, std::move(keys)));
@@ -196,7 +196,7 @@ class Entering {
     BLX_CO_TRY(const membership::Enrolment enrolment,
                co_await parts_.enrol(target, {.name = entry_.name,
                                               .peer_address = entry_.peer_address,
-                                              .certificate_request = pending_->key.request}));
+                                              .key = pending_->key}));
     Keys keys{.credentials = {.certificate = enrolment.certificate,
                               .key = pending_->key.key,
                               .authority = enrolment.authority_certificate},

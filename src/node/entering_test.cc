@@ -39,8 +39,8 @@ class Cluster {
     EXPECT_EQ(target.token, token_);
     // On the way there and back, anything may happen.
     BLX_CO_TRY(co_await env.clock.sleep(500us));
-    if (std::ranges::find(requests_, applicant.certificate_request) == requests_.end()) {
-      requests_.push_back(applicant.certificate_request);
+    if (std::ranges::find(requests_, applicant.key.request) == requests_.end()) {
+      requests_.push_back(applicant.key.request);
     }
     BLX_CO_TRY(co_await env.clock.sleep(500us));
     const NodeId id(1 + requests_.size());
@@ -53,9 +53,12 @@ class Cluster {
                         .authority_key = {},
                         .members = {{NodeId(1), env::Endpoint::tcp("10.0.0.9", 7481)}}};
     if (role_ == cluster::NodeRole::kServer) enrolment.authority_key = authority_.key;
-    BLX_CO_TRY(enrolment.certificate,
-               env.security.issue(authority_, applicant.certificate_request,
-                                  {.cluster = id_.text(), .node = id}, env.clock.wall(), 24h));
+    BLX_CO_TRY(
+        enrolment.certificate,
+        env.security.issue(
+            authority_, applicant.key.request,
+            {.cluster = id_.text(), .node = id, .server = role_ == cluster::NodeRole::kServer},
+            env.clock.wall(), 24h));
     co_return enrolment;
   }
 

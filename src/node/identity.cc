@@ -1,5 +1,6 @@
 #include "node/identity.h"
 
+#include <algorithm>
 #include <utility>
 
 #include <boost/json.hpp>
@@ -108,6 +109,10 @@ Result<Identity> decode(const std::string& content, const std::string& path) {
                     .role = *role,
                     .members = std::move(*members)};
   if (!cluster::check_name(identity.name)) return damaged("has no name");
+  const auto is_self = [&](const membership::Member& member) { return member.id == identity.id; };
+  if (std::ranges::any_of(identity.members, is_self)) {
+    return damaged("names itself among the members it begins with");
+  }
   return identity;
 }
 

@@ -74,6 +74,9 @@ TEST_F(IdentityTest, DamagedOlderOrNewerFileIsRefused) {
       R"({"format":2,"cluster":"abababab-abab-abab-abab-abababababab","node_id":2,)"
       R"("name":"web-1","role":"server","members":[]})";
   ASSERT_TRUE(load(good));
+  EXPECT_FALSE(
+      load(R"({"format":2,"cluster":"abababab-abab-abab-abab-abababababab","node_id":2,)"
+           R"("name":"web-1","role":"server","members":[{"id":2,"address":"10.0.0.1:7481"}]})"));
   const auto without = [&](std::string_view part, std::string_view instead) {
     std::string text = good;
     return text.replace(text.find(part), part.size(), instead);

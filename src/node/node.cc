@@ -224,7 +224,7 @@ env::Task<Result<std::string>> Node::ask_a_server(std::string body) {
 }
 
 env::Task<Result<std::string>> Node::certificate_for(std::string request) {
-  if (keys_.authority) co_return enroller_->issue(identity_.id, request);
+  if (keys_.authority) co_return enroller_->issue_own(identity_.id, request);
   v1::RenewRequest body;
   body.set_certificate_request(request);
   BLX_CO_TRY(const std::string bytes, co_await ask_a_server(body.SerializeAsString()));

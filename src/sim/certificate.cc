@@ -14,6 +14,8 @@ namespace blixard::sim {
 namespace {
 
 constexpr std::string_view kCertificateWord = "sim-certificate";
+constexpr std::string_view kNodeWord = "node";
+constexpr std::string_view kServerWord = "server";
 constexpr std::string_view kRequestWord = "sim-request";
 constexpr std::string_view kKeyWord = "sim-key";
 constexpr std::int64_t kLastSecond = 253'402'300'799;  // of the year 9999
@@ -46,7 +48,7 @@ std::vector<std::string_view> words_of(std::string_view text) {
   std::vector<std::string_view> words;
   if (!text.ends_with('\n') || text.size() > limits::kCredentialBytes) return words;
   text.remove_suffix(1);
-  while (words.size() < 10) {
+  while (words.size() < 11) {
     const auto blank = text.find(' ');
     words.push_back(text.substr(0, blank));
     if (blank == std::string_view::npos) break;
@@ -81,9 +83,10 @@ bool is_cluster_name(std::string_view name) {
 }
 
 std::string content_of(const Certificate& certificate) {
-  return fmt::format("{} {} {} {} {} {} {} {}", kCertificateWord, certificate.cluster,
-                     certificate.node.value, certificate.not_before_s, certificate.not_after_s,
-                     certificate.public_key, certificate.issuer, certificate.serial);
+  return fmt::format("{} {} {} {} {} {} {} {} {}", kCertificateWord, certificate.cluster,
+                     certificate.server ? kServerWord : kNodeWord, certificate.node.value,
+                     certificate.not_before_s, certificate.not_after_s, certificate.public_key,
+                     certificate.issuer, certificate.serial);
 }
 
 std::string signature_of(const Certificate& certificate) {
@@ -118,7 +121,7 @@ bool Certificate::valid_at(WallTime now) const {
 }
 
 env::CertificateFacts Certificate::facts() const {
-  return {.subject = {.cluster = cluster, .node = node},
+  return {.subject = {.cluster = cluster, .node = node, .server = server},
           .not_before = {not_before_s * 1000},
           .not_after = {not_after_s * 1000},
           .fingerprint = digest(text())};
@@ -126,11 +129,13 @@ env::CertificateFacts Certificate::facts() const {
 
 Result<Certificate> Certificate::parse(std::string_view text) {
   const auto words = words_of(text);
-  if (words.size() != 9 || words[0] != kCertificateWord) return bad_certificate("not one");
-  const auto node = to_number<std::uint64_t>(words[2]);
-  const auto not_before = to_number<std::int64_t>(words[3]);
-  const auto not_after = to_number<std::int64_t>(words[4]);
-  if (!is_cluster_name(words[1]) || !node || !not_before || !not_after) {
+  if (words.size() != 10 || words[0] != kCertificateWord) return bad_certificate("not one");
+  const bool server = words[2] == kServerWord;
+  const auto node = to_number<std::uint64_t>(words[3]);
+  const auto not_before = to_number<std::int64_t>(words[4]);
+  const auto not_after = to_number<std::int64_t>(words[5]);
+  if (!is_cluster_name(words[1]) || (!server && words[2] != kNodeWord) || !node || !not_before ||
+      !not_after || (server && *node == 0)) {
     return bad_certificate("not readable");
   }
   const auto in_range = [](std::int64_t second) {
@@ -139,12 +144,13 @@ Result<Certificate> Certificate::parse(std::string_view text) {
   if (!in_range(*not_before) || !in_range(*not_after)) return bad_certificate("not readable");
   Certificate certificate{.cluster = std::string(words[1]),
                           .node = NodeId(*node),
+                          .server = server,
                           .not_before_s = *not_before,
                           .not_after_s = *not_after,
-                          .public_key = std::string(words[5]),
-                          .issuer = std::string(words[6]),
-                          .serial = std::string(words[7]),
-                          .signature = std::string(words[8])};
+                          .public_key = std::string(words[6]),
+                          .issuer = std::string(words[7]),
+                          .serial = std::string(words[8]),
+                          .signature = std::string(words[9])};
   if (certificate.signature != signature_of(certificate)) return bad_certificate("it is damaged");
   return certificate;
 }
@@ -184,6 +190,7 @@ Result<std::string> issue(env::Random& random, const env::Authority& authority,
   if (!public_key) return fail(Code::kInvalidArgument, "request_invalid", "not a request");
   Certificate certificate{.cluster = subject.cluster,
                           .node = subject.node,
+                          .server = subject.server,
                           .public_key = *std::move(public_key),
                           .issuer = issuer.public_key,
                           .serial = random.hex(16)};

@@ -16,7 +16,8 @@ namespace blixard::sim {
 
 struct Certificate {
   std::string cluster;
-  NodeId node;  // none: an authority's
+  NodeId node;          // none: an authority's
+  bool server = false;  // of a node
   std::int64_t not_before_s = 0;
   std::int64_t not_after_s = 0;
   std::string public_key;

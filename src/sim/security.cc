@@ -94,7 +94,7 @@ env::Task<Result<std::string>> receive(env::Stream& stream) {
 // Who may be at the other end.
 struct Trust {
   std::string authority;          // its certificate; empty: by fingerprint
-  std::string fingerprint;        // of the authority
+  std::string fingerprint;        // of the authority; believes servers only
   std::string offered_authority;  // what the other end sent, where fingerprint decides
   NodeId expected;                // none: any
 };
@@ -110,6 +110,9 @@ Result<env::CertificateFacts> check_peer(const Trust& trust, std::string_view te
   if (!is_known || !certificate->signed_by(*authority)) return refused("unknown authority");
   if (!certificate->node) return refused("not a node's");
   if (certificate->cluster != authority->cluster) return refused("of another cluster");
+  if (trust.authority.empty() && !certificate->server) {
+    return refused("a worker's, which lets nobody in");
+  }
   for (const Certificate& one : {*certificate, *authority}) {
     if (one.valid_at(now)) continue;
     return refused(now.unix_ms < one.not_before_s * 1000 ? "not valid yet" : "expired");

@@ -128,9 +128,9 @@ class State {
   [[nodiscard]] const std::map<ImageId, Image>& images() const { return images_; }
   [[nodiscard]] const std::map<TokenId, Token>& tokens() const { return tokens_; }
   [[nodiscard]] const Uuid& cluster() const { return cluster_; }  // nil: no founder
-  // What EnrolNode would meet, so that a stranger's attempt costs no entry of the log: the node that
-  // it is already (the same key and token, again), or none, for a new one. `time` is the command's.
-  // Errors: those of apply().
+  // What EnrolNode would meet, so that a stranger's attempt costs no entry of the log: the node
+  // that it is already (the same key and token, again), or null, for a new one. `time` is the
+  // command's. Errors: those of apply().
   [[nodiscard]] Result<const Node*> may_enrol(const v1::EnrolNode& command, WallTime time) const;
   // Was a member and is none any more. Of an id that was not given out yet: no, not removed.
   [[nodiscard]] bool was_removed(NodeId id) const;

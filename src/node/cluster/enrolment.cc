@@ -24,8 +24,8 @@ std::unexpected<Error> malformed() {
   return fail(Code::kInvalidArgument, "request_malformed", "another version of the program?");
 }
 
-std::unexpected<Error> invalid(const char* what) {
-  return fail(Code::kDataLoss, "enrolment_invalid", what);
+std::unexpected<Error> invalid(std::string what) {
+  return fail(Code::kDataLoss, "enrolment_invalid", std::move(what));
 }
 
 template <class Message>
@@ -34,60 +34,45 @@ bool read(std::string_view bytes, Message& message) {
          message.ParseFromArray(bytes.data(), static_cast<int>(bytes.size()));
 }
 
-// The same for every try of one machine, so that the cluster knows a retry when it sees one.
-Uuid request_id_of(const v1::EnrolNode& command) {
-  const cluster::Digest digest = image::digest_of(command.SerializeAsString());
-  const auto word = [&](std::size_t at) {
-    std::uint64_t value = 0;
-    for (std::size_t byte = 0; byte < 8; ++byte)
-      value = value << 8 | digest.at(at + byte);
-    return value;
-  };
-  return Uuid::from_random(word(0), word(8));
-}
-
 void add_members(const cluster::State& state, v1::EnrolAnswer& answer) {
   for (const auto& [id, node] : state.nodes()) {
     // The leader tells the rest; these are enough to be heard by it.
-    if (node.leaving || state.membership(id) != cluster::Membership::kVoter) continue;
+    if (node.leaving || id.value == answer.node_id() ||
+        state.membership(id) != cluster::Membership::kVoter)
+      continue;
     auto* member = answer.add_members();
     member->set_node_id(id.value);
     member->set_peer_address(node.peer_address);
   }
 }
 
-Result<Enrolment> read_answer(env::Env env, const JoinToken& token, std::string_view bytes) {
-  v1::EnrolAnswer answer;
-  if (!read(bytes, answer)) return invalid("not an answer");
-  const auto cluster = cluster::read_uuid(answer.cluster());
-  const auto role = cluster::read_role(answer.role());
-  if (!cluster || cluster->is_nil() || !role) return invalid("cluster or role");
-  if (!cluster::check_name(answer.name())) return invalid("name");
-  BLX_TRY(const auto authority, env.security.inspect(answer.authority_certificate()));
-  BLX_TRY(const auto own, env.security.inspect(answer.certificate()));
-  if (authority.fingerprint != token.authority) return invalid("another authority's");
-  if (!own.subject.node || own.subject.node != NodeId(answer.node_id()) ||
-      own.subject.cluster != cluster->text()) {
-    return invalid("the certificate is another node's");
-  }
-  if ((*role == cluster::NodeRole::kServer) == answer.authority_key().empty()) {
-    return invalid("a server needs the authority's key, and only a server");
-  }
-  Enrolment enrolment{.cluster = *cluster,
-                      .id = own.subject.node,
-                      .name = answer.name(),
-                      .role = *role,
-                      .certificate = answer.certificate(),
-                      .authority_certificate = answer.authority_certificate(),
-                      .authority_key = answer.authority_key(),
-                      .members = {}};
+// Whether the parts belong together: the authority signed the certificate, for this machine's key,
+// and the key of the authority is the authority's.
+Result<void> check_keys(env::Env env, const Enrolment& enrolment, const env::KeyRequest& key) {
+  const auto opened = env.security.open({.certificate = enrolment.certificate,
+                                         .key = key.key,
+                                         .authority = enrolment.authority_certificate});
+  if (!opened) return invalid(opened.error().message());
+  if (enrolment.role != cluster::NodeRole::kServer) return {};
+  const auto issued = env.security.issue(
+      {.certificate = enrolment.authority_certificate, .key = enrolment.authority_key}, key.request,
+      {.cluster = enrolment.cluster.text(), .node = enrolment.id, .server = true}, env.clock.wall(),
+      kNodeLifetime);
+  if (!issued) return invalid("the authority's key: " + issued.error().message());
+  return {};
+}
+
+Result<void> read_members(const v1::EnrolAnswer& answer, Enrolment& enrolment) {
+  const auto count = static_cast<std::size_t>(answer.members_size());
+  if (count == 0 || count > limits::kNodes) return invalid("no members, or too many");
   for (const auto& member : answer.members()) {
     const auto address = env::Endpoint::parse(member.peer_address());
-    if (member.node_id() == 0 || !address) return invalid("members");
-    enrolment.members.push_back({.id = NodeId(member.node_id()), .address = *address});
+    const NodeId id(member.node_id());
+    if (!id || !address || address->kind != env::Endpoint::Kind::kTcp) return invalid("members");
+    if (id == enrolment.id) return invalid("it names this node among the members there are");
+    enrolment.members.push_back({.id = id, .address = *address});
   }
-  if (enrolment.members.empty()) return invalid("no members");
-  return enrolment;
+  return {};
 }
 
 bool may_pass(const Error& error) {
@@ -97,6 +82,40 @@ bool may_pass(const Error& error) {
 
 }  // namespace
 
+Result<Enrolment> read_answer(env::Env env, const JoinToken& token, const env::KeyRequest& key,
+                              std::string_view bytes) {
+  v1::EnrolAnswer answer;
+  if (!read(bytes, answer)) return invalid("not an answer");
+  const auto cluster = cluster::read_uuid(answer.cluster());
+  const auto role = cluster::read_role(answer.role());
+  if (!cluster || cluster->is_nil() || !role) return invalid("cluster or role");
+  if (!cluster::check_name(answer.name())) return invalid("name");
+  const bool server = *role == cluster::NodeRole::kServer;
+  const auto authority = env.security.inspect(answer.authority_certificate());
+  const auto own = env.security.inspect(answer.certificate());
+  if (!authority || !own) return invalid("a certificate cannot be read");
+  if (authority->fingerprint != token.authority) return invalid("another authority's");
+  if (!own->subject.node || own->subject.node != NodeId(answer.node_id()) ||
+      own->subject.cluster != cluster->text()) {
+    return invalid("the certificate is another node's");
+  }
+  if (own->subject.server != server) return invalid("the certificate is of another role");
+  if (server == answer.authority_key().empty()) {
+    return invalid("a server needs the authority's key, and only a server");
+  }
+  Enrolment enrolment{.cluster = *cluster,
+                      .id = own->subject.node,
+                      .name = answer.name(),
+                      .role = *role,
+                      .certificate = answer.certificate(),
+                      .authority_certificate = answer.authority_certificate(),
+                      .authority_key = answer.authority_key(),
+                      .members = {}};
+  BLX_TRY(check_keys(env, enrolment, key));
+  BLX_TRY(read_members(answer, enrolment));
+  return enrolment;
+}
+
 env::Task<Result<Enrolment>> ask_to_enrol(env::Env env, JoinTarget target, Applicant applicant,
                                           Instant deadline) {
   v1::EnrolRequest request;
@@ -104,13 +123,13 @@ env::Task<Result<Enrolment>> ask_to_enrol(env::Env env, JoinTarget target, Appli
   request.set_secret(target.token.secret);
   request.set_name(applicant.name);
   request.set_peer_address(applicant.peer_address);
-  request.set_certificate_request(applicant.certificate_request);
+  request.set_certificate_request(applicant.key.request);
   BLX_CO_TRY(auto stream,
              co_await env.security.dial_to_enrol(target.address, target.token.authority, deadline));
   BLX_CO_TRY(const std::string answer,
              co_await peer::ask_once(env, std::move(stream), peer::RequestKind::kEnrol,
                                      request.SerializeAsString(), deadline));
-  co_return read_answer(env, target.token, answer);
+  co_return read_answer(env, target.token, applicant.key, answer);
 }
 
 env::Task<Result<Enrolment>> enrol(env::Env env, JoinTarget target, Applicant applicant,
@@ -126,38 +145,27 @@ env::Task<Result<Enrolment>> enrol(env::Env env, JoinTarget target, Applicant ap
   }
 }
 
-Result<void> Enroller::check_token(const JoinToken& token) const {
-  const auto& tokens = replica_.state().tokens();
-  const auto found = tokens.find(token.id);
-  if (found != tokens.end() && found->second.secret_hash == hash_of(token.secret)) return {};
-  return fail(Code::kPermissionDenied, cluster::reason::kTokenRefused,
-              "the token is unknown: mistyped, revoked or expired long ago");
-}
-
-Result<std::string> Enroller::issue(NodeId node, std::string_view certificate_request) {
+Result<std::string> Enroller::issue(NodeId node, cluster::NodeRole role,
+                                    std::string_view certificate_request) {
   if (!authority_) {
     return fail(Code::kFailedPrecondition, "not_a_server",
                 "this node has not the authority's key: ask a server");
   }
   return env_.security.issue(*authority_, certificate_request,
-                             {.cluster = replica_.state().cluster().text(), .node = node},
+                             {.cluster = replica_.state().cluster().text(),
+                              .node = node,
+                              .server = role == cluster::NodeRole::kServer},
                              env_.clock.wall(), kNodeLifetime);
 }
 
 env::Task<Result<std::string>> Enroller::enrol(Payload body) {
   v1::EnrolRequest request;
   if (!read(body.view(), request)) co_return malformed();
-  if (!authority_) co_return issue(NodeId(), "");
-  const JoinToken token{
-      .id = cluster::TokenId(request.token_id()), .secret = request.secret(), .authority = ""};
+  if (!authority_) co_return issue(NodeId(), {}, "");
   if (!env::Endpoint::parse(request.peer_address())) {
     co_return fail(Code::kInvalidArgument, cluster::reason::kNodeInvalid,
                    "peer_address: not an IP address and a port");
   }
-  BLX_CO_TRY(co_await replica_.read_barrier());
-  BLX_CO_TRY(check_token(token));
-  BLX_CO_TRY(issue(NodeId(1), request.certificate_request()));  // is it one at all?
-
   v1::Command command;
   auto& node = *command.mutable_enrol_node();
   node.set_token_id(request.token_id());
@@ -165,10 +173,22 @@ env::Task<Result<std::string>> Enroller::enrol(Payload body) {
   node.set_name(request.name());
   node.set_peer_address(request.peer_address());
   node.set_key_digest(cluster::write_digest(image::digest_of(request.certificate_request())));
-  command.set_request_id(cluster::write_uuid(request_id_of(node)));
-  BLX_CO_TRY(const cluster::Outcome outcome, co_await replica_.propose(std::move(command)));
+  BLX_CO_TRY(co_await replica_.read_barrier());
+  // The leader's clock decides in the end; until then this one's is given some room.
+  const WallTime about_now{(env_.clock.wall().unix_ms) - env::kBackdated / 1ms};
+  BLX_CO_TRY(const cluster::Node* known, replica_.state().may_enrol(node, about_now));
+  // Is it a request at all?
+  BLX_CO_TRY(issue(NodeId(1), cluster::NodeRole::kWorker, request.certificate_request()));
 
-  const NodeId id(outcome.object_id);
+  NodeId id;
+  if (known != nullptr && known->peer_address == request.peer_address()) {
+    id = known->id;  // it lost the answer
+  } else {
+    // Without a request id: the token and the key make it act once, and a refusal that would be
+    // remembered outlives its cause.
+    BLX_CO_TRY(const cluster::Outcome outcome, co_await replica_.propose(std::move(command)));
+    id = NodeId(outcome.object_id);
+  }
   const cluster::State& state = replica_.state();
   const cluster::Node* enrolled = state.find_node(id);
   if (enrolled == nullptr || enrolled->leaving) {
@@ -183,7 +203,8 @@ env::Task<Result<std::string>> Enroller::enrol(Payload body) {
   answer.set_authority_certificate(authority_->certificate);
   if (enrolled->role == cluster::NodeRole::kServer) answer.set_authority_key(authority_->key);
   add_members(state, answer);
-  BLX_CO_TRY(*answer.mutable_certificate(), issue(id, request.certificate_request()));
+  BLX_CO_TRY(*answer.mutable_certificate(),
+             issue(id, enrolled->role, request.certificate_request()));
   BLX_LOG(env_.log, kInfo, "node {} \"{}\" has enrolled", id.value, answer.name());
   co_return answer.SerializeAsString();
 }
@@ -200,7 +221,8 @@ env::Task<Result<std::string>> Enroller::renew(NodeId from, Payload body) {
       co_return fail(Code::kFailedPrecondition, "removed",
                      fmt::format("node {} is not a member", from.value));
     }
-    BLX_CO_TRY(*answer.mutable_certificate(), issue(from, request.certificate_request()));
+    BLX_CO_TRY(*answer.mutable_certificate(),
+               issue(from, member->role, request.certificate_request()));
   }
   if (!request.peer_address().empty()) {
     v1::Command command;

@@ -4,9 +4,12 @@
 // certificate.
 //
 // Everything here may be repeated. Who asks again with the same key and token gets the same id,
-// whichever member it asks and whatever was lost on the way. The secret of a token is sent only to
-// a node whose certificate the token's authority signed, and is kept nowhere. A stranger that has
-// no token costs a read, never an entry of the log.
+// whichever server it asks and whatever was lost on the way; who was refused is looked at anew. The
+// secret of a token is sent only to a server whose certificate the token's authority signed, and is
+// kept nowhere. A stranger that has no good token costs a read, never an entry of the log.
+//
+// A machine believes no answer that does not fit: the token's authority signed the certificate, for
+// the machine's own key, with the mark of its role.
 
 #include <optional>
 #include <string>
@@ -39,7 +42,7 @@ struct Member {
 struct Applicant {
   std::string name;
   std::string peer_address;
-  std::string certificate_request;
+  env::KeyRequest key;  // only the request is said
 };
 
 // What makes it a node.
@@ -54,8 +57,13 @@ struct Enrolment {
   std::vector<Member> members;
 };
 
+// What a server answered (v1::EnrolAnswer). Errors: kDataLoss "enrolment_invalid" with what does
+// not fit the token, the machine's key or itself.
+Result<Enrolment> read_answer(env::Env env, const JoinToken& token, const env::KeyRequest& key,
+                              std::string_view bytes);
+
 // One try. Errors: the dial's; the answer's (model words such as "token_used", "node_exists");
-// kDataLoss "enrolment_invalid" when the answer does not fit the token.
+// read_answer()'s.
 env::Task<Result<Enrolment>> ask_to_enrol(env::Env env, JoinTarget target, Applicant applicant,
                                           Instant deadline);
 // Tries again what may pass, until the deadline.
@@ -74,11 +82,14 @@ class Enroller {
   env::Task<Result<std::string>> enrol(Payload body);
   env::Task<Result<std::string>> renew(NodeId from, Payload body);
 
-  // For this node itself, by its own authority.
-  Result<std::string> issue(NodeId node, std::string_view certificate_request);
+  // For this node itself, by its own authority: a server.
+  Result<std::string> issue_own(NodeId self, std::string_view certificate_request) {
+    return issue(self, cluster::NodeRole::kServer, certificate_request);
+  }
 
  private:
-  [[nodiscard]] Result<void> check_token(const JoinToken& token) const;
+  Result<std::string> issue(NodeId node, cluster::NodeRole role,
+                            std::string_view certificate_request);
 
   env::Env env_;
   replica::Replica& replica_;

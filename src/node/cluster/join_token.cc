@@ -95,13 +95,13 @@ Result<JoinTarget> JoinTarget::parse(std::string_view text) {
   const std::size_t at = text.find('@');
   if (at == std::string_view::npos) {
     return fail(Code::kInvalidArgument, "token_malformed",
-                "it is TOKEN@HOST:PORT: the token, and the peer address of a member.");
+                "it is TOKEN@HOST:PORT: the token, and the peer address of a server.");
   }
   BLX_TRY(JoinToken token, JoinToken::parse(text.substr(0, at)));
   const auto address = env::Endpoint::parse(text.substr(at + 1));
   if (!address || address->kind != env::Endpoint::Kind::kTcp) {
     return fail(Code::kInvalidArgument, "address_invalid",
-                "behind the @ is the peer address of a member, an IP address and a port, such as "
+                "behind the @ is the peer address of a server, an IP address and a port, such as "
                 "192.0.2.7:7481.");
   }
   return JoinTarget{.token = std::move(token), .address = *address};

@@ -18,8 +18,8 @@ struct Member {
   Member(Env env, const env::Authority& authority, NodeId id) : env(env), id(id) {
     const WallTime now = env.clock.wall();
     auto key = env.security.make_request();
-    auto certificate =
-        env.security.issue(authority, key->request, {.cluster = kCluster, .node = id}, now, 1h);
+    auto certificate = env.security.issue(
+        authority, key->request, {.cluster = kCluster, .node = id, .server = true}, now, 1h);
     EXPECT_TRUE(certificate) << text(certificate);
     auto opened = env.security.open(
         {.certificate = *certificate, .key = key->key, .authority = authority.certificate});

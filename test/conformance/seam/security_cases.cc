@@ -42,8 +42,10 @@ WallTime from_now(Env env, Duration offset) { return {env.clock.wall().unix_ms +
 Result<env::Credentials> enrol(Env env, const env::Authority& authority, NodeId node,
                                Duration since = 0s, Duration lifetime = 24h) {
   BLX_TRY(env::KeyRequest request, env.security.make_request());
-  BLX_TRY(std::string certificate, env.security.issue(authority, request.request, {kCluster, node},
-                                                      from_now(env, since), lifetime));
+  // Node 1 is a server.
+  const env::Subject subject{.cluster = kCluster, .node = node, .server = node == NodeId(1)};
+  BLX_TRY(std::string certificate,
+          env.security.issue(authority, request.request, subject, from_now(env, since), lifetime));
   return env::Credentials{std::move(certificate), std::move(request.key), authority.certificate};
 }
 
@@ -127,6 +129,7 @@ Task<void> certificates(Env env, Site /*site*/) {
   BLX_CO_ASSERT(leaf);
   EXPECT_EQ(leaf->subject.cluster, kCluster);
   EXPECT_EQ(leaf->subject.node, NodeId(77));
+  EXPECT_FALSE(leaf->subject.server);
   EXPECT_EQ(leaf->not_before.unix_ms, second - 300'000);
   EXPECT_EQ(leaf->not_after.unix_ms, second + 90 * 60'000);
   EXPECT_NE(leaf->fingerprint, root->fingerprint);
@@ -134,6 +137,11 @@ Task<void> certificates(Env env, Site /*site*/) {
       env.security.issue(*authority, request->request, {kCluster, NodeId(77)}, now, 90min);
   BLX_CO_ASSERT(again);
   EXPECT_NE(env.security.inspect(*again)->fingerprint, leaf->fingerprint);  // another serial
+  const auto server =
+      env.security.issue(*authority, request->request, {kCluster, NodeId(77), true}, now, 90min);
+  BLX_CO_ASSERT(server);
+  EXPECT_EQ(env.security.inspect(*server)->subject.node, NodeId(77));
+  EXPECT_TRUE(env.security.inspect(*server)->subject.server);
 }
 
 Task<void> refused_issues(Env env, Site /*site*/) {
@@ -306,6 +314,24 @@ Task<void> enrolment(Env env, Site /*site*/) {
     EXPECT_THAT(detail(refused), HasSubstr("unknown authority"));
     EXPECT_TRUE(co_await failures_reach(env, *cluster->one, ++failures));
   }
+}
+
+// Whoever has a token says its secret to a server and to nobody else.
+Task<void> enrolment_at_a_worker(Env env, Site /*site*/) {
+  auto cluster = co_await make_cluster(env);
+  BLX_CO_ASSERT(cluster);
+  const auto facts = env.security.inspect(cluster->authority.certificate);
+  BLX_CO_ASSERT(facts);
+  auto listener = co_await cluster->two->listen(any_port());
+  BLX_CO_ASSERT(listener);
+  const auto refused =
+      co_await env.security.dial_to_enrol((*listener)->local(), facts->fingerprint, soon(env));
+  EXPECT_EQ(code(refused), Code::kPermissionDenied);
+  EXPECT_EQ(reason(refused), "certificate_refused");
+  EXPECT_THAT(detail(refused), HasSubstr("we refused the certificate: a worker's"));
+  EXPECT_TRUE(co_await failures_reach(env, *cluster->two, 1));
+  // A member believes it all the same.
+  EXPECT_TRUE(co_await cluster->one->dial((*listener)->local(), NodeId(2), soon(env)));
 }
 
 Task<void> replaced_credentials(Env env, Site /*site*/) {
@@ -560,6 +586,7 @@ constexpr std::array kCases{
     Case{"Expired", expired},
     Case{"NotYetValid", not_yet_valid},
     Case{"Enrolment", enrolment},
+    Case{"EnrolmentAtAWorker", enrolment_at_a_worker},
     Case{"ReplacedCredentials", replaced_credentials},
     Case{"LargeTransfers", large_transfers},
     Case{"SecureEndOfStream", secure_end_of_stream},

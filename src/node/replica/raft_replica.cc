@@ -225,6 +225,11 @@ void RaftReplica::follow_members() {
     peers_.remove_peer(known.first);
     return true;
   });
+  if (nodes.empty()) return;
+  // Also of whom this node was told when it entered, and who was gone before it heard of it.
+  for (const peer::PeerStatus& peer : peers_.status()) {
+    if (!nodes.contains(peer.node)) peers_.remove_peer(peer.node);
+  }
 }
 
 void RaftReplica::on_role(const raft::SoftState& state) {

@@ -413,6 +413,28 @@ TEST_F(ReplicaClusterTest, ACommandTravelsWithAChangeOfMembers) {
   });
 }
 
+// A node that enters is told of members, and one of them may be removed before it hears the rest.
+TEST_F(ReplicaClusterTest, WhoWasGoneBeforeTheFirstStateCameIsForgotten) {
+  config.spares = 1;
+  run([](TestCluster& c) -> env::Task<void> {
+    co_await c.start_all();
+    TestNode* leader = co_await c.wait_for_leader();
+    CO_ASSERT(leader != nullptr);
+    TestNode& enters = c.node(4);
+    c.start(enters);
+    EXPECT_TRUE(co_await c.until([&] { return enters.replica != nullptr; }));
+    enters.peers->set_peer(NodeId(99), env::Endpoint::tcp("10.0.0.99", TestCluster::kPort));
+    EXPECT_EQ(enters.peers->status().size(), 4u);
+    CO_ASSERT(co_await leader->replica->change_membership(
+        {.kind = MembershipChange::Kind::kAddLearner, .node = enters.id, .command = {}}));
+    EXPECT_TRUE(co_await c.settled());
+    std::vector<NodeId> known;
+    for (const peer::PeerStatus& peer : enters.peers->status())
+      known.push_back(peer.node);
+    EXPECT_EQ(known, (std::vector{NodeId(1), NodeId(2), NodeId(3)}));
+  });
+}
+
 TEST_F(ReplicaClusterTest, ARemovedNodeThatMissedItIsToldByTheOthers) {
   run([](TestCluster& c) -> env::Task<void> {
     co_await c.start_all();

@@ -10,6 +10,10 @@
 namespace blixard::log {
 namespace {
 
+std::size_t bytes_of(const std::optional<HardState>& hard_state) {
+  return hard_state ? BatchEncoder::record_bytes(sizeof(std::uint64_t)) : 0;
+}
+
 env::Task<Result<void>> answer(Result<void> result) { co_return result; }
 
 }  // namespace
@@ -86,8 +90,10 @@ Result<void> DurableLog::refusal() const {
   return {};
 }
 
-Result<void> DurableLog::check(const Request& request) const {
-  const std::vector<Entry>& entries = request.entries;
+Result<void> DurableLog::check(const std::vector<Entry>& entries,
+                               const std::optional<HardState>& hard_state,
+                               std::size_t bytes) const {
+  BLX_TRY(refusal());
   for (std::size_t i = 0; i < entries.size(); ++i) {
     if (entries[i].payload.size() > options_.entry_bytes_max) {
       return fail(Code::kResourceExhausted, "entry_too_large");
@@ -96,11 +102,13 @@ Result<void> DurableLog::check(const Request& request) const {
       return fail(Code::kFailedPrecondition, "log_gap");
     }
   }
-  if (request.bytes > options_.segment_bytes - kSegmentHeaderBytes - kBatchHeaderBytes) {
-    return fail(Code::kResourceExhausted, "entry_too_large");
-  }
-  if (queued_bytes_ + request.bytes > limits::kLogQueueBytes) {
+  // One of any size is taken when it need not wait, or it would be refused for ever.
+  if (queued_bytes_ > 0 && queued_bytes_ + bytes > limits::kLogQueueBytes) {
     return fail(Code::kResourceExhausted, "log_queue_full");
+  }
+  // No start could go on from a commit that the entries did not come before.
+  if (hard_state && hard_state->commit > (entries.empty() ? accepted_ : entries.back().index)) {
+    return fail(Code::kFailedPrecondition, "commit_beyond_log");
   }
   if (entries.empty()) return {};
   const LogIndex index = entries.front().index;
@@ -111,17 +119,47 @@ Result<void> DurableLog::check(const Request& request) const {
 
 env::Task<Result<void>> DurableLog::append(std::vector<Entry> entries,
                                            std::optional<HardState> hard_state) {
-  if (auto refused = refusal(); !refused) return answer(std::move(refused));
-  auto request = std::make_shared<Request>(env_.executor);
+  std::size_t bytes = bytes_of(hard_state);
   for (const Entry& entry : entries)
-    request->bytes += BatchEncoder::record_bytes(entry.payload.size());
-  if (hard_state) request->bytes += BatchEncoder::record_bytes(sizeof(std::uint64_t));
-  if (request->bytes == 0) return answer({});
+    bytes += BatchEncoder::record_bytes(entry.payload.size());
+  if (auto checked = check(entries, hard_state, bytes); !checked) {
+    ++refusals_;
+    return answer(std::move(checked));
+  }
+  if (bytes == 0) return answer({});
+  if (bytes > batch_bytes_max()) return wait_for(enqueue_parts(std::move(entries), hard_state));
+  auto request = std::make_shared<Request>(env_.executor);
   request->entries = std::move(entries);
   request->hard_state = hard_state;
-  if (auto refused = check(*request); !refused) return answer(std::move(refused));
+  request->bytes = bytes;
   enqueue(request);
   return wait_for(std::move(request));
+}
+
+std::size_t DurableLog::batch_bytes_max() const {
+  return std::min<std::size_t>(limits::kLogBatchBytes,
+                               options_.segment_bytes - kSegmentHeaderBytes - kBatchHeaderBytes);
+}
+
+// Each part with the hard state, since no entry may be durable before its term; the commit index
+// as far as the log then has it. The last part is done when all are.
+DurableLog::RequestPtr DurableLog::enqueue_parts(std::vector<Entry> entries,
+                                                 const std::optional<HardState>& hard_state) {
+  RequestPtr part;
+  for (Entry& entry : entries) {
+    const std::size_t bytes = BatchEncoder::record_bytes(entry.payload.size());
+    if (part && part->bytes + bytes > batch_bytes_max()) enqueue(std::exchange(part, {}));
+    if (!part) {
+      part = std::make_shared<Request>(env_.executor);
+      part->hard_state = hard_state;
+      part->bytes = bytes_of(hard_state);
+    }
+    part->bytes += bytes;
+    if (part->hard_state) part->hard_state->commit = std::min(hard_state->commit, entry.index);
+    part->entries.push_back(std::move(entry));
+  }
+  enqueue(part);
+  return part;
 }
 
 void DurableLog::enqueue(RequestPtr request) {
@@ -178,6 +216,7 @@ env::Task<void> DurableLog::write_queued() {
     Batch answered = std::exchange(batch_, {});
     if (!written) {
       // What waits may continue entries that are refused here, so it is refused with them.
+      ++refusals_;
       answered.insert(answered.end(), queue_.begin(), queue_.end());
       queue_.clear();
       queued_bytes_ = 0;
@@ -196,8 +235,7 @@ env::Task<void> DurableLog::write_queued() {
 }
 
 DurableLog::Batch DurableLog::take_batch() {
-  const std::size_t room = std::min<std::size_t>(
-      limits::kLogBatchBytes, options_.segment_bytes - kSegmentHeaderBytes - kBatchHeaderBytes);
+  const std::size_t room = batch_bytes_max();
   Batch batch;
   std::size_t bytes = 0;
   while (!queue_.empty()) {

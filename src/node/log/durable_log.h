@@ -39,6 +39,7 @@ class DurableLog final : public Log {
   [[nodiscard]] const Recovered& recovered() const override { return recovered_; }
   env::Task<Result<void>> append(std::vector<Entry> entries,
                                  std::optional<HardState> hard_state) override;
+  [[nodiscard]] std::uint64_t refusals() const override { return refusals_; }
   [[nodiscard]] std::optional<Term> term(LogIndex index) const override {
     return contents_.entries.term(index);
   }
@@ -94,8 +95,12 @@ class DurableLog final : public Log {
 
   // The queue.
   [[nodiscard]] Result<void> refusal() const;
-  [[nodiscard]] Result<void> check(const Request& request) const;
+  [[nodiscard]] Result<void> check(const std::vector<Entry>& entries,
+                                   const std::optional<HardState>& hard_state,
+                                   std::size_t bytes) const;
+  [[nodiscard]] std::size_t batch_bytes_max() const;
   void enqueue(RequestPtr request);
+  RequestPtr enqueue_parts(std::vector<Entry> entries, const std::optional<HardState>& hard_state);
   static env::Task<Result<void>> wait_for(RequestPtr request);
   [[nodiscard]] std::optional<Term> queued_term(LogIndex index) const;
   [[nodiscard]] bool will_hold(const SnapshotMeta& meta) const;
@@ -147,6 +152,7 @@ class DurableLog final : public Log {
   std::deque<RequestPtr> queue_;
   Batch batch_;  // being written
   std::size_t queued_bytes_ = 0;
+  std::uint64_t refusals_ = 0;
   LogIndex accepted_;           // last index, with what is queued
   LogIndex accepted_snapshot_;  // index of the newest snapshot, with what is queued
   bool writing_ = false;

@@ -114,14 +114,21 @@ class Log {
 
   // Takes effect in the order of calls (not of awaits: the call itself queues it, and need not be
   // awaited before the next one); completes in that order when the entries and the hard state (if
-  // given) are durable: all of them or none. Not cut short by cancellation. Entries must continue
-  // the log, with what is queued, or overwrite its tail: an entry at index i drops what was at i
-  // and behind it. Errors: kResourceExhausted "entry_too_large" (also: all of them together, for a
-  // segment), "log_queue_full", "disk_full" (nothing written, the log stays usable; appends that
-  // waited behind it are refused with it), kFailedPrecondition "log_gap", "compacted",
+  // given) are durable. All of them or none, if they fit one batch (limits::kLogBatchBytes, and a
+  // segment). What does not is written as several, so a crash or a refusal may leave its first
+  // entries, with as much of the hard state as they bear out. Not cut short by cancellation.
+  // Entries must continue the log, with what is queued, or overwrite its tail: an entry at index i
+  // drops what was at i and behind it. The hard state's commit is in the log, with what is queued
+  // and these entries. Errors: kResourceExhausted "entry_too_large", "log_queue_full" (while
+  // something is queued), "disk_full" (the log stays usable; appends that waited behind it are
+  // refused with it), kFailedPrecondition "log_gap", "commit_beyond_log", "compacted",
   // "log_closed"; kDataLoss "log_failed".
   virtual env::Task<Result<void>> append(std::vector<Entry> entries,
                                          std::optional<HardState> hard_state) = 0;
+  // Grows when appends are refused: at the call, or later but before they are answered. Who appends
+  // without waiting for the answers appends nothing more while this has grown and it does not know
+  // why: it would come before what was refused and is appended once more.
+  [[nodiscard]] virtual std::uint64_t refusals() const = 0;
 
   // Of a durable entry in [first() - 1, last()]; none elsewhere. From memory.
   [[nodiscard]] virtual std::optional<Term> term(LogIndex index) const = 0;

@@ -189,6 +189,152 @@ TEST_F(LogRaftTest, KnowsTermsAndRecentEntriesAtOnce) {
   }());
 }
 
+// What no start could go on from.
+TEST_F(LogRaftTest, ACommitBeyondTheLogIsRefused) {
+  run([&]() -> env::Task<void> {
+    auto log = co_await open();
+    CO_ASSERT(log);
+    const auto beyond = [&](std::vector<Entry> list, std::uint64_t commit) -> env::Task<bool> {
+      const auto appended = co_await (*log)->append(std::move(list), vote(1, 1, commit));
+      EXPECT_TRUE(appended || appended.error().reason() == "commit_beyond_log");
+      EXPECT_TRUE(appended || appended.error().code() == Code::kFailedPrecondition);
+      co_return !appended;
+    };
+    EXPECT_TRUE(co_await beyond({}, 1));
+    EXPECT_TRUE(co_await beyond(entries(1, 3), 4));
+    EXPECT_FALSE(co_await beyond(entries(1, 3), 3));
+    EXPECT_TRUE(co_await beyond({}, 4));
+    // What is queued counts.
+    auto queued = (*log)->append(entries(4, 5), std::nullopt);
+    auto commit = (*log)->append({}, vote(1, 1, 5));
+    // Not what is overwritten.
+    auto short_again = (*log)->append(entries(4, 4, 2), std::nullopt);
+    EXPECT_TRUE(co_await beyond({}, 5));
+    EXPECT_TRUE(co_await std::move(queued));
+    EXPECT_TRUE(co_await std::move(commit));
+    EXPECT_TRUE(co_await std::move(short_again));
+    // And what a snapshot covers.
+    auto writer = co_await receive(**log, {LogIndex(9), Term(2)}, "nine");
+    CO_ASSERT(writer);
+    auto installed = writer->install();
+    auto covered = (*log)->append({}, vote(2, 1, 9));
+    EXPECT_TRUE(co_await beyond({}, 10));
+    EXPECT_TRUE(co_await std::move(installed));
+    EXPECT_TRUE(co_await std::move(covered));
+    co_await (*log)->close();
+  }());
+  run(expect_opens(vote(2, 1, 9)));
+}
+
+TEST_F(LogRaftTest, RefusalsAreCountedBeforeTheyAreAnswered) {
+  run([&]() -> env::Task<void> {
+    auto log = co_await open();
+    CO_ASSERT(log);
+    EXPECT_TRUE(co_await (*log)->append(entries(1, 1, 1, 1000), std::nullopt));
+    EXPECT_EQ((*log)->refusals(), 0u);
+    auto gap = (*log)->append(entries(9, 9), std::nullopt);
+    EXPECT_EQ((*log)->refusals(), 1u);  // at the call
+    EXPECT_FALSE(co_await std::move(gap));
+
+    machine.set_disk_capacity(Bytes(4096));
+    auto first = (*log)->append(entries(2, 4, 1, 900), std::nullopt);
+    auto second = (*log)->append({}, vote(3, 1));
+    std::vector<Result<void>> answers;
+    env::Scope scope(machine.env().executor, co_await env::this_cancellation());
+    scope.spawn(
+        [](env::Task<Result<void>> task, std::vector<Result<void>>& out) -> env::Task<void> {
+          out.push_back(co_await std::move(task));
+        }(std::move(first), answers));
+    while ((*log)->refusals() == 1 && answers.empty())
+      EXPECT_TRUE(co_await machine.env().clock.sleep(1us));
+    EXPECT_EQ((*log)->refusals(), 2u);
+    co_await scope.join();
+    EXPECT_EQ(answers.front().error().code(), Code::kResourceExhausted);
+    EXPECT_FALSE(co_await std::move(second));
+    co_await (*log)->close();
+  }());
+}
+
+// One turn of consensus may bring more than a segment holds.
+TEST_F(LogRaftTest, AnAppendLargerThanASegmentIsWrittenAsSeveralBatches) {
+  run([&]() -> env::Task<void> {
+    auto log = co_await open();
+    CO_ASSERT(log);
+    EXPECT_TRUE(co_await (*log)->append(entries(1, 5, 1, 900), vote(1, 1, 2)));
+    auto large = (*log)->append(entries(4, 40, 3, 900), vote(3, 2, 30));
+    auto behind = (*log)->append(entries(41, 41, 3), vote(3, 2, 40));
+    EXPECT_TRUE(co_await std::move(behind));
+    EXPECT_TRUE(co_await std::move(large));
+    EXPECT_EQ((*log)->last(), LogIndex(41));
+    EXPECT_EQ((*log)->term(LogIndex(3)), Term(1));
+    EXPECT_EQ((*log)->term(LogIndex(4)), Term(3));
+    EXPECT_EQ((*log)->refusals(), 0u);
+    co_await (*log)->close();
+  }());
+  machine.lose_power();
+  machine.restart();
+  run([&]() -> env::Task<void> {
+    auto log = co_await open();
+    CO_ASSERT(log, << log.error().message());
+    EXPECT_EQ((*log)->recovered().hard_state, vote(3, 2, 40));
+    const auto read = co_await (*log)->read(LogIndex(4), LogIndex(41), 1 << 20);
+    CO_ASSERT(read);
+    EXPECT_EQ(std::vector(read->begin(), read->end() - 1), entries(4, 40, 3, 900));
+    co_await (*log)->close();
+  }());
+}
+
+// A power loss in the middle leaves first entries, none before its term, and no commit behind them.
+TEST_F(LogRaftTest, WhatIsLeftOfALargeAppendIsALogToGoOnFrom) {
+  bool in_the_middle = false;
+  for (int step = 1; step < 40; ++step) {
+    SCOPED_TRACE(step);
+    sim::World other(static_cast<std::uint64_t>(step));
+    sim::Machine& host = other.add_machine("a");
+    host.start([](env::Env env, Options wanted) -> env::Task<void> {
+      auto log = co_await Log::open(env, kDirectory, wanted);
+      if (!log) co_return;
+      ignore(co_await (*log)->append(entries(1, 3), vote(1, 1, 1)), "the power may go");
+      ignore(co_await (*log)->append(entries(2, 40, 3, 900), vote(3, 2, 30)), "so here");
+    }(host.env(), options));
+    const Duration until = 500us * step;
+    ASSERT_TRUE(other.run([](env::Env env, Duration wait) -> env::Task<void> {
+      ignore(co_await env.clock.sleep(wait), "until the power goes");
+    }(host.env(), until)));
+    host.lose_power();
+    host.restart();
+    ASSERT_TRUE(other.run([&]() -> env::Task<void> {
+      auto log = co_await Log::open(host.env(), kDirectory, options);
+      CO_ASSERT(log, << log.error().message());
+      const HardState state = (*log)->recovered().hard_state;
+      const LogIndex last = (*log)->last();
+      EXPECT_LE(state.commit, last);
+      EXPECT_LE((*log)->term(last), state.term);
+      if (state.term == Term(3)) EXPECT_EQ(state.commit, std::min(last, LogIndex(30)));
+      in_the_middle = in_the_middle || (last > LogIndex(3) && last < LogIndex(40));
+      co_await (*log)->close();
+    }()));
+  }
+  EXPECT_TRUE(in_the_middle);
+}
+
+TEST_F(LogRaftTest, ALargeAppendThatMetAFullDiskIsAppendedOnceMore) {
+  run([&]() -> env::Task<void> {
+    auto log = co_await open();
+    CO_ASSERT(log);
+    machine.set_disk_capacity(Bytes(5 * 4096));
+    const auto refused = co_await (*log)->append(entries(1, 40, 2, 900), vote(2, 2, 20));
+    EXPECT_EQ(refused.error().code(), Code::kResourceExhausted);
+    EXPECT_GT((*log)->last(), LogIndex(1));
+    EXPECT_LT((*log)->last(), LogIndex(40));
+    machine.set_disk_capacity(gib(1));
+    EXPECT_TRUE(co_await (*log)->append(entries(1, 40, 2, 900), vote(2, 2, 20)));
+    EXPECT_EQ((*log)->last(), LogIndex(40));
+    co_await (*log)->close();
+  }());
+  run(expect_opens(vote(2, 2, 20)));
+}
+
 // Snapshots.
 
 TEST_F(LogRaftTest, KeepsTheEntriesBehindASnapshotThatAreWanted) {
@@ -406,13 +552,19 @@ TEST_F(LogRaftTest, AVoteFileMayBeBehindByTheLastBatchOnly) {
   run(append_all({vote(3, 1)}));
   ASSERT_TRUE(machine.content(kVotePath));
   const std::string first = *machine.content(kVotePath);
-  run(append_all({vote(3, 1, 7), vote(4, 2)}));
+  run([&]() -> env::Task<void> {
+    auto log = co_await open();
+    CO_ASSERT(log);
+    EXPECT_TRUE(co_await (*log)->append(entries(1, 9), vote(3, 1, 7)));
+    co_await (*log)->close();
+  }());
+  run(append_all({vote(4, 2, 7)}));
   const std::string second = *machine.content(kVotePath);
   EXPECT_NE(first, second);
 
   // As a crash between the two leaves it; and then it is up to date before anything else.
   run(write_file(kVotePath, first));
-  run(expect_opens(vote(4, 2)));
+  run(expect_opens(vote(4, 2, 7)));
   EXPECT_EQ(*machine.durable_content(kVotePath), second);
 
   // No crash leaves it behind a batch that came after the change.

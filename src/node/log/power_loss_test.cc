@@ -3,8 +3,9 @@
 // What must hold after every restart: the log is what the first so many calls of the life before
 // made of it, all that were answered among them. So nothing acknowledged is missing, nothing
 // appears behind a gap, and no call took effect in part; the installation of a snapshot from
-// elsewhere is one of the calls. The log always opens, so no crash leaves a vote file that is taken
-// for the trace of a lost batch; and when a batch with a vote is lost, it never does.
+// elsewhere is one of the calls, and what is larger than a segment counts as a call for each of its
+// entries. The log always opens, so no crash leaves a vote file that is taken for the trace of a
+// lost batch; and when a batch with a vote is lost, it never does.
 
 #include <algorithm>
 #include <cstdio>
@@ -102,6 +103,7 @@ class Trial {
 
   [[nodiscard]] std::uint64_t lives_checked() const { return lives_checked_; }
   [[nodiscard]] std::uint64_t calls_answered() const { return calls_answered_; }
+  [[nodiscard]] std::uint64_t large_calls() const { return large_calls_; }
   [[nodiscard]] std::uint64_t tails_cut() const { return tails_cut_; }
   [[nodiscard]] std::uint64_t snapshots_taken() const { return snapshots_taken_; }
   [[nodiscard]] std::uint64_t snapshots_installed() const { return snapshots_installed_; }
@@ -149,7 +151,7 @@ class Trial {
   }
 
   // Appends, sometimes over the tail, sometimes a new term.
-  std::size_t make_call() {
+  Call make_call() {
     Call call;
     LogIndex next = accepted_.last().next();
     const LogIndex lowest = std::max(saved_, begun_).next();
@@ -157,7 +159,8 @@ class Trial {
       next = LogIndex(lowest.value + random().below(next.value - lowest.value));
       ++term_;
     }
-    for (std::uint64_t i = random().below(4); i > 0; --i) {
+    const bool large = random().below(50) == 0;
+    for (std::uint64_t i = large ? 60 : random().below(4); i > 0; --i) {
       call.entries.push_back(
           {.term = Term(term_),
            .index = next,
@@ -167,24 +170,44 @@ class Trial {
     if (call.entries.empty() || random().below(8) == 0) {
       call.hard_state = HardState{.term = Term(term_),
                                   .vote = NodeId(1 + random().below(3)),
-                                  .commit = LogIndex(random().below(1000))};
+                                  .commit = LogIndex(random().below(next.value))};
     }
+    return call;
+  }
+
+  void take(Call call) {
     call.act_on(accepted_);
     calls_.push_back(std::move(call));
-    return calls_.size() - 1;
+  }
+  void take_parts(const Call& call) {
+    std::size_t bytes = 0;
+    for (const Entry& entry : call.entries)
+      bytes += entry.payload.size() + 32;
+    if (bytes < kOptions.segment_bytes - 1024) return take(call);
+    ++large_calls_;
+    for (const Entry& entry : call.entries) {
+      Call part{.entries = {entry}, .hard_state = call.hard_state, .install = std::nullopt};
+      if (part.hard_state) part.hard_state->commit = std::min(call.hard_state->commit, entry.index);
+      take(std::move(part));
+    }
   }
 
   env::Task<void> one_call(Log& log) {
     // Nothing comes between the two, so the calls are in the order of appends.
-    const std::size_t number = make_call();
-    auto appending = log.append(calls_[number].entries, calls_[number].hard_state);
-    co_await answer(log, number, std::move(appending));
+    const Call call = make_call();
+    const std::size_t first = calls_.size();
+    take_parts(call);
+    const std::size_t end = calls_.size();
+    auto appending = log.append(call.entries, call.hard_state);
+    co_await answer(log, first, end, std::move(appending));
   }
 
-  env::Task<void> answer(Log& log, std::size_t number, env::Task<Result<void>> operation) {
+  env::Task<void> answer(Log& log, std::size_t first, std::size_t end,
+                         env::Task<Result<void>> operation) {
     const auto done = co_await std::move(operation);
     if (done) {
-      calls_[number].answered = true;
+      for (std::size_t i = first; i < end; ++i)
+        calls_[i].answered = true;
       ++calls_answered_;
     } else if (!log.failed()) {
       ADD_FAILURE() << done.error().message();
@@ -242,10 +265,9 @@ class Trial {
     begun_ = meta.index;
     Call call;
     call.install = meta;
-    call.act_on(accepted_);
-    calls_.push_back(std::move(call));
-    const std::size_t number = calls_.size() - 1;
-    co_await answer(log, number, (*writer)->install());
+    const std::size_t number = calls_.size();
+    take(std::move(call));
+    co_await answer(log, number, number + 1, (*writer)->install());
     if (calls_[number].answered) {
       saved_ = std::max(saved_, meta.index);
       ++snapshots_installed_;
@@ -259,6 +281,7 @@ class Trial {
     HardState state = (*log)->recovered().hard_state;
     state.term = Term(++term_);
     state.vote = NodeId(random().below(3));
+    state.commit = std::min(state.commit, (*log)->last());  // the model overwrites at random
     EXPECT_TRUE(co_await (*log)->append({}, state));
     co_await (*log)->close();
   }
@@ -365,6 +388,7 @@ class Trial {
   std::uint64_t term_ = 1;
   std::uint64_t lives_checked_ = 0;
   std::uint64_t calls_answered_ = 0;
+  std::uint64_t large_calls_ = 0;
   std::uint64_t tails_cut_ = 0;
   std::uint64_t snapshots_taken_ = 0;
   std::uint64_t snapshots_installed_ = 0;
@@ -374,6 +398,7 @@ class Trial {
 TEST(PowerLoss, LeavesAllThatWasAnsweredAndNothingBehindAGap) {
   std::uint64_t lives = 0;
   std::uint64_t answered = 0;
+  std::uint64_t large = 0;
   std::uint64_t cut = 0;
   std::uint64_t snapshots = 0;
   std::uint64_t installed = 0;
@@ -384,6 +409,7 @@ TEST(PowerLoss, LeavesAllThatWasAnsweredAndNothingBehindAGap) {
     trial.live_and_die();
     lives += trial.lives_checked();
     answered += trial.calls_answered();
+    large += trial.large_calls();
     cut += trial.tails_cut();
     snapshots += trial.snapshots_taken();
     installed += trial.snapshots_installed();
@@ -394,6 +420,7 @@ TEST(PowerLoss, LeavesAllThatWasAnsweredAndNothingBehindAGap) {
   // The test is of use only when all of this happens.
   EXPECT_GT(lives, 1000u);
   EXPECT_GT(answered, 10'000u);
+  EXPECT_GT(large, 100u);
   EXPECT_GT(cut, 50u);
   EXPECT_GT(snapshots, 200u);
   EXPECT_GT(installed, 200u);

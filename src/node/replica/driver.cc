@@ -167,7 +167,6 @@ void Driver::enqueue(raft::Append append) {
 // until they are the first: the log may still refuse what is in front of them, and everything
 // behind what was refused is handed over once more.
 void Driver::submit() {
-  if (disk_full_) return;
   LogIndex last;
   for (Writing& next : appends_) {
     if (next.append.snapshot) return;
@@ -176,17 +175,21 @@ void Driver::submit() {
       last = entries.back().index;
     }
     if (next.handed_over) continue;
-    // The entries stay here, in case that the disk is full: an entry is a reference to its payload.
-    std::optional<raft::HardState> hard_state = next.append.hard_state;
-    if (&next == &appends_.back()) {
-      // Behind every entry it speaks of, or a start would find a commit beyond the log.
-      if (!hard_state) hard_state = lazy_hard_state_;
-      lazy_hard_state_.reset();
-    }
-    next.commit = hard_state ? hard_state->commit : LogIndex();
-    next.written = log_.append(next.append.entries, hard_state);
-    next.handed_over = true;
+    // The answer of what was refused may still be on its way.
+    if (log_.refusals() != refusals_) return;
+    hand_over(next);
   }
+}
+
+void Driver::hand_over(Writing& next) {
+  if (&next == &appends_.back() && lazy_hard_state_) {
+    // Behind every entry it speaks of, or a start would find a commit beyond the log.
+    if (!next.append.hard_state) next.append.hard_state = lazy_hard_state_;
+    lazy_hard_state_.reset();
+  }
+  // The entries stay here, in case that the disk is full: an entry is a reference to its payload.
+  next.written = log_.append(next.append.entries, next.append.hard_state);
+  next.handed_over = true;
 }
 
 env::Task<void> Driver::write() {
@@ -195,7 +198,9 @@ env::Task<void> Driver::write() {
     if (written) {
       Writing done = std::move(appends_.front());
       appends_.pop_front();
-      durable_commit_ = std::max(durable_commit_, done.commit);
+      if (const auto& state = done.append.hard_state) {
+        durable_commit_ = std::max(durable_commit_, state->commit);
+      }
       finish(std::move(done.append));
       if (held_ && held_for_ <= durable_commit_) carry_on(*std::exchange(held_, std::nullopt));
       wrote_.notify_all();
@@ -212,7 +217,6 @@ env::Task<void> Driver::write() {
     const auto ticked = co_await ticked_.wait();
     disk_full_ = false;
     if (!ticked) break;
-    submit();
   }
   co_await withdraw();
   writing_ = false;
@@ -224,7 +228,11 @@ env::Task<Result<void>> Driver::write_first() {
     BLX_CO_TRY(co_await owner_.install(*first.append.snapshot));
     first.append.snapshot.reset();
   }
-  if (!first.handed_over) submit();
+  if (!first.handed_over) {
+    refusals_ = log_.refusals();  // nothing is in front of it, nothing was handed over behind it
+    hand_over(first);
+    submit();
+  }
   Result<void> written = co_await std::move(first.written);
   first.handed_over = false;
   co_return written;
@@ -252,8 +260,9 @@ void Driver::finish(raft::Append append) {
   wake();
 }
 
-env::Task<Result<void>> Driver::durable(LogIndex index) {
-  while (running() && log_.last() < index)
+// Another leader's entry may be in its place until it is overwritten.
+env::Task<Result<void>> Driver::durable(LogIndex index, Term term) {
+  while (running() && index >= log_.first() && log_.term(index) != term)
     BLX_CO_TRY(co_await wrote_.wait());
   if (!running()) co_return fail(Code::kUnavailable, "stopped");
   co_return Result<void>();

@@ -9,8 +9,10 @@
 // beside them, as the core's contract has it (core/raft/core.h).
 //
 // Appends are handed to the log in the core's order and without waiting for one another: the log
-// writes as one what it has. One that meets a full disk stays first in line and is tried again with
-// the next tick; only a failure of the log ends the driver.
+// writes as one what it has. Nothing is handed over behind one that the log refused: a vote would
+// be on disk before the term it follows, a commit index before its entries. What was refused stays
+// first in line, with all that follows it, and is tried again with the next tick; only a failure of
+// the log ends the driver.
 //
 // A change of members that was committed is known durably as such before this node applies it,
 // tells others or answers for it. Else a node that removes the other of two and crashes would, when
@@ -77,14 +79,24 @@ class Driver {
   // Of the last append: the disk takes no more until something is freed.
   [[nodiscard]] bool disk_full() const { return disk_full_; }
 
+  // Appends that are not durable.
+  [[nodiscard]] std::size_t appends_waiting() const { return appends_.size(); }
+
   // A message from a peer.
   void step(raft::Message message);
   // The core was given something by other means.
   void wake();
-  // Returns when everything up to `index` is durable here. Errors: kUnavailable "stopped".
-  env::Task<Result<void>> durable(LogIndex index);
+  // Returns when the committed entry at `index`, which is of `term`, is durable here or covered by
+  // a snapshot that is, and so is all before it. Errors: kUnavailable "stopped".
+  env::Task<Result<void>> durable(LogIndex index, Term term);
 
  private:
+  struct Writing {
+    raft::Append append;
+    bool handed_over = false;           // to the log, which has not answered yet
+    env::Task<Result<void>> written{};  // its answer
+  };
+
   env::Task<void> pump();
   env::Task<void> tick();
   void turn();
@@ -95,6 +107,7 @@ class Driver {
   void send(std::vector<raft::Message> messages);
   void enqueue(raft::Append append);
   void submit();
+  void hand_over(Writing& next);
   env::Task<void> write();
   env::Task<Result<void>> write_first();
   env::Task<void> withdraw();
@@ -113,13 +126,8 @@ class Driver {
   bool awake_ = false;
   env::Parked<bool>* sleeper_ = nullptr;
 
-  struct Writing {
-    raft::Append append;
-    LogIndex commit{};                  // that becomes durable with it; none: none
-    bool handed_over = false;           // to the log, which has not answered yet
-    env::Task<Result<void>> written{};  // its answer
-  };
-  std::deque<Writing> appends_;                     // that are not durable, oldest first
+  std::deque<Writing> appends_;  // that are not durable, oldest first; the first are handed over
+  std::uint64_t refusals_ = 0;   // of the log, up to what is handed over now
   std::optional<raft::HardState> lazy_hard_state_;  // goes with the next append
   LogIndex durable_commit_;                         // of the last hard state that was written
   std::optional<raft::Output> held_;                // until the commit of its change is durable

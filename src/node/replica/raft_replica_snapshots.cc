@@ -37,7 +37,7 @@ void RaftReplica::begin_snapshot() {
 env::Task<void> RaftReplica::save_snapshot(raft::SnapshotMeta meta, std::string content) {
   const std::size_t bytes = content.size();
   const LogIndex index = meta.index;
-  Result<void> saved = co_await driver_.durable(index);
+  Result<void> saved = co_await driver_.durable(index, meta.term);
   if (saved) {
     const std::uint64_t trailing = std::min(options_.trailing_entries, index.value);
     saved = co_await log_->save_snapshot({.index = index, .term = meta.term}, std::move(content),

@@ -26,14 +26,16 @@ inline constexpr std::size_t kLogBatchBytes = std::size_t{4} << 20;    // of one
 inline constexpr std::size_t kLogQueueBytes = std::size_t{128} << 20;  // waiting for it
 inline constexpr std::size_t kSnapshotBytes = std::size_t{1} << 30;
 inline constexpr std::size_t kSnapshotsIncoming = 4;  // on their way to the disk
-inline constexpr std::size_t kConfMembers = 1024;     // in each list of a configuration
 inline constexpr std::size_t kConfChanges = 64;       // in one change of it
 inline constexpr std::size_t kConfChangeContextBytes = std::size_t{64} << 10;
 
 // The model.
 inline constexpr std::size_t kVms = 100'000;
 inline constexpr std::size_t kImages = 10'000;
-inline constexpr std::size_t kNodes = 10'000;
+// Every node is a member of consensus, most as learners: the leader sends the log to each of them
+// and hears from each ten times a second. So what one leader can serve is what a cluster can have.
+inline constexpr std::size_t kNodes = 1024;
+inline constexpr std::size_t kConfMembers = kNodes;  // of a configuration
 inline constexpr std::size_t kVoters = 7;
 inline constexpr std::size_t kTokens = 1024;       // to join with, used ones until they expire
 inline constexpr std::size_t kAddressBytes = 261;  // a host name, a colon and a port
@@ -103,7 +105,11 @@ inline constexpr Duration kRestartForgiven = 10min;  // of running well: the del
 // snapshots.
 inline constexpr std::size_t kFrameBodyBytes = 32 * 1024;
 inline constexpr std::size_t kFrameTailBytes = std::size_t{4} << 20;
-inline constexpr std::size_t kPeerConnections = 256;  // accepted, at once
+// Accepted, at once. Any voter may come to lead, and a leader has a connection from every node; after
+// a fault each node may dial anew before the end of its old connection is noticed. Newcomers and
+// handshakes are bounded apart (kEnrolConnections, kHandshakesMax).
+inline constexpr std::size_t kPeerConnections = 2 * kNodes;
+inline constexpr std::size_t kPeerConnectionsOfNode = 8;  // with those whose last requests still run
 inline constexpr std::size_t kPeerUrgentFrames = 1024;
 inline constexpr std::size_t kPeerFrames = 8192;
 inline constexpr std::size_t kPeerQueueBytes = std::size_t{32} << 20;
@@ -116,6 +122,7 @@ inline constexpr std::size_t kPeerErrorBytes = 1024;  // of a detail that travel
 inline constexpr Duration kPeerRequestTimeout = 60s;  // whatever the asker says
 inline constexpr Duration kPeerDialTimeout = 3s;
 inline constexpr Duration kPeerHelloTimeout = 3s;
+inline constexpr Duration kPeerRefusalTimeout = 1s;  // for who is refused to have been told
 inline constexpr Duration kPeerPingInterval = 1s;
 inline constexpr Duration kPeerPingTimeout = 3s;
 inline constexpr Duration kPeerQueueTimeout = 5s;  // for a frame to be written

@@ -27,35 +27,46 @@ Inbound::Inbound(Context& context, NodeId from, std::unique_ptr<env::Stream> str
 
 Inbound::~Inbound() { BLX_ASSERT(scope_ == nullptr); }
 
-env::Task<Result<void>> Inbound::greet() {
+env::Task<Result<wire::Message>> Inbound::first_frame(Duration limit) {
   env::Env& env = context_.env;
-  // Read first: what is refused with bytes of it unread would be reset instead of told.
-  auto first = co_await env::with_deadline(
-      env.executor, env.clock, env.clock.monotonic() + limits::kPeerHelloTimeout, link_.receive());
-  Result<void> verdict;
-  bool not_member = false;
-  const wire::Hello* hello = first ? std::get_if<wire::Hello>(&first->content) : nullptr;
-  if (!first) {
-    verdict = std::unexpected(first.error());
-  } else if (hello == nullptr) {
+  co_return co_await env::with_deadline(env.executor, env.clock, env.clock.monotonic() + limit,
+                                        link_.receive());
+}
+
+Result<void> Inbound::check_greeting(const Result<wire::Message>& first) {
+  if (!first) return std::unexpected(first.error());
+  const auto* hello = std::get_if<wire::Hello>(&first->content);
+  if (hello == nullptr) {
     ++traffic_.violations;
-    verdict = unexpected_frame();
-  } else if (link_.peer().cluster != context_.options.cluster ||
-             hello->cluster != context_.options.cluster) {
-    verdict = fail(Code::kFailedPrecondition, "peer_cluster_wrong");
-  } else if (verdict = context_.handler->admit(from_); !verdict) {
-    not_member = true;
-  } else if (hello->version < wire::kProtocolVersionOldest ||
-             hello->version_oldest > wire::kProtocolVersion) {
-    verdict = fail(Code::kFailedPrecondition, "peer_version_unsupported");
+    return unexpected_frame();
   }
+  if (link_.peer().cluster != context_.options.cluster ||
+      hello->cluster != context_.options.cluster) {
+    return fail(Code::kFailedPrecondition, "peer_cluster_wrong");
+  }
+  if (hello->version < wire::kProtocolVersionOldest ||
+      hello->version_oldest > wire::kProtocolVersion) {
+    return fail(Code::kFailedPrecondition, "peer_version_unsupported");
+  }
+  return {};
+}
+
+env::Task<Result<void>> Inbound::greet() {
+  // Its certificate has said who it is: one that is no member is told before it says anything.
+  Result<void> verdict = context_.handler->admit(from_);
+  const bool admitted = verdict.has_value();
+  if (admitted) verdict = check_greeting(co_await first_frame(limits::kPeerHelloTimeout));
   wire::Message answer;
   if (verdict) {
     answer.content = wire::Hello{.cluster = context_.options.cluster};
   } else {
-    answer.content = wire::Refused{wire::failure_of(verdict.error()), not_member};
+    answer.content = wire::Refused{wire::failure_of(verdict.error()), !admitted};
   }
-  auto written = co_await link_.write_now(std::move(answer), limits::kPeerHelloTimeout);
+  const auto written = co_await link_.write_now(std::move(answer), limits::kPeerHelloTimeout);
+  if (!admitted) {
+    // What ends with bytes of the other unread would be reset instead of told.
+    ignore(co_await first_frame(limits::kPeerRefusalTimeout), "whatever it says");
+  }
   if (verdict && !written) verdict = written;
   if (!verdict) link_.end(verdict.error());
   co_return verdict;
@@ -231,7 +242,8 @@ env::Task<void> Inbound::receive_snapshot(std::shared_ptr<SnapshotArrival> arriv
   --arrivals_;
 }
 
-env::Task<Result<void>> serve_enrolment(Context& context, env::Stream& stream) {
+env::Task<Result<void>> serve_enrolment(Context& context, env::Stream& stream,
+                                        env::Places::Place& place) {
   FrameReader reader(stream, limits::kEnrolBytes);
   // Whoever keeps silent must not hold the place of a node that wants to join.
   env::Env& env = context.env;
@@ -243,6 +255,7 @@ env::Task<Result<void>> serve_enrolment(Context& context, env::Stream& stream) {
   if (request == nullptr || request->kind != static_cast<std::uint32_t>(RequestKind::kEnrol)) {
     co_return unexpected_frame();
   }
+  place.settled = true;
   auto result = co_await context.handler->on_request(NodeId(), RequestKind::kEnrol, request->body);
   wire::Message answer{.id = message.id};
   if (result) {
@@ -252,7 +265,9 @@ env::Task<Result<void>> serve_enrolment(Context& context, env::Stream& stream) {
   }
   wire::FrameWriter writer;
   if (!wire::encode_message(answer, writer)) co_return fail(Code::kInternal, "reply_too_large");
-  co_return co_await stream.write(writer.parts());
+  BLX_CO_TRY(co_await stream.write(writer.parts()));
+  if (!result) co_return std::unexpected(result.error());
+  co_return Result<void>();
 }
 
 }  // namespace blixard::peer

@@ -2,13 +2,15 @@
 
 // A connection that another node dialled: its messages, requests and snapshots; it takes our
 // answers. Who it is comes from its certificate and from nowhere else; what it may do is asked of
-// the handler for every frame, so a node that is removed is refused from then on.
+// the handler before anything is read and for every frame, so a node that is removed is refused
+// from then on.
 //
 // One without a certificate may ask once to enrol, and nothing else.
 
 #include <cstdint>
 #include <memory>
 
+#include "env/places.h"
 #include "env/scope.h"
 #include "node/peer/context.h"
 #include "node/peer/link.h"
@@ -37,6 +39,8 @@ class Inbound {
   [[nodiscard]] NodeId from() const { return from_; }
 
  private:
+  env::Task<Result<wire::Message>> first_frame(Duration limit);
+  Result<void> check_greeting(const Result<wire::Message>& first);
   env::Task<Result<void>> read();
   env::Task<void> watch();
   env::Task<void> answer(std::uint64_t id, wire::Request request);
@@ -59,7 +63,9 @@ class Inbound {
   std::size_t arrivals_ = 0;
 };
 
-// One kEnrol request over a stream without a certificate, and its answer.
-env::Task<Result<void>> serve_enrolment(Context& context, env::Stream& stream);
+// One kEnrol request over a stream without a certificate, and its answer. Settles `place` when the
+// request is there. Errors: also that of the answer.
+env::Task<Result<void>> serve_enrolment(Context& context, env::Stream& stream,
+                                        env::Places::Place& place);
 
 }  // namespace blixard::peer

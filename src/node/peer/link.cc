@@ -21,8 +21,9 @@ Link::Link(env::Env env, std::unique_ptr<env::Stream> stream, Traffic& traffic)
       last_received_(env.clock.monotonic()) {}
 
 bool Link::send(wire::Message message) {
+  const Urgency urgency = urgency_of(message.content);
   if (ended() || finishing_ || !queue_.push(std::move(message), env_.clock.monotonic())) {
-    ++traffic_.dropped;
+    ++traffic_.dropped[static_cast<std::size_t>(urgency)];
     return false;
   }
   queued_.notify_all();
@@ -55,7 +56,7 @@ env::Task<void> Link::write_loop() {
     }
     writer_.clear();
     held_.clear();
-    traffic_.dropped += queue_.take(writer_, held_);
+    queue_.take(writer_, held_, traffic_.dropped);
     if (writer_.frames() == 0) continue;
     const auto written = co_await stream_->write(writer_.parts());
     if (!written) {

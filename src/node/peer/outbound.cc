@@ -268,10 +268,11 @@ void Outbound::dropped() {
 }
 
 void Outbound::send(raft::Message message) {
+  wire::Message frame{.content = std::move(message)};
   if (link_ == nullptr) {
-    ++traffic_.dropped;
+    ++traffic_.dropped[static_cast<std::size_t>(urgency_of(frame.content))];
     dropped();
-  } else if (!link_->send({.content = std::move(message)})) {
+  } else if (!link_->send(std::move(frame))) {
     dropped();
   } else if (told_unreachable_ && link_->queue().frames() == 1) {
     told_unreachable_ = false;  // what was too much is written

@@ -1,11 +1,13 @@
 #include "node/peer/peers.h"
 
 #include <map>
-#include <set>
+#include <numeric>
 #include <utility>
 
 #include "base/assert.h"
 #include "base/limits.h"
+#include "env/accept_loop.h"
+#include "env/places.h"
 #include "env/scope.h"
 #include "env/sync.h"
 #include "node/peer/context.h"
@@ -24,16 +26,18 @@ class PeerSet final : public Peers {
                                                    .options = std::move(options),
                                                    .transport = transport,
                                                    .random = env.random.fork("peer")})),
-        scope_(env.executor, nullptr) {}
+        scope_(env.executor, nullptr),
+        accepting_(env.clock, env.log) {}
   PeerSet(const PeerSet&) = delete;
   PeerSet& operator=(const PeerSet&) = delete;
-  ~PeerSet() override { BLX_ASSERT(scope_.running() == 0 && listeners_.empty()); }
+  ~PeerSet() override { BLX_ASSERT(scope_.running() == 0); }
 
   void set_handler(Handler* handler) override { context_->handler = handler; }
   env::Task<Result<void>> serve(std::unique_ptr<env::Listener> listener) override;
   void set_peer(NodeId node, env::Endpoint address) override;
   void remove_peer(NodeId node) override;
   [[nodiscard]] std::vector<PeerStatus> status() const override;
+  [[nodiscard]] Counters counters() const override;
   void send(std::vector<raft::Message> messages) override;
   env::Task<Result<std::string>> request(NodeId to, RequestKind kind, std::string body,
                                          Instant deadline) override;
@@ -42,86 +46,124 @@ class PeerSet final : public Peers {
   env::Task<void> stop() override;
 
  private:
-  env::Task<void> run_connection(std::unique_ptr<env::Stream> stream);
-  env::Task<void> serve_member(NodeId from, std::unique_ptr<env::Stream> stream);
-  env::Task<void> serve_newcomer(std::unique_ptr<env::Stream> stream);
+  // A node's connections to us. One greets at a time: for the next, its node has given it up.
+  struct Visitor {
+    env::Places greeting{1};
+    std::size_t connections = 0;
+    Inbound* newest = nullptr;  // that was greeted
+  };
+
+  void take(std::unique_ptr<env::Stream> stream);
+  void take_member(std::unique_ptr<env::Stream> stream);
+  void take_newcomer(std::unique_ptr<env::Stream> stream);
+  env::Task<void> serve_member(std::unique_ptr<env::Stream> stream, Visitor& visitor,
+                               env::Places::Place& place);
+  env::Task<void> serve_greeted(Inbound& inbound, Visitor& visitor);
+  env::Task<void> serve_newcomer(std::unique_ptr<env::Stream> stream, env::Places::Place& place);
+  void count(Refusal refusal) { ++refused_[static_cast<std::size_t>(refusal)]; }
   env::Task<void> tell_unreachable(NodeId node);
   [[nodiscard]] std::shared_ptr<Outbound> find(NodeId node) const;
+  [[nodiscard]] Inbound* inbound_of(NodeId node) const;
 
   std::shared_ptr<Context> context_;
   env::Scope scope_;
+  env::AcceptLoop accepting_;
   bool stopping_ = false;
-  std::set<env::Listener*> listeners_;
   std::map<NodeId, Traffic> traffic_;
   std::map<NodeId, std::shared_ptr<Outbound>> outbound_;
-  std::map<NodeId, Inbound*> inbound_;  // the newest of each node
-  std::size_t connections_ = 0;         // accepted
-  std::size_t newcomers_ = 0;
+  std::map<NodeId, Visitor> visitors_;  // that have connections
+  std::size_t connections_ = 0;         // of all of them
+  env::Places newcomers_{limits::kEnrolConnections};
+  std::array<std::uint64_t, kRefusals> refused_{};
 };
 
 env::Task<Result<void>> PeerSet::serve(std::unique_ptr<env::Listener> listener) {
   BLX_ASSERT(context_->handler != nullptr);
-  listeners_.insert(listener.get());
-  if (stopping_) listener->close();
-  Result<void> result;
-  while (!stopping_) {
-    auto stream = co_await listener->accept();
-    if (!stream) {
-      result = std::unexpected(stream.error());
-      break;
-    }
-    // One too many is closed without a word: its dialler tries again later.
-    if (stopping_ || connections_ >= limits::kPeerConnections) continue;
-    ++connections_;
-    scope_.spawn(run_connection(std::move(*stream)));
-  }
-  if (stopping_) result = Result<void>();
-  listeners_.erase(listener.get());
-  listener->close();
-  co_return result;
+  co_return co_await accepting_.run(
+      *listener, [this](std::unique_ptr<env::Stream> stream) { take(std::move(stream)); });
 }
 
-env::Task<void> PeerSet::run_connection(std::unique_ptr<env::Stream> stream) {
-  const NodeId from = stream->peer().node;
-  if (from) {
-    co_await serve_member(from, std::move(stream));
+void PeerSet::take(std::unique_ptr<env::Stream> stream) {
+  if (stream->peer().node) {
+    take_member(std::move(stream));
   } else {
-    co_await serve_newcomer(std::move(stream));
+    take_newcomer(std::move(stream));
+  }
+}
+
+// One too many is closed without a word: its dialler tries again later.
+void PeerSet::take_member(std::unique_ptr<env::Stream> stream) {
+  const NodeId from = stream->peer().node;
+  const auto known = visitors_.find(from);
+  if (connections_ >= limits::kPeerConnections ||
+      (known != visitors_.end() && known->second.connections >= limits::kPeerConnectionsOfNode)) {
+    count(Refusal::kFull);
+    return;
+  }
+  Visitor& visitor = known != visitors_.end() ? known->second : visitors_[from];
+  ++connections_;
+  ++visitor.connections;
+  env::Places::Place* place = visitor.greeting.enter(&scope_.cancellation());
+  BLX_ASSERT(place != nullptr);  // nobody settles there
+  scope_.spawn(serve_member(std::move(stream), visitor, *place));
+}
+
+void PeerSet::take_newcomer(std::unique_ptr<env::Stream> stream) {
+  env::Places::Place* place = newcomers_.enter(&scope_.cancellation());
+  if (place == nullptr) {
+    count(Refusal::kFull);
+    return;
+  }
+  scope_.spawn(serve_newcomer(std::move(stream), *place));
+}
+
+env::Task<void> PeerSet::serve_member(std::unique_ptr<env::Stream> stream, Visitor& visitor,
+                                      env::Places::Place& place) {
+  const NodeId from = stream->peer().node;
+  {
+    Inbound inbound(*context_, from, std::move(stream), traffic_[from]);
+    const auto greeted = co_await inbound.greet().under(place.cancellation);
+    const bool displaced = place.displaced;
+    visitor.greeting.leave(place);
+    if (displaced) {
+      count(Refusal::kDisplaced);
+    } else if (greeted) {
+      co_await serve_greeted(inbound, visitor);
+    } else {
+      count(context_->handler->admit(from) ? Refusal::kGreeting : Refusal::kNotAdmitted);
+      BLX_LOG(context_->env.log, kInfo, "node {} is refused: {}", from.value,
+              greeted.error().message());
+    }
   }
   --connections_;
+  if (--visitor.connections == 0) visitors_.erase(from);
 }
 
-env::Task<void> PeerSet::serve_member(NodeId from, std::unique_ptr<env::Stream> stream) {
-  Inbound inbound(*context_, from, std::move(stream), traffic_[from]);
-  const auto greeted = co_await inbound.greet();
-  if (!greeted) {
-    BLX_LOG(context_->env.log, kInfo, "node {} is refused: {}", from.value,
-            greeted.error().message());
-    co_return;
-  }
+env::Task<void> PeerSet::serve_greeted(Inbound& inbound, Visitor& visitor) {
   // The other side made a new one, so it has given up the old one, whether we know it or not.
-  Inbound*& current = inbound_[from];
-  if (current != nullptr) current->replace();
-  current = &inbound;
-  if (const auto outbound = find(from)) outbound->hurry();
+  if (visitor.newest != nullptr) visitor.newest->replace();
+  visitor.newest = &inbound;
+  if (const auto outbound = find(inbound.from())) outbound->hurry();
   co_await inbound.serve();
-  if (const auto found = inbound_.find(from); found != inbound_.end()) {
-    if (found->second == &inbound) inbound_.erase(found);
-  }
+  if (visitor.newest == &inbound) visitor.newest = nullptr;
 }
 
-env::Task<void> PeerSet::serve_newcomer(std::unique_ptr<env::Stream> stream) {
-  if (newcomers_ >= limits::kEnrolConnections) co_return;
-  ++newcomers_;
+env::Task<void> PeerSet::serve_newcomer(std::unique_ptr<env::Stream> stream,
+                                        env::Places::Place& place) {
   env::Env& env = context_->env;
   const auto served = co_await env::with_deadline(env.executor, env.clock,
                                                   env.clock.monotonic() + limits::kEnrolTimeout,
-                                                  serve_enrolment(*context_, *stream));
-  if (!served) {
+                                                  serve_enrolment(*context_, *stream, place))
+                          .under(place.cancellation);
+  const bool displaced = place.displaced;
+  newcomers_.leave(place);
+  if (displaced) {
+    count(Refusal::kDisplaced);
+  } else if (!served) {
+    count(Refusal::kEnrolment);
     BLX_LOG(env.log, kInfo, "{} did not enrol: {}", stream->peer().address,
             served.error().message());
   }
-  --newcomers_;
 }
 
 env::Task<void> PeerSet::tell_unreachable(NodeId node) {
@@ -132,6 +174,11 @@ env::Task<void> PeerSet::tell_unreachable(NodeId node) {
 std::shared_ptr<Outbound> PeerSet::find(NodeId node) const {
   const auto found = outbound_.find(node);
   return found == outbound_.end() ? nullptr : found->second;
+}
+
+Inbound* PeerSet::inbound_of(NodeId node) const {
+  const auto found = visitors_.find(node);
+  return found == visitors_.end() ? nullptr : found->second.newest;
 }
 
 void PeerSet::set_peer(NodeId node, env::Endpoint address) {
@@ -153,10 +200,9 @@ void PeerSet::remove_peer(NodeId node) {
     known->stop();
     outbound_.erase(node);
   }
-  if (const auto found = inbound_.find(node); found != inbound_.end()) {
+  if (Inbound* inbound = inbound_of(node)) {
     const auto admitted = context_->handler->admit(node);
-    found->second->refuse(admitted ? Error(Code::kPermissionDenied, "member_removed")
-                                   : admitted.error());
+    inbound->refuse(admitted ? Error(Code::kPermissionDenied, "member_removed") : admitted.error());
   }
 }
 
@@ -167,10 +213,21 @@ std::vector<PeerStatus> PeerSet::status() const {
     all.push_back({.node = node,
                    .address = outbound->address(),
                    .connected = outbound->connected(),
-                   .accepted = inbound_.contains(node),
+                   .accepted = inbound_of(node) != nullptr,
                    .round_trip = outbound->round_trip(),
                    .queued = outbound->queued(),
                    .traffic = traffic_.at(node)});
+  }
+  return all;
+}
+
+Counters PeerSet::counters() const {
+  Counters all{.refused = refused_};
+  all.refused[static_cast<std::size_t>(Refusal::kHandshake)] +=
+      context_->transport.handshakes_failed();
+  for (const auto& [node, traffic] : traffic_) {
+    all.traffic += traffic;
+    if (traffic.connections > 0) all.reconnects += traffic.connections - 1;
   }
   return all;
 }
@@ -203,8 +260,7 @@ env::Task<Result<void>> PeerSet::send_snapshot(raft::Message message,
 
 env::Task<void> PeerSet::stop() {
   stopping_ = true;
-  for (env::Listener* listener : listeners_)
-    listener->close();
+  accepting_.stop();
   for (const auto& [node, outbound] : outbound_)
     outbound->stop();
   scope_.cancel();
@@ -212,6 +268,23 @@ env::Task<void> PeerSet::stop() {
 }
 
 }  // namespace
+
+std::uint64_t Traffic::all_dropped() const {
+  return std::accumulate(dropped.begin(), dropped.end(), std::uint64_t{0});
+}
+
+Traffic& Traffic::operator+=(const Traffic& other) {
+  connections += other.connections;
+  frames_sent += other.frames_sent;
+  bytes_sent += other.bytes_sent;
+  writes += other.writes;
+  frames_received += other.frames_received;
+  bytes_received += other.bytes_received;
+  for (std::size_t i = 0; i < kUrgencies; ++i)
+    dropped[i] += other.dropped[i];
+  violations += other.violations;
+  return *this;
+}
 
 std::unique_ptr<Peers> Peers::make(env::Env env, Options options, env::SecureTransport& transport) {
   return std::make_unique<PeerSet>(env, std::move(options), transport);

@@ -12,6 +12,7 @@
 // would. A peer that does not answer pings within limits::kPeerPingTimeout is disconnected and
 // dialled again with a growing, jittered delay.
 
+#include <array>
 #include <cstdint>
 #include <functional>
 #include <memory>
@@ -74,6 +75,10 @@ class Handler {
   virtual void on_refused(NodeId node, const Error& why) = 0;
 };
 
+// Of what waits to be sent, the first first.
+enum class Urgency : std::uint8_t { kUrgent, kNormal, kBulk };
+inline constexpr std::size_t kUrgencies = 3;
+
 // Counted over all connections with a node, of both directions, since it became known.
 struct Traffic {
   std::uint64_t connections = 0;  // ours that were made
@@ -82,8 +87,30 @@ struct Traffic {
   std::uint64_t writes = 0;  // frames_sent / writes: how well they share a write
   std::uint64_t frames_received = 0;
   std::uint64_t bytes_received = 0;
-  std::uint64_t dropped = 0;     // not sent: no connection, a full queue, too large
+  // Not sent, by urgency: no connection, a full queue, too large.
+  std::array<std::uint64_t, kUrgencies> dropped{};
   std::uint64_t violations = 0;  // damaged, invalid or unexpected frames; each ended a connection
+
+  Traffic& operator+=(const Traffic& other);
+  [[nodiscard]] std::uint64_t all_dropped() const;
+};
+
+// Why a connection that others dialled was not served.
+enum class Refusal : std::uint8_t {
+  kHandshake,    // the transport's: no valid certificate, silence, or displaced by others
+  kNotAdmitted,  // the handler says that its node is no member
+  kGreeting,     // none, or of another cluster or version
+  kDisplaced,    // a newer one of the same node, or another newcomer, needed its place
+  kFull,         // too many
+  kEnrolment,    // of a newcomer: not asked for properly, or not granted
+};
+inline constexpr std::size_t kRefusals = 6;
+
+// Over all nodes there ever were, since the start: these never go back.
+struct Counters {
+  Traffic traffic;
+  std::uint64_t reconnects = 0;  // ours that followed on an earlier one
+  std::array<std::uint64_t, kRefusals> refused{};
 };
 
 struct PeerStatus {
@@ -116,6 +143,7 @@ class Peers {
   virtual void set_peer(NodeId node, env::Endpoint address) = 0;
   virtual void remove_peer(NodeId node) = 0;
   [[nodiscard]] virtual std::vector<PeerStatus> status() const = 0;
+  [[nodiscard]] virtual Counters counters() const = 0;
 
   // Each to its Message::to. Not kSnapshot, which goes by send_snapshot().
   virtual void send(std::vector<raft::Message> messages) = 0;

@@ -45,7 +45,7 @@ class PeersTest : public TwoNodes {
     for (std::uint64_t i = 1; i <= 500; ++i)
       EXPECT_EQ(b->handler.came[i].message.index, LogIndex(i));
     const Traffic traffic = a->status_of(*b).traffic;
-    EXPECT_EQ(traffic.dropped, 0u);
+    EXPECT_EQ(traffic.all_dropped(), 0u);
     EXPECT_GE(traffic.frames_sent, 501u);
     EXPECT_LE(traffic.writes, 12u) << "what waits together is written together";
     EXPECT_EQ(b->status_of(*a).traffic.violations, 0u);
@@ -132,7 +132,7 @@ class PeersTest : public TwoNodes {
     for (std::uint64_t i = 0; i < 100; ++i)
       a->peers->send(one(heartbeat(*a, *b, 5000 + i)));
     EXPECT_EQ(a->handler.unreachable.size(), 1u) << "told once";
-    EXPECT_GE(a->status_of(*b).traffic.dropped, 100u);
+    EXPECT_GE(a->status_of(*b).traffic.all_dropped(), 100u);
     ignore(co_await clock().sleep(30s), "they go on dialling");
     b->handler.came.clear();
     world->heal_all();
@@ -172,11 +172,11 @@ class PeersTest : public TwoNodes {
     const std::string large(std::size_t{1} << 20, 'x');
     for (std::uint64_t i = 0; i < 40; ++i)
       a->peers->send(one(append(*a, *b, i, {large})));
-    EXPECT_GE(a->status_of(*b).traffic.dropped, 5u);
+    EXPECT_GE(a->status_of(*b).traffic.all_dropped(), 5u);
     EXPECT_LE(a->status_of(*b).queued, 33u);
-    const std::uint64_t dropped = a->status_of(*b).traffic.dropped;
+    const std::uint64_t dropped = a->status_of(*b).traffic.all_dropped();
     a->peers->send(one(heartbeat(*a, *b, 1)));
-    EXPECT_EQ(a->status_of(*b).traffic.dropped, dropped) << "a heartbeat has its own room";
+    EXPECT_EQ(a->status_of(*b).traffic.all_dropped(), dropped) << "a heartbeat has its own room";
     EXPECT_TRUE(co_await soon([&] { return !a->handler.unreachable.empty(); }, 100ms));
     EXPECT_EQ(a->handler.unreachable.size(), 1u);
     EXPECT_TRUE(co_await soon([&] { return !a->status_of(*b).connected; }, 10s));
@@ -347,19 +347,177 @@ class PeersTest : public TwoNodes {
     EXPECT_TRUE(co_await say(**stream, {.content = wire::Hello{.cluster = kCluster}}));
     EXPECT_FALSE(co_await hear(**stream));
     EXPECT_EQ(b->handler.requests, asked);
+  }
 
-    // More than may wait at once are turned away; the places come back.
+  [[nodiscard]] std::uint64_t refused(Refusal refusal) const {
+    return b->peers->counters().refused.at(static_cast<std::size_t>(refusal));
+  }
+  Task<bool> enrols(Duration within) {
+    auto stream = co_await dial_by_hand(NodeId(), "");
+    EXPECT_TRUE(stream);
+    if (!stream) co_return false;
+    const auto answer =
+        co_await ask_once(watcher(), std::move(*stream), RequestKind::kEnrol, "t", in(within));
+    co_return answer.has_value();
+  }
+  Task<void> hold_a_place(std::size_t& served) {
+    if (co_await enrols(1h)) ++served;
+  }
+
+  // Whoever says nothing makes room; whoever has asked is answered.
+  Task<void> silent_newcomers() {
     std::vector<std::unique_ptr<env::Stream>> silent;
-    for (std::size_t i = 0; i < limits::kEnrolConnections; ++i)
+    for (std::size_t i = 0; i < 3 * limits::kEnrolConnections; ++i)
       silent.push_back(*co_await dial_by_hand(NodeId(), ""));
-    ignore(co_await clock().sleep(100ms), "they are accepted");
-    stream = co_await dial_by_hand(NodeId(), "");
-    answer = co_await ask_once(watcher(), std::move(*stream), RequestKind::kEnrol, "t", in(5s));
-    EXPECT_EQ(code(answer), Code::kUnavailable);
-    ignore(co_await clock().sleep(limits::kPeerHelloTimeout), "silence holds no place for long");
-    stream = co_await dial_by_hand(NodeId(), "");
-    answer = co_await ask_once(watcher(), std::move(*stream), RequestKind::kEnrol, "t", in(5s));
-    EXPECT_EQ(answer.value_or("?"), "certificate");
+    EXPECT_TRUE(co_await enrols(100ms));
+    EXPECT_EQ(refused(Refusal::kDisplaced), 2 * limits::kEnrolConnections + 1);
+    EXPECT_EQ(refused(Refusal::kFull), 0u);
+    EXPECT_FALSE(co_await hear(*silent.front())) << "the oldest";
+
+    bool answers = false;
+    b->handler.answer = [&](NodeId, RequestKind, std::string) -> Task<Result<std::string>> {
+      while (!answers)
+        BLX_CO_TRY(co_await b->machine.env().clock.sleep(1ms));
+      co_return "certificate";
+    };
+    std::size_t served = 0;
+    env::Scope scope(watcher().executor, nullptr);
+    for (std::size_t i = 0; i < limits::kEnrolConnections; ++i)
+      scope.spawn(hold_a_place(served));
+    EXPECT_TRUE(
+        co_await soon([&] { return b->handler.requests == 1 + limits::kEnrolConnections; }, 1s));
+    EXPECT_FALSE(co_await enrols(1s)) << "all places are of those who wait for their answer";
+    EXPECT_EQ(refused(Refusal::kFull), 1u);
+    answers = true;
+    co_await scope.join();
+    EXPECT_EQ(served, limits::kEnrolConnections);
+    EXPECT_TRUE(co_await enrols(1s));
+  }
+
+  // The number of these streams that b has not ended, a moment later.
+  Task<std::size_t> open_of(std::vector<std::unique_ptr<env::Stream>>& streams) {
+    std::size_t open = 0;
+    for (const auto& stream : streams) {
+      std::array<char, 1> byte{};
+      const auto read = co_await env::with_deadline(watcher().executor, clock(), in(1ms),
+                                                    stream->read_some(byte));
+      if (!read && read.error().code() == Code::kDeadlineExceeded) ++open;
+    }
+    co_return open;
+  }
+
+  // One node, however often it connects, greets on one connection.
+  Task<void> many_of_one_node() {
+    co_await connected(*a, *b);
+    std::vector<std::unique_ptr<env::Stream>> silent;
+    for (std::size_t i = 0; i < 50; ++i)
+      silent.push_back(*co_await dial_by_hand(NodeId(5), kCluster));
+    ignore(co_await clock().sleep(10ms), "the last one was accepted");
+    EXPECT_EQ(co_await open_of(silent), 1u);
+    EXPECT_EQ(refused(Refusal::kDisplaced), 49u);
+    // The last of them is the one that counts.
+    EXPECT_TRUE(co_await say(*silent.back(), {.content = wire::Hello{.cluster = kCluster}}));
+    EXPECT_EQ(reason_of(co_await hear(*silent.back())), "welcome");
+    EXPECT_TRUE(a->status_of(*b).connected) << "nobody else is touched";
+  }
+
+  // Its requests outlive its connections, and so each of them holds one.
+  Task<void> requests_of_one_node() {
+    b->handler.answer = [&](NodeId, RequestKind, std::string) -> Task<Result<std::string>> {
+      env::Cancellation uncut;
+      ignore(co_await b->machine.env().clock.sleep(20s).under(uncut), "not cut short");
+      co_return "late";
+    };
+    std::vector<std::unique_ptr<env::Stream>> streams;
+    for (std::size_t i = 0; i < limits::kPeerConnectionsOfNode; ++i) {
+      streams.push_back(*co_await dial_by_hand(NodeId(5), kCluster));
+      EXPECT_TRUE(co_await say(*streams.back(), {.content = wire::Hello{.cluster = kCluster}}));
+      EXPECT_EQ(reason_of(co_await hear(*streams.back())), "welcome");
+      EXPECT_TRUE(co_await say(*streams.back(), {.id = 1, .content = wire::Request{.kind = 1}}));
+      EXPECT_TRUE(co_await soon([&] { return b->handler.requests == i + 1; }, 1s));
+    }
+    auto more = co_await dial_by_hand(NodeId(5), kCluster);
+    EXPECT_FALSE(co_await hear(**more));
+    EXPECT_EQ(refused(Refusal::kFull), 1u);
+    ignore(co_await clock().sleep(21s), "they end");
+    more = co_await dial_by_hand(NodeId(5), kCluster);
+    EXPECT_TRUE(co_await say(**more, {.content = wire::Hello{.cluster = kCluster}}));
+    EXPECT_EQ(reason_of(co_await hear(**more)), "welcome");
+  }
+
+  // It is told before it says a word, and holds nothing for long.
+  Task<void> many_of_a_removed_node() {
+    b->handler.removed.insert(NodeId(5));
+    std::vector<std::unique_ptr<env::Stream>> streams;
+    for (std::size_t i = 0; i < 50; ++i) {
+      streams.push_back(*co_await dial_by_hand(NodeId(5), kCluster));
+      const auto told =
+          co_await env::with_deadline(watcher().executor, clock(), in(10ms), hear(*streams.back()));
+      EXPECT_EQ(reason_of(told), "member_removed") << i;
+    }
+    EXPECT_LE(co_await open_of(streams), 2u) << "one, and one whose end is on its way";
+    ignore(co_await clock().sleep(limits::kPeerRefusalTimeout), "silence does not help");
+    EXPECT_EQ(co_await open_of(streams), 0u);
+    EXPECT_EQ(refused(Refusal::kNotAdmitted) + refused(Refusal::kDisplaced), 50u);
+    EXPECT_GE(refused(Refusal::kNotAdmitted), 1u);
+  }
+
+  // As many nodes as a cluster may have, all of them connected to one that leads.
+  Task<void> all_nodes() {
+    std::vector<std::unique_ptr<env::Stream>> streams;
+    for (std::uint64_t id = 2; id <= limits::kNodes; ++id) {
+      const NodeId node(100 + id);
+      streams.push_back(*co_await dial_by_hand(node, kCluster));
+      EXPECT_TRUE(co_await say(*streams.back(), {.content = wire::Hello{.cluster = kCluster}}));
+      EXPECT_EQ(reason_of(co_await hear(*streams.back())), "welcome") << id;
+      if (id % 100 != 0) continue;
+      for (const auto& stream : streams)  // as each does once a second
+        EXPECT_TRUE(co_await say(*stream, {.id = id, .content = wire::Ping{}}));
+    }
+    EXPECT_EQ(refused(Refusal::kFull), 0u);
+    const auto before = b->handler.came.size();
+    const raft::Message heartbeat{.type = raft::MessageType::kHeartbeat, .to = b->id};
+    for (const auto& stream : streams)
+      EXPECT_TRUE(co_await say(*stream, {.content = heartbeat}));
+    EXPECT_TRUE(
+        co_await soon([&] { return b->handler.came.size() >= before + limits::kNodes - 1; }, 1s));
+  }
+
+  Task<void> counted() {
+    co_await connected(*a, *b);
+    co_await connected(*b, *a);
+    const Counters first = b->peers->counters();
+    EXPECT_EQ(first.reconnects, 0u);
+    a->peers->send(one(append(*a, *b, 7, {std::string(1000, 'x')})));
+    EXPECT_TRUE(co_await soon([&] { return b->handler.came.size() == 1; }, 1s));
+    const Counters then = b->peers->counters();
+    EXPECT_GE(then.traffic.bytes_received, first.traffic.bytes_received + 1000);
+    EXPECT_GE(then.traffic.frames_received, first.traffic.frames_received + 1);
+    world->reset_connections(a->machine, b->machine);
+    EXPECT_TRUE(co_await soon([&] { return b->peers->counters().reconnects == 1; }, 5s));
+    co_await connected(*b, *a);
+
+    world->partition(a->machine, b->machine);
+    EXPECT_TRUE(co_await soon([&] { return !a->status_of(*b).connected; }, 10s));
+    const Traffic before = a->peers->counters().traffic;
+    a->peers->send(one(heartbeat(*a, *b, 1)));
+    for (std::uint64_t i = 0; i < 3; ++i)
+      a->peers->send(one(append(*a, *b, i, {"x"})));
+    const Traffic after = a->peers->counters().traffic;
+    EXPECT_EQ(after.dropped[0] - before.dropped[0], 1u) << "urgent";
+    EXPECT_EQ(after.dropped[1] - before.dropped[1], 3u) << "normal";
+    EXPECT_EQ(after.dropped[2] - before.dropped[2], 0u) << "bulk";
+
+    // What is counted of a node stays when the node goes.
+    const std::uint64_t received = b->peers->counters().traffic.frames_received;
+    b->peers->remove_peer(a->id);
+    EXPECT_GE(b->peers->counters().traffic.frames_received, received);
+    EXPECT_EQ(refused(Refusal::kGreeting), 0u);
+    world->heal_all();
+    auto stream = co_await dial_by_hand(NodeId(6), "cluster-2");
+    EXPECT_TRUE(co_await say(**stream, {.content = wire::Hello{.cluster = kCluster}}));
+    EXPECT_TRUE(co_await hear(**stream));
+    EXPECT_TRUE(co_await soon([&] { return refused(Refusal::kGreeting) == 1; }, 1s));
   }
 
   Task<void> moved() {
@@ -423,6 +581,18 @@ TEST_F(PeersTest, WhatAMemberMayNotSendEndsItsConnection) {
 TEST_F(PeersTest, ANewConnectionTakesTheOldOnesPlace) { run(replaced()); }
 
 TEST_F(PeersTest, WithoutACertificateOnlyEnrolmentIsPossible) { run(enrolment()); }
+
+TEST_F(PeersTest, SilentNewcomersMakeRoom) { run(silent_newcomers()); }
+
+TEST_F(PeersTest, ANodeGreetsOnOneConnectionAtATime) { run(many_of_one_node()); }
+
+TEST_F(PeersTest, ANodeHoldsFewConnections) { run(requests_of_one_node()); }
+
+TEST_F(PeersTest, ARemovedNodeIsToldAtOnceAndHoldsNothing) { run(many_of_a_removed_node()); }
+
+TEST_F(PeersTest, ALeaderHasRoomForAllNodes) { run(all_nodes()); }
+
+TEST_F(PeersTest, WhatIsRefusedAndLostIsCounted) { run(counted()); }
 
 TEST_F(PeersTest, ANewAddressEndsTheOldConnection) { run(moved()); }
 

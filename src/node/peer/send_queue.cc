@@ -100,23 +100,26 @@ bool SendQueue::take_one(Lane& lane, wire::FrameWriter& writer, std::vector<wire
   return sent;
 }
 
-std::size_t SendQueue::take(wire::FrameWriter& writer, std::vector<wire::Message>& held) {
-  std::size_t too_large = 0;
+void SendQueue::take(wire::FrameWriter& writer, std::vector<wire::Message>& held,
+                     std::array<std::uint64_t, kUrgencies>& dropped) {
   const auto has_room = [&] {
     return writer.bytes() < limits::kPeerWriteBytes && writer.frames() < limits::kPeerWriteFrames;
   };
+  const auto take_from = [&](Urgency urgency) {
+    const bool sent = take_one(lane(urgency), writer, held);
+    dropped[static_cast<std::size_t>(urgency)] += sent ? 0 : 1;
+  };
   for (const Urgency urgency : {Urgency::kUrgent, Urgency::kNormal}) {
     while (!lane(urgency).empty() && has_room())
-      too_large += take_one(lane(urgency), writer, held) ? 0 : 1;
+      take_from(urgency);
   }
   if (lane(Urgency::kBulk).empty()) {
     writes_without_bulk_ = 0;
   } else if (has_room() || ++writes_without_bulk_ >= kBulkTurn) {
     writes_without_bulk_ = 0;
     // One: what becomes urgent while it is written should not wait for more.
-    too_large += take_one(lane(Urgency::kBulk), writer, held) ? 0 : 1;
+    take_from(Urgency::kBulk);
   }
-  return too_large;
 }
 
 bool SendQueue::empty() const {

@@ -14,10 +14,9 @@
 #include "base/units.h"
 #include "core/wire/frame.h"
 #include "core/wire/message.h"
+#include "node/peer/peers.h"
 
 namespace blixard::peer {
-
-enum class Urgency : std::uint8_t { kUrgent, kNormal, kBulk };
 
 [[nodiscard]] Urgency urgency_of(const wire::Content& content);
 
@@ -29,8 +28,9 @@ class SendQueue {
   [[nodiscard]] bool push(wire::Message message, Instant now);
 
   // Encodes what one write should carry. The messages move to `held`, which keeps their payloads
-  // for the writer. Returns how many were too large to be sent and are dropped.
-  std::size_t take(wire::FrameWriter& writer, std::vector<wire::Message>& held);
+  // for the writer. Those that are too large to be sent are dropped and added to `dropped`.
+  void take(wire::FrameWriter& writer, std::vector<wire::Message>& held,
+            std::array<std::uint64_t, kUrgencies>& dropped);
 
   [[nodiscard]] bool empty() const;
   [[nodiscard]] std::size_t frames() const;
@@ -65,7 +65,7 @@ class SendQueue {
   bool take_one(Lane& lane, wire::FrameWriter& writer, std::vector<wire::Message>& held);
   [[nodiscard]] Lane& lane(Urgency urgency) { return lanes_[static_cast<std::size_t>(urgency)]; }
 
-  std::array<Lane, 3> lanes_;
+  std::array<Lane, kUrgencies> lanes_;
   std::uint32_t writes_without_bulk_ = 0;
 };
 

@@ -26,7 +26,7 @@ class SendQueueTest : public testing::Test {
   std::vector<std::uint64_t> take() {
     writer.clear();
     held.clear();
-    too_large += queue.take(writer, held);
+    queue.take(writer, held, too_large);
     std::vector<std::uint64_t> ids;
     for (const wire::Message& message : held)
       ids.push_back(message.id);
@@ -36,7 +36,7 @@ class SendQueueTest : public testing::Test {
   SendQueue queue;
   wire::FrameWriter writer;
   std::vector<wire::Message> held;
-  std::size_t too_large = 0;
+  std::array<std::uint64_t, kUrgencies> too_large{};
 };
 
 TEST_F(SendQueueTest, TheUrgentGoFirstAndEachClassInItsOrder) {
@@ -120,7 +120,7 @@ TEST_F(SendQueueTest, WhatIsTooLargeForAFrameIsDroppedAlone) {
   EXPECT_TRUE(queue.push(append(2, limits::kFrameTailBytes), at(1)));
   EXPECT_TRUE(queue.push(append(3), at(1)));
   EXPECT_EQ(take(), (std::vector<std::uint64_t>{1, 3}));
-  EXPECT_EQ(too_large, 1u);
+  EXPECT_EQ(too_large, (std::array<std::uint64_t, kUrgencies>{0, 1, 0}));
 }
 
 }  // namespace

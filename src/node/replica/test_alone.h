@@ -49,6 +49,7 @@ class NoPeers final : public peer::Peers {
   void set_peer(NodeId /*node*/, env::Endpoint /*address*/) override {}
   void remove_peer(NodeId /*node*/) override {}
   [[nodiscard]] std::vector<peer::PeerStatus> status() const override { return {}; }
+  [[nodiscard]] peer::Counters counters() const override { return {}; }
   void send(std::vector<raft::Message> /*messages*/) override {}
   env::Task<Result<std::string>> request(NodeId /*to*/, peer::RequestKind /*kind*/,
                                          std::string /*body*/, Instant /*deadline*/) override {

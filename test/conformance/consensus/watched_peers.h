@@ -44,6 +44,7 @@ class WatchedPeers final : public peer::Peers {
   }
   void remove_peer(NodeId node) override { peers_->remove_peer(node); }
   [[nodiscard]] std::vector<peer::PeerStatus> status() const override { return peers_->status(); }
+  [[nodiscard]] peer::Counters counters() const override { return peers_->counters(); }
 
   void send(std::vector<raft::Message> messages) override {
     std::vector<raft::Message> now;

@@ -8,6 +8,7 @@
 #include "base/limits.h"
 #include "blixard/v1/cluster.pb.h"
 #include "blixard/v1/enrol.pb.h"
+#include "node/metrics.h"
 
 namespace blixard::node {
 namespace {
@@ -157,6 +158,8 @@ env::Task<Result<void>> Node::open_cluster() {
   BLX_CO_TRY(replica_,
              co_await replica::open_replica(env_, env::join_path(config_.data_directory, "log"),
                                             identity_.id, config_.replica, *peers_, this));
+  register_metrics(metrics_, *replica_);
+  register_metrics(metrics_, *peers_);
   const cluster::State& state = replica_->state();
   if (state.was_removed(identity_.id)) co_return std::unexpected(removed(identity_.id));
   if (state.nodes().empty()) {

@@ -119,20 +119,11 @@ void Api::register_metrics() {
     }
     return samples;
   });
-  const auto number = [&](std::string_view name, std::string_view help, observe::MetricKind kind,
-                          std::function<double()> value) {
-    metrics_.computed(name, help, kind, [value = std::move(value)] {
-      return std::vector<observe::Sample>{{{}, value()}};
-    });
-  };
-  number("blixard_log_last_index", "Last entry of the replicated log on this node.",
-         observe::MetricKind::kGauge,
-         [this] { return static_cast<double>(replica_.status().last.value); });
-  number("blixard_log_applied_index", "Last entry applied on this node.",
-         observe::MetricKind::kGauge,
-         [this] { return static_cast<double>(replica_.status().applied.value); });
-  number("blixard_event_streams", "Open event streams.", observe::MetricKind::kGauge,
-         [this] { return static_cast<double>(event_streams_); });
+  metrics_.computed("blixard_event_streams", "Open event streams.", observe::MetricKind::kGauge,
+                    [this] {
+                      return std::vector<observe::Sample>{
+                          {.labels = {}, .value = static_cast<double>(event_streams_)}};
+                    });
 }
 
 void Api::refused(int status) {

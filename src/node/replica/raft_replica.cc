@@ -206,10 +206,17 @@ void RaftReplica::tell_restored() const {
   options_.watch->on_restored(machine_.state(), machine_.applied(), machine_.applied_term());
 }
 
+// Whoever may come to lead speaks to every node, and so every node to it; two workers never have
+// anything to say to each other.
 void RaftReplica::follow_members() {
   const auto& nodes = machine_.state().nodes();
+  const auto is_worker = [&](NodeId id) {
+    const auto node = nodes.find(id);
+    return node != nodes.end() && node->second.role == cluster::NodeRole::kWorker;
+  };
+  const bool works_only = is_worker(self_);
   for (const auto& [id, node] : nodes) {
-    if (id == self_ || node.peer_address.empty()) continue;
+    if (id == self_ || node.peer_address.empty() || (works_only && is_worker(id))) continue;
     std::string& known = addresses_[id];
     if (known == node.peer_address) continue;
     known = node.peer_address;
@@ -333,6 +340,8 @@ Status RaftReplica::status() const {
           .applied = machine_.applied(),
           .snapshot = snapshot ? snapshot->index : LogIndex(),
           .configuration = status.configuration,
+          .proposals_in_flight = in_flight_,
+          .appends_waiting = driver_.appends_waiting(),
           .read_rounds = reads_.rounds(),
           .failed = log_->failed()};
 }

@@ -61,7 +61,9 @@ struct Status {
   LogIndex applied;
   LogIndex snapshot;
   raft::ConfState configuration;
-  std::uint64_t read_rounds = 0;  // to a quorum, since the start
+  std::size_t proposals_in_flight = 0;  // that wait here to be applied
+  std::size_t appends_waiting = 0;      // that are not durable here
+  std::uint64_t read_rounds = 0;        // to a quorum, since the start
   bool failed = false;            // nothing is acknowledged any more
 };
 

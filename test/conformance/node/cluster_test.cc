@@ -114,6 +114,86 @@ Task<void> restart_all(Cluster& c) {
   }
 }
 
+// What /metrics says, by name with labels.
+Task<std::map<std::string, double>> metrics_of(Cluster& c, Site& site) {
+  std::string token = site.file("api.token");
+  if (token.ends_with('\n')) token.pop_back();
+  http::Client client(c.env(), site.api());
+  const auto answer = co_await client.send({.method = Method::kGet,
+                                            .target = "/metrics",
+                                            .headers = {{"Authorization", "Bearer " + token}}},
+                                           c.env().clock.monotonic() + 10s);
+  std::map<std::string, double> values;
+  EXPECT_EQ(answer ? answer->status : 0, 200);
+  if (!answer) co_return values;
+  std::string_view rest = answer->body;
+  while (!rest.empty()) {
+    const std::string_view line = rest.substr(0, rest.find('\n'));
+    rest.remove_prefix(std::min(rest.size(), line.size() + 1));
+    const std::size_t space = line.rfind(' ');
+    if (line.starts_with('#') || space == std::string_view::npos) continue;
+    values[std::string(line.substr(0, space))] = std::stod(std::string(line.substr(space + 1)));
+  }
+  co_return values;
+}
+
+// A server and two workers, which have nothing to say to each other.
+Task<void> tell_in_metrics(Cluster& c) {
+  co_await c.begin();
+  for (std::size_t i = 2; i <= 3; ++i) {
+    c.site(i).join = co_await c.join_of(c.site(1), R"({"role":"worker"})");
+    c.start(c.site(i));
+    co_await c.ready(c.site(i));
+  }
+  co_await c.until_members(c.site(1), "n1:voter n2:learner n3:learner");
+  co_await c.pause(5s);
+  auto server = co_await metrics_of(c, c.site(1));
+  auto worker = co_await metrics_of(c, c.site(2));
+  EXPECT_EQ(server["blixard_raft_role{role=\"leader\"}"], 1);
+  EXPECT_EQ(server["blixard_raft_role{role=\"follower\"}"], 0);
+  EXPECT_EQ(worker["blixard_raft_role{role=\"follower\"}"], 1);
+  EXPECT_GE(server["blixard_raft_term"], 1);
+  EXPECT_EQ(worker["blixard_raft_term"], server["blixard_raft_term"]);
+  EXPECT_GE(server["blixard_raft_commit_index"], 5);
+  EXPECT_EQ(server["blixard_raft_applied_index"], server["blixard_raft_commit_index"]);
+  EXPECT_EQ(server["blixard_raft_last_index"], server["blixard_raft_commit_index"]);
+  EXPECT_EQ(worker["blixard_raft_applied_index"], server["blixard_raft_applied_index"]);
+  EXPECT_EQ(server["blixard_raft_proposals_in_flight"], 0);
+  EXPECT_EQ(server["blixard_raft_appends_waiting"], 0);
+  for (const char* dialler : {"this", "other"}) {
+    const std::string name = fmt::format("blixard_peer_connections{{dialled_by=\"{}\"}}", dialler);
+    EXPECT_EQ(server[name], 2) << name;
+    EXPECT_EQ(worker[name], 1) << name;
+  }
+  EXPECT_GE(server["blixard_peer_frames_total{direction=\"sent\"}"], 100) << "heartbeats";
+  EXPECT_GE(server["blixard_peer_bytes_total{direction=\"received\"}"], 1000);
+  for (const char* name : {"blixard_peer_dropped_frames_total{priority=\"bulk\"}",
+                           "blixard_peer_refused_connections_total{reason=\"handshake\"}",
+                           "blixard_peer_refused_connections_total{reason=\"full\"}",
+                           "blixard_peer_violations_total", "blixard_peer_reconnects_total"})
+    EXPECT_TRUE(server.contains(name) && server[name] == 0) << name;
+
+  // What is lost and refused is seen.
+  auto stranger = co_await c.env().network.dial(
+      env::Endpoint::tcp(c.site(1).machine->address(), Site::kPeerPort),
+      c.env().clock.monotonic() + 1s);
+  CO_ASSERT(stranger.has_value());
+  (*stranger)->close();
+  c.isolate(c.site(3));
+  co_await c.pause(10s);
+  c.heal(c.site(3));
+  co_await c.pause(10s);
+  server = co_await metrics_of(c, c.site(1));
+  EXPECT_EQ(server["blixard_peer_reconnects_total"], 1);
+  EXPECT_GE(server["blixard_peer_dropped_frames_total{priority=\"urgent\"}"], 10);
+  EXPECT_GE(server["blixard_peer_refused_connections_total{reason=\"handshake\"}"], 1);
+}
+
+TEST(Cluster, TellsOfConsensusAndPeersInMetrics) {
+  Cluster cluster(9, 3);
+  cluster.run(tell_in_metrics);
+}
+
 TEST(Cluster, ComesBackOneByOneAndAllAtOnce) {
   Cluster cluster(5, 3);
   cluster.run(restart_all);

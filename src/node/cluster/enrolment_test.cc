@@ -206,7 +206,7 @@ TEST_F(EnrolmentTest, ARefusalIsNotRememberedBeyondItsCause) {
   ASSERT_TRUE(replica_.cluster.apply("remove_node { node_id: 2 }"));
   ASSERT_TRUE(replica_.cluster.apply("drop_node { node_id: 2 }"));
   const auto enrolled = enrol(request_of(token, "n2"));
-  EXPECT_EQ(reason_of(enrolled), "ok") << enrolled.error().message();
+  ASSERT_EQ(reason_of(enrolled), "ok") << enrolled.error().message();
   EXPECT_EQ(replica_.state().find_node("n2")->id, NodeId(3));
 }
 

@@ -513,6 +513,25 @@ Task<void> silent_clients(Env env, Site /*site*/) {
   EXPECT_TRUE(co_await connect(env, *cluster));
 }
 
+// More of them than may be in a handshake: the oldest make room at once.
+Task<void> many_silent_clients(Env env, Site /*site*/) {
+  auto cluster = co_await make_cluster(env);
+  BLX_CO_ASSERT(cluster);
+  const Instant begin = env.clock.monotonic();
+  std::vector<std::unique_ptr<env::Stream>> silent;
+  for (std::size_t i = 0; i < limits::kHandshakesMax + 10; ++i) {
+    auto stream = co_await env.network.dial(cluster->listener->local(), soon(env));
+    BLX_CO_ASSERT(stream);
+    silent.push_back(std::move(*stream));
+  }
+  EXPECT_TRUE(co_await connect(env, *cluster));
+  EXPECT_TRUE(co_await failures_reach(env, *cluster->one, 11));
+  EXPECT_LT(env.clock.monotonic() - begin, limits::kHandshakeTimeout);
+  std::array<char, 10> buffer{};
+  EXPECT_EQ((co_await silent.front()->read_some(buffer)).value_or(0), 0u);
+  EXPECT_LT(env.clock.monotonic() - begin, limits::kHandshakeTimeout);
+}
+
 Task<void> no_handshake(Env env, Site /*site*/) {
   auto cluster = co_await make_cluster(env);
   BLX_CO_ASSERT(cluster);
@@ -592,6 +611,7 @@ constexpr std::array kCases{
     Case{"SecureEndOfStream", secure_end_of_stream},
     Case{"SecureWaitsEnd", secure_waits_end},
     Case{"SilentClients", silent_clients},
+    Case{"ManySilentClients", many_silent_clients},
     Case{"NoHandshake", no_handshake},
     Case{"HandshakesAtOnce", handshakes_at_once},
     Case{"ListenerEnds", listener_ends},

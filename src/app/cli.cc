@@ -124,7 +124,7 @@ class CommandLine {
                    "Begin a new cluster with this node; ignored once the data directory belongs "
                    "to one");
     node->add_option("--join", node_.join,
-                     "TOKEN@HOST:PORT: join the cluster of the member at that peer address; "
+                     "TOKEN@HOST:PORT: join the cluster of the server at that peer address; "
                      "ignored once joined")
         ->envname("BLIXARD_JOIN");
     node->add_option("--peer-listen", node_.peer_listen,

@@ -49,8 +49,8 @@ class File {
   virtual Task<Result<void>> write_and_sync(std::uint64_t offset,
                                             std::span<const std::string_view> parts) = 0;
   virtual Task<Result<void>> resize(std::uint64_t size) = 0;  // grows with zeros
-  // Makes later writes up to `size` unable to fail for want of space. Reads beyond the present end
-  // give zeros, which are written there, so that a later sync has data to write and no more.
+  // Makes later writes between the present end and `size` unable to fail for want of space. Reads
+  // there give zeros, which are written, so that a later sync has data to write and no more.
   virtual Task<Result<void>> preallocate(std::uint64_t size) = 0;
   virtual Task<Result<std::uint64_t>> size() = 0;
 };

@@ -34,27 +34,37 @@ class File final : public env::File {
 
   env::Task<Result<void>> write_at(std::uint64_t offset,
                                    std::span<const std::string_view> parts) override {
-    co_return co_await pool_.run([&] { return write_fully(fd_.get(), path_, offset, parts); });
+    co_return co_await changing([&] { return write_fully(fd_.get(), path_, offset, parts); });
   }
 
   env::Task<Result<void>> sync() override {
-    co_return co_await pool_.run(
-        [&] { return checked("sync", retry_interrupted([&] { return fdatasync(fd_.get()); })); });
+    const std::uint64_t covered = changes_;
+    BLX_CO_TRY(co_await pool_.run(
+        [&] { return checked("sync", retry_interrupted([&] { return fdatasync(fd_.get()); })); }));
+    synced_ = covered;
+    co_return Result<void>();
   }
 
+  // A log does nothing else to its file. The kernel then has one call for both, which also leaves
+  // alone what other writers to the disk wait for.
   env::Task<Result<void>> write_and_sync(std::uint64_t offset,
                                          std::span<const std::string_view> parts) override {
-    co_return co_await pool_.run([&]() -> Result<void> {
-      BLX_TRY(write_fully(fd_.get(), path_, offset, parts));
-      if (retry_interrupted([&] { return fdatasync(fd_.get()); }) == 0) return {};
-      // Not the errno's code: "disk_full" would say that nothing was synced.
-      const Error error = file_error(errno, "sync", path_);
-      return fail(Code::kUnavailable, "io_error", std::string(error.detail()));
+    const std::uint64_t covered = changes_;
+    const bool nothing_else = synced_ == covered;
+    Result<void> written = co_await pool_.run([&] {
+      return nothing_else ? write_through(fd_.get(), path_, offset, parts)
+                          : write_and_sync_all(fd_.get(), path_, offset, parts);
     });
+    if (written) {
+      synced_ = covered;
+    } else {
+      ++changes_;
+    }
+    co_return written;
   }
 
   env::Task<Result<void>> resize(std::uint64_t size) override {
-    co_return co_await pool_.run([&] {
+    co_return co_await changing([&] {
       return checked("resize", retry_interrupted(
                                    [&] { return ftruncate(fd_.get(), static_cast<off_t>(size)); }));
     });
@@ -62,7 +72,7 @@ class File final : public env::File {
 
   env::Task<Result<void>> preallocate(std::uint64_t size) override {
     if (size == 0) co_return Result<void>();
-    co_return co_await pool_.run([&] { return fill_with_zeros(fd_.get(), path_, size); });
+    co_return co_await changing([&] { return fill_with_zeros(fd_.get(), path_, size); });
   }
 
   env::Task<Result<std::uint64_t>> size() override {
@@ -72,6 +82,15 @@ class File final : public env::File {
   }
 
  private:
+  // A sync that begins before its end does not cover it.
+  template <class F>
+  env::Task<Result<void>> changing(F work) {
+    ++changes_;
+    Result<void> changed = co_await pool_.run(std::move(work));
+    ++changes_;
+    co_return changed;
+  }
+
   // Whatever of the beginning can be had without waiting; zero where the file system has no way
   // to ask.
   std::size_t read_cached(std::uint64_t offset, std::span<char> buffer) const {
@@ -89,6 +108,10 @@ class File final : public env::File {
   Pool& pool_;
   Fd fd_;
   std::string path_;
+  // An earlier process may have left something unsynced in any file, so a new one counts as
+  // changed.
+  std::uint64_t changes_ = 1;
+  std::uint64_t synced_ = 0;
 };
 
 class DirectoryLock final : public env::DirectoryLock {

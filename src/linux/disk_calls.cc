@@ -112,8 +112,10 @@ Result<std::size_t> read_fully(int fd, const std::string& path, std::uint64_t of
   return total;
 }
 
-Result<void> write_fully(int fd, const std::string& path, std::uint64_t offset,
-                         std::span<const std::string_view> parts) {
+namespace {
+
+Result<void> write_parts(int fd, const std::string& path, std::uint64_t offset,
+                         std::span<const std::string_view> parts, int flags) {
   constexpr std::size_t kVectors = 64;
   std::size_t part = 0;
   std::size_t part_done = 0;
@@ -126,7 +128,8 @@ Result<void> write_fully(int fd, const std::string& path, std::uint64_t offset,
       vectors[used++] = {const_cast<char*>(rest.data()), rest.size()};
     }
     const auto count = retry_interrupted([&] {
-      return pwritev(fd, vectors.data(), static_cast<int>(used), static_cast<off_t>(offset));
+      return pwritev2(fd, vectors.data(), static_cast<int>(used), static_cast<off_t>(offset),
+                      flags);
     });
     if (count < 0) return file_failure("write", path);
     std::size_t left = static_cast<std::size_t>(count);
@@ -144,17 +147,44 @@ Result<void> write_fully(int fd, const std::string& path, std::uint64_t offset,
   return {};
 }
 
+}  // namespace
+
+Result<void> write_fully(int fd, const std::string& path, std::uint64_t offset,
+                         std::span<const std::string_view> parts) {
+  return write_parts(fd, path, offset, parts, 0);
+}
+
+Result<void> write_through(int fd, const std::string& path, std::uint64_t offset,
+                           std::span<const std::string_view> parts) {
+  const auto written = write_parts(fd, path, offset, parts, RWF_DSYNC);
+  if (written || written.error().code() != Code::kResourceExhausted) return written;
+  // Was it the write, or the sync behind it, that found no room? The write alone tells.
+  BLX_TRY(write_fully(fd, path, offset, parts));
+  return fail(Code::kUnavailable, "io_error", std::string(written.error().detail()));
+}
+
+Result<void> write_and_sync_all(int fd, const std::string& path, std::uint64_t offset,
+                                std::span<const std::string_view> parts) {
+  BLX_TRY(write_fully(fd, path, offset, parts));
+  if (retry_interrupted([&] { return fdatasync(fd); }) == 0) return {};
+  // Not the errno's code: "disk_full" would say that nothing was synced.
+  const Error error = file_error(errno, "sync", path);
+  return fail(Code::kUnavailable, "io_error", std::string(error.detail()));
+}
+
 Result<void> fill_with_zeros(int fd, const std::string& path, std::uint64_t size) {
   struct stat status{};
   if (fstat(fd, &status) != 0) return file_failure("stat", path);
+  const auto end = static_cast<std::uint64_t>(status.st_size);
+  if (end >= size) return {};
   // In one go first: where there is no room for all, nothing is written, and the blocks lie
   // together.
   int error = EINTR;
   while (error == EINTR)
-    error = posix_fallocate(fd, 0, static_cast<off_t>(size));
+    error = posix_fallocate(fd, status.st_size, static_cast<off_t>(size - end));
   if (error != 0) return std::unexpected(file_error(error, "preallocate", path));
-  const std::string zeros(std::min<std::uint64_t>(size, kZerosAtOnce), '\0');
-  for (auto at = static_cast<std::uint64_t>(status.st_size); at < size; at += zeros.size()) {
+  const std::string zeros(std::min<std::uint64_t>(size - end, kZerosAtOnce), '\0');
+  for (std::uint64_t at = end; at < size; at += zeros.size()) {
     const std::array<std::string_view, 1> parts{std::string_view(zeros).substr(0, size - at)};
     BLX_TRY(write_fully(fd, path, at, parts));
   }

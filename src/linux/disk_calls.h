@@ -21,6 +21,12 @@ Result<std::size_t> read_fully(int fd, const std::string& path, std::uint64_t of
                                std::span<char> buffer);
 Result<void> write_fully(int fd, const std::string& path, std::uint64_t offset,
                          std::span<const std::string_view> parts);
+// These are durable when they return: the parts alone, by one call, or all that was ever written to
+// the file. Errors: "disk_full" only if nothing was synced.
+Result<void> write_through(int fd, const std::string& path, std::uint64_t offset,
+                           std::span<const std::string_view> parts);
+Result<void> write_and_sync_all(int fd, const std::string& path, std::uint64_t offset,
+                                std::span<const std::string_view> parts);
 // Reserves the space up to `size` and writes zeros from the file's end on.
 Result<void> fill_with_zeros(int fd, const std::string& path, std::uint64_t size);
 Result<void> make_directories(const std::string& path);

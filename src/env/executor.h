@@ -15,4 +15,13 @@ class Executor {
   virtual void post(std::coroutine_handle<> ready) = 0;
 };
 
+// Lets what else is ready run first: `co_await env::Turn{executor}`. A loop whose operations never
+// wait needs it, or it would keep the node to itself.
+struct Turn {
+  Executor& executor;
+  bool await_ready() const noexcept { return false; }
+  void await_suspend(std::coroutine_handle<> self) const { executor.post(self); }
+  void await_resume() const noexcept {}
+};
+
 }  // namespace blixard::env

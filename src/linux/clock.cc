@@ -18,7 +18,7 @@ WallTime Clock::wall() const {
 env::Task<Result<void>> Clock::sleep_until(Instant deadline) {
   if (deadline <= monotonic()) {
     // Late again and again must not starve the others.
-    co_await Yield{loop_};
+    co_await env::Turn{loop_};
     const env::Cancellation* cancellation = co_await env::this_cancellation();
     if (cancellation != nullptr && cancellation->requested()) {
       co_return fail(Code::kCancelled, "cancelled");

@@ -3,6 +3,12 @@
 #include <boost/asio/executor_work_guard.hpp>
 
 namespace blixard::linux_side {
+namespace {
+
+// What one event sets off takes a few: from the bytes of a message to the write that answers it.
+constexpr int kRounds = 8;
+
+}  // namespace
 
 void Loop::post(std::coroutine_handle<> ready) {
   ready_.push_back(ready);
@@ -12,11 +18,14 @@ void Loop::post(std::coroutine_handle<> ready) {
 }
 
 void Loop::drain() {
-  drain_posted_ = false;
-  batch_.swap(ready_);
-  for (const auto ready : batch_)
-    ready.resume();
-  batch_.clear();
+  for (int round = 0; round < kRounds && !ready_.empty(); ++round) {
+    batch_.swap(ready_);
+    for (const auto ready : batch_)
+      ready.resume();
+    batch_.clear();
+  }
+  drain_posted_ = !ready_.empty();
+  if (drain_posted_) asio::post(io_, [this] { drain(); });
 }
 
 void Loop::run() {

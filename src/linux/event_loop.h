@@ -3,8 +3,9 @@
 // The event loop: Boost.Asio's io_context on one thread, and the queue of ready coroutines in
 // front of it. The only header that shows Asio; few sources include it.
 //
-// Ready coroutines are kept in a vector of ours and run a batch at a time by one posted handler,
-// so that readying one allocates nothing and input gets its turn between batches.
+// Ready coroutines are kept in a vector of ours and run by one posted handler, so that readying one
+// allocates nothing. It runs what they make ready too, for a few rounds: Asio asks the kernel for
+// input between any two handlers, and input gets its turn soon enough.
 //
 // Asio reports errors by error_code only: every call here uses that form.
 
@@ -43,15 +44,6 @@ class Loop final : public env::Executor {
   std::vector<std::coroutine_handle<>> ready_;
   std::vector<std::coroutine_handle<>> batch_;
   bool drain_posted_ = false;
-};
-
-// Lets everything else that is ready run first. A loop whose operations never wait needs it, or it
-// would starve the others.
-struct Yield {
-  env::Executor& executor;
-  bool await_ready() const noexcept { return false; }
-  void await_suspend(std::coroutine_handle<> self) const { executor.post(self); }
-  void await_resume() const noexcept {}
 };
 
 // One operation of Asio. It lives in the awaiting coroutine's frame and completes only from

@@ -76,7 +76,7 @@ class Listener final : public env::Listener {
       }));
       const int error = fd ? 0 : errno;
       // Each connection costs its caller work; the others get their turn between two.
-      if (fd || is_of_one_connection(error)) co_await Yield{loop_};
+      if (fd || is_of_one_connection(error)) co_await env::Turn{loop_};
       if (fd) co_return make_stream(loop_, std::move(fd), family_);
       if (error == EAGAIN) {
         Result<void> ready = co_await wait_ready(loop_, socket_, Descriptor::wait_read);

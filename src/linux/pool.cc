@@ -30,19 +30,21 @@ class Pool::State {
 
   bool submit(Job& job) {
     {
-      const std::lock_guard lock(mutex_);
+      std::unique_lock lock(mutex_);
       if (queued_ == limits::kPoolJobs) return false;
       // A job is pushed before its thread is asked for, so only a machine without any thread
       // left runs it here.
       if (queued_ >= idle_ && threads_.size() < limits::kPoolThreads) start_thread();
-      if (!threads_.empty()) {
-        push(job);
-        wake_.notify_one();
+      if (threads_.empty()) {
+        lock.unlock();
+        job.execute();
+        job.finished();
         return true;
       }
+      push(job);
     }
-    job.execute();
-    job.finished();
+    // A thread that is woken under the lock would only wait for it.
+    wake_.notify_one();
     return true;
   }
 

@@ -92,7 +92,7 @@ env::Task<Result<void>> SocketStream::write_parts(std::span<const std::string_vi
       part_done = 0;
     }
     // A fast reader would otherwise let a busy writer keep the loop to itself.
-    if (++inline_writes_ % kInlineWritesMax == 0) co_await Yield{loop_};
+    if (++inline_writes_ % kInlineWritesMax == 0) co_await env::Turn{loop_};
   }
 }
 

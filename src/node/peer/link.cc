@@ -33,7 +33,7 @@ bool Link::send(wire::Message message) {
 env::Task<Result<wire::Message>> Link::receive() {
   if (++since_turn_ >= kFramesPerTurn) {
     since_turn_ = 0;
-    co_await Turn{env_.executor};
+    co_await env::Turn{env_.executor};
   }
   auto message = co_await reader_.next();
   traffic_.bytes_received += reader_.bytes() - std::exchange(bytes_read_, reader_.bytes());

@@ -26,15 +26,6 @@
 
 namespace blixard::peer {
 
-// Lets others run: a connection on which something is always ready to be read must not keep the
-// node to itself.
-struct Turn {
-  env::Executor& executor;
-  bool await_ready() const noexcept { return false; }
-  void await_suspend(std::coroutine_handle<> self) const { executor.post(self); }
-  void await_resume() const noexcept {}
-};
-
 class Link {
  public:
   Link(env::Env env, std::unique_ptr<env::Stream> stream, Traffic& traffic);

@@ -5,9 +5,11 @@
 // Bounded and first in, first out: a retry that comes after limits::kRememberedRequests others is
 // carried out anew. Being replicated state it has no clock: age is counted in requests.
 
+#include <cstddef>
 #include <cstdint>
 #include <deque>
-#include <map>
+
+#include <boost/unordered/unordered_flat_map.hpp>
 
 #include "base/ids.h"
 #include "base/result.h"
@@ -35,9 +37,15 @@ class Requests {
   friend bool operator==(const Requests& a, const Requests& b) { return a.answers_ == b.answers_; }
 
  private:
+  // Ids come from clients: who makes them collide slows his own cluster, by no more than a walk
+  // over all that are remembered.
+  struct Hash {
+    std::size_t operator()(const Uuid& id) const noexcept;
+  };
+
   std::deque<Answer> answers_;
   // Position of the answer, counted from the first one ever remembered.
-  std::map<Uuid, std::uint64_t> positions_;
+  boost::unordered_flat_map<Uuid, std::uint64_t, Hash> positions_;
   std::uint64_t forgotten_ = 0;
 };
 

@@ -34,9 +34,18 @@ bool is_control(std::string_view character) {
   return character.size() == 2 && lead == 0xc2 && byte_at(character, 1) < 0xa0;
 }
 
+// How much at the start is printable ASCII.
+std::size_t plain_length(std::string_view text) {
+  std::size_t length = 0;
+  while (length < text.size() && text[length] >= 0x20 && text[length] < 0x7f)
+    ++length;
+  return length;
+}
+
 }  // namespace
 
 std::string bounded_text(std::string_view text, std::size_t bytes_max) {
+  if (is_bounded_text(text, bytes_max)) return std::string(text);
   std::string bounded;
   while (!text.empty()) {
     const std::size_t length = character_length(text);
@@ -52,12 +61,13 @@ std::string bounded_text(std::string_view text, std::size_t bytes_max) {
 
 bool is_bounded_text(std::string_view text, std::size_t bytes_max) {
   if (text.size() > bytes_max) return false;
-  while (!text.empty()) {
+  while (true) {
+    text.remove_prefix(plain_length(text));
+    if (text.empty()) return true;
     const std::size_t length = character_length(text);
     if (length == 0 || is_control(text.substr(0, length))) return false;
     text.remove_prefix(length);
   }
-  return true;
 }
 
 }  // namespace blixard::cluster

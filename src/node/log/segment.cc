@@ -26,7 +26,7 @@ std::optional<std::uint64_t> parse_number(std::string_view digits) {
 }
 
 constexpr std::string_view kSpareName = "spare";
-constexpr std::uint64_t kSparePieceBytes = std::uint64_t{1} << 20;
+constexpr std::uint64_t kSparePieceBytes = std::uint64_t{128} << 10;
 constexpr Duration kSparePauseMax = 50ms;
 constexpr std::uint64_t kSmallSegmentBytes = std::uint64_t{4} << 20;
 

@@ -42,7 +42,7 @@ struct NodeOptions {
   std::string join;  // TOKEN@HOST:PORT
   std::string peer_listen = "127.0.0.1:7481";
   std::string advertise;
-  std::uint64_t snapshot_entries = 10'000;
+  std::uint64_t snapshot_entries = 100'000;
 };
 
 struct Publish {

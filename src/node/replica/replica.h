@@ -42,7 +42,7 @@ class ApplyWatch {
 struct Options {
   log::Options log{};
   // A snapshot is taken after so many entries or bytes of commands, whichever comes first.
-  std::uint64_t snapshot_entries = 10'000;
+  std::uint64_t snapshot_entries = 100'000;
   std::uint64_t snapshot_bytes = std::uint64_t{64} << 20;
   // Entries kept behind a snapshot, so that a follower that is a little late needs none.
   std::uint64_t trailing_entries = 5'000;

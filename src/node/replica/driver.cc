@@ -62,15 +62,16 @@ env::Task<void> Driver::pump() {
       co_await woken;
     }
     awake_ = false;
-    if (running()) turn();
+    if (!running()) co_return;
+    owner_.feed(*core_);
+    while (running() && !held_ && core_->has_output())
+      co_await carry_out(core_->take_output());
+    load_missing();
+    if (put_off_.empty()) continue;
+    // Whoever was answered just now may have more for the same message.
+    co_await env::Turn{env_.executor};
+    if (running() && !awake_) send_put_off();
   }
-}
-
-void Driver::turn() {
-  owner_.feed(*core_);
-  while (running() && !held_ && core_->has_output())
-    carry_out(core_->take_output());
-  load_missing();
 }
 
 env::Task<void> Driver::tick() {
@@ -97,16 +98,19 @@ bool Driver::waits_for_own_vote() const {
   return !appends_.empty() && (role == raft::Role::kCandidate || role == raft::Role::kPreCandidate);
 }
 
-void Driver::carry_out(raft::Output output) {
+env::Task<void> Driver::carry_out(raft::Output output) {
   const bool held = holds_back(output);
   if (!held && !output.messages.empty()) send(std::exchange(output.messages, {}));
   owner_.snapshot_decided(output.append && output.append->snapshot);
-  if (auto append = std::exchange(output.append, std::nullopt)) enqueue(std::move(*append));
+  const bool writes = output.append.has_value();
+  if (writes) enqueue(*std::exchange(output.append, std::nullopt));
   if (held) {
     held_ = std::move(output);
-  } else {
-    carry_on(std::move(output));
+    co_return;
   }
+  // The disk begins first and works while the state machine does.
+  if (writes && !output.committed.empty()) co_await env::Turn{env_.executor};
+  if (running()) carry_on(std::move(output));
 }
 
 // Whether everything but the append has to wait: a change of members was committed, and the append
@@ -140,7 +144,25 @@ void Driver::send(std::vector<raft::Message> messages) {
     if (is_snapshot(message)) owner_.send_snapshot(std::move(message));
   }
   std::erase_if(messages, is_snapshot);
+  put_off(messages);
   if (!messages.empty()) peers_.send(std::move(messages));
+}
+
+// Keeps back what only says how far the log is committed: under load entries follow at once, and
+// say so too. An append that is lost, or overtaken by a later one, does no harm.
+void Driver::put_off(std::vector<raft::Message>& messages) {
+  for (raft::Message& message : messages) {
+    if (message.type != raft::MessageType::kAppend) continue;
+    std::erase_if(put_off_, [&](const raft::Message& older) { return older.to == message.to; });
+    if (message.entries.empty()) put_off_.push_back(std::move(message));
+  }
+  std::erase_if(messages, [](const raft::Message& message) {
+    return message.type == raft::MessageType::kAppend && message.entries.empty();
+  });
+}
+
+void Driver::send_put_off() {
+  if (!put_off_.empty()) peers_.send(std::exchange(put_off_, {}));
 }
 
 // Appends.

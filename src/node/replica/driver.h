@@ -99,12 +99,13 @@ class Driver {
 
   env::Task<void> pump();
   env::Task<void> tick();
-  void turn();
   [[nodiscard]] bool waits_for_own_vote() const;
-  void carry_out(raft::Output output);
+  env::Task<void> carry_out(raft::Output output);
   void carry_on(raft::Output output);
   [[nodiscard]] bool holds_back(raft::Output& output);
   void send(std::vector<raft::Message> messages);
+  void put_off(std::vector<raft::Message>& messages);
+  void send_put_off();
   void enqueue(raft::Append append);
   void submit();
   void hand_over(Writing& next);
@@ -132,6 +133,7 @@ class Driver {
   LogIndex durable_commit_;                         // of the last hard state that was written
   std::optional<raft::Output> held_;                // until the commit of its change is durable
   LogIndex held_for_;
+  std::vector<raft::Message> put_off_;  // one for each follower at most
   bool writing_ = false;
   bool disk_full_ = false;
   bool loading_ = false;

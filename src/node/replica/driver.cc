@@ -67,10 +67,14 @@ env::Task<void> Driver::pump() {
     while (running() && !held_ && core_->has_output())
       co_await carry_out(core_->take_output());
     load_missing();
-    if (put_off_.empty()) continue;
-    // Whoever was answered just now may have more for the same message.
-    co_await env::Turn{env_.executor};
-    if (running() && !awake_) send_put_off();
+    if (may_put_off_ && !put_off_.empty()) {
+      // Whoever was answered just now may have more for the same message.
+      may_put_off_ = false;
+      co_await env::Turn{env_.executor};
+      if (awake_) continue;
+    }
+    may_put_off_ = true;
+    if (running() && !put_off_.empty()) peers_.send(std::exchange(put_off_, {}));
   }
 }
 
@@ -148,8 +152,9 @@ void Driver::send(std::vector<raft::Message> messages) {
   if (!messages.empty()) peers_.send(std::move(messages));
 }
 
-// Keeps back what only says how far the log is committed: under load entries follow at once, and
-// say so too. An append that is lost, or overtaken by a later one, does no harm.
+// Keeps back, for one more turn, what only says how far the log is committed: under load entries
+// follow at once, and say so too. An append that is lost, or overtaken by a later one, does no
+// harm.
 void Driver::put_off(std::vector<raft::Message>& messages) {
   for (raft::Message& message : messages) {
     if (message.type != raft::MessageType::kAppend) continue;
@@ -159,10 +164,6 @@ void Driver::put_off(std::vector<raft::Message>& messages) {
   std::erase_if(messages, [](const raft::Message& message) {
     return message.type == raft::MessageType::kAppend && message.entries.empty();
   });
-}
-
-void Driver::send_put_off() {
-  if (!put_off_.empty()) peers_.send(std::exchange(put_off_, {}));
 }
 
 // Appends.

@@ -105,7 +105,6 @@ class Driver {
   [[nodiscard]] bool holds_back(raft::Output& output);
   void send(std::vector<raft::Message> messages);
   void put_off(std::vector<raft::Message>& messages);
-  void send_put_off();
   void enqueue(raft::Append append);
   void submit();
   void hand_over(Writing& next);
@@ -133,7 +132,8 @@ class Driver {
   LogIndex durable_commit_;                         // of the last hard state that was written
   std::optional<raft::Output> held_;                // until the commit of its change is durable
   LogIndex held_for_;
-  std::vector<raft::Message> put_off_;  // one for each follower at most
+  std::vector<raft::Message> put_off_;  // appends without entries, one for each follower at most
+  bool may_put_off_ = true;
   bool writing_ = false;
   bool disk_full_ = false;
   bool loading_ = false;

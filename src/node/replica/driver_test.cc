@@ -378,5 +378,32 @@ TEST_F(DriverTest, WhatASnapshotCoversIsDurable) {
   });
 }
 
+// What came together is one append, whatever a segment holds.
+TEST(DriverOnDisk, CommandsThatFillMoreThanASegmentAreTakenTogether) {
+  sim::World world(6);
+  sim::Machine& machine = world.add_machine("a");
+  NoPeers peers;
+  const Options options{.log = {.segment_bytes = std::uint64_t{2} << 20}};
+  ASSERT_TRUE(world.run([](env::Env env, Options opts, NoPeers& none) -> env::Task<void> {
+    auto replica = co_await open_alone(env, "/log", NodeId(1), opts, none);
+    CO_ASSERT(replica, << replica.error().message());
+    v1::Command large = add_image("large");
+    large.mutable_add_image()->set_cmdline(std::string(900'000, 'x'));  // refused when applied
+    std::size_t answered = 0;
+    env::Scope scope(env.executor, co_await env::this_cancellation());
+    const auto propose = [&](v1::Command command) -> env::Task<void> {
+      const auto answer = co_await (*replica)->propose(std::move(command));
+      EXPECT_EQ(answer.error().reason(), "image_invalid");
+      ++answered;
+    };
+    for (int i = 0; i < 12; ++i)
+      scope.spawn(propose(large));
+    co_await scope.join();
+    EXPECT_EQ(answered, 12u);
+    EXPECT_TRUE(co_await (*replica)->propose(add_image("small")));
+    co_await (*replica)->stop();
+  }(machine.env(), options, peers)));
+}
+
 }  // namespace
 }  // namespace blixard::replica

@@ -12,6 +12,10 @@
 namespace blixard::replica {
 namespace {
 
+// A leader that removed itself may be the only one who knows: of two, the other one cannot lead
+// without its vote before it knows too, and then tells it to go.
+constexpr Duration kRemovedLeaderStays = 10min;
+
 std::string_view role_name(raft::Role role) {
   switch (role) {
     case raft::Role::kFollower:
@@ -188,6 +192,7 @@ Result<cluster::Outcome> RaftReplica::apply_change(const raft::Entry& entry) {
   }
   const auto change = raft::decode_conf_change(entry.payload.view());
   if (!change) return unreadable(change.error().message());
+  const bool led = driver_.core().is_leader();
   const auto configuration = driver_.core().apply_conf_change(*change);
   if (!configuration) return unreadable(configuration.error().message());
   const bool was_member = machine_.state().membership(self_) != cluster::Membership::kNone;
@@ -196,7 +201,7 @@ Result<cluster::Outcome> RaftReplica::apply_change(const raft::Entry& entry) {
   if (is_member) {
     removed_.reset();
   } else if (was_member) {
-    removed_ = now();
+    removed_ = now() + (led ? kRemovedLeaderStays : Duration());
   }
   return outcome;
 }

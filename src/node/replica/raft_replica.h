@@ -172,7 +172,7 @@ class RaftReplica final : public Replica,
   raft::SoftState role_;
   std::map<NodeId, Instant> heard_;          // the last message of each
   Position change_;                          // of the last change of members proposed here
-  std::optional<Instant> removed_;           // when this node saw that it is no member any more
+  std::optional<Instant> removed_;           // since when nobody needs this node any more
   std::map<NodeId, std::string> addresses_;  // that the peers were given
   Instant slow_warned_;
 

@@ -105,11 +105,12 @@ inline constexpr Duration kRestartForgiven = 10min;  // of running well: the del
 // snapshots.
 inline constexpr std::size_t kFrameBodyBytes = 32 * 1024;
 inline constexpr std::size_t kFrameTailBytes = std::size_t{4} << 20;
-// Accepted, at once. Any voter may come to lead, and a leader has a connection from every node; after
-// a fault each node may dial anew before the end of its old connection is noticed. Newcomers and
-// handshakes are bounded apart (kEnrolConnections, kHandshakesMax).
+// Accepted, at once. Any voter may come to lead, and a leader has a connection from every node;
+// after a fault each node may dial anew before the end of its old connection is noticed. Newcomers
+// and handshakes are bounded apart (kEnrolConnections, kHandshakesMax).
 inline constexpr std::size_t kPeerConnections = 2 * kNodes;
-inline constexpr std::size_t kPeerConnectionsOfNode = 8;  // with those whose last requests still run
+// With those whose last requests still run.
+inline constexpr std::size_t kPeerConnectionsOfNode = 8;
 inline constexpr std::size_t kPeerUrgentFrames = 1024;
 inline constexpr std::size_t kPeerFrames = 8192;
 inline constexpr std::size_t kPeerQueueBytes = std::size_t{32} << 20;

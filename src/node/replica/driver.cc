@@ -104,7 +104,6 @@ bool Driver::waits_for_own_vote() const {
 
 env::Task<void> Driver::carry_out(raft::Output output) {
   const bool held = holds_back(output);
-  if (!held && !output.messages.empty()) send(std::exchange(output.messages, {}));
   owner_.snapshot_decided(output.append && output.append->snapshot);
   const bool writes = output.append.has_value();
   if (writes) enqueue(*std::exchange(output.append, std::nullopt));
@@ -112,6 +111,8 @@ env::Task<void> Driver::carry_out(raft::Output output) {
     held_ = std::move(output);
     co_return;
   }
+  put_off(output.messages);
+  send(std::exchange(output.messages, {}));
   // The disk begins first and works while the state machine does.
   if (writes && !output.committed.empty()) co_await env::Turn{env_.executor};
   if (running()) carry_on(std::move(output));
@@ -148,7 +149,6 @@ void Driver::send(std::vector<raft::Message> messages) {
     if (is_snapshot(message)) owner_.send_snapshot(std::move(message));
   }
   std::erase_if(messages, is_snapshot);
-  put_off(messages);
   if (!messages.empty()) peers_.send(std::move(messages));
 }
 

@@ -140,6 +140,7 @@ class RaftReplica final : public Replica,
 
   // Members.
   [[nodiscard]] Result<void> may_change(const MembershipChange& change) const;
+  env::Task<Result<cluster::Outcome>> change_until_applied(MembershipChange change);
   Result<Position> change_here(MembershipChange change);
   env::Task<Result<NodeId>> choose_leader(NodeId to, Instant deadline);
   Result<NodeId> transfer_here(NodeId to);

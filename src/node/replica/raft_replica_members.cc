@@ -41,6 +41,14 @@ std::unexpected<Error> refuse(const char* reason, NodeId node) {
 
 env::Task<Result<cluster::Outcome>> RaftReplica::change_membership(MembershipChange change) {
   const Call call(*this);
+  auto answer = co_await change_until_applied(change);
+  // Who removes itself may hear from the others that it is gone before it hears of the commit.
+  const bool left = change.kind == MembershipChange::Kind::kRemove && change.node == self_;
+  if (!answer && left && end_ && end_->reason() == "removed") co_return cluster::Outcome{};
+  co_return answer;
+}
+
+env::Task<Result<cluster::Outcome>> RaftReplica::change_until_applied(MembershipChange change) {
   const Instant begun = now();
   const Instant deadline = begun + limits::kProposalTimeout;
   do {
@@ -106,7 +114,11 @@ Result<void> RaftReplica::may_change(const MembershipChange& change) const {
 
 Result<Position> RaftReplica::change_here(MembershipChange change) {
   raft::Core& core = driver_.core();
-  if (!core.is_leader()) return fail(Code::kUnavailable, kNotLeader);
+  // Before the first entry of its term is applied, a leader does not know which change was the
+  // last.
+  if (!core.is_leader() || machine_.applied_term() < core.term()) {
+    return fail(Code::kUnavailable, kNotLeader);
+  }
   BLX_TRY(may_change(change));
   if (!change.command.empty()) {
     v1::Command command;

@@ -64,7 +64,7 @@ struct Status {
   std::size_t proposals_in_flight = 0;  // that wait here to be applied
   std::size_t appends_waiting = 0;      // that are not durable here
   std::uint64_t read_rounds = 0;        // to a quorum, since the start
-  bool failed = false;            // nothing is acknowledged any more
+  bool failed = false;                  // nothing is acknowledged any more
 };
 
 // A member as the leader sees it.

@@ -143,7 +143,7 @@ class LayeringTest(unittest.TestCase):
             ("node/log/x.cc", "unistd.h", "posix"),
             ("node/agent/x.cc", "sys/stat.h", "posix"),
             ("core/raft/x.cc", "google/protobuf/message.h", "protobuf"),
-            ("core/cluster/x.cc", "boost/unordered/unordered_flat_map.hpp", "flat_map"),
+            ("core/raft/x.cc", "boost/unordered/unordered_flat_map.hpp", "flat_map"),
             ("core/sched/x.cc", "boost/json.hpp", "json"),
             ("env/x.cc", "fmt/core.h", "fmt"),
             ("node/api/x.cc", "boost/beast/http/parser.hpp", "beast"),

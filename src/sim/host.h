@@ -76,7 +76,7 @@ class Host {
   std::multimap<std::uint16_t, std::shared_ptr<Port>> tcp_ports;
   std::map<std::uint64_t, std::shared_ptr<Port>> unix_ports;
   std::uint16_t next_port = 32768;
-  bool sockets_exhausted = false;  // nothing can be accepted
+  bool sockets_exhausted = false;                     // nothing can be accepted
   std::map<std::uint64_t, const Incarnation*> locks;  // by the directory's inode
 
   ProcessTable processes;

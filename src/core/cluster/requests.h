@@ -44,7 +44,8 @@ class Requests {
   };
 
   std::deque<Answer> answers_;
-  // Position of the answer, counted from the first one ever remembered.
+  // Position of the answer, counted from the first one ever remembered. Asked and never walked: its
+  // order shows nowhere.
   boost::unordered_flat_map<Uuid, std::uint64_t, Hash> positions_;
   std::uint64_t forgotten_ = 0;
 };

@@ -69,22 +69,27 @@ class RawDisk:
 
     SIZE = 16 << 20
 
-    def __init__(self, directory):
-        self.file = os.open(directory / "raw", os.O_RDWR | os.O_CREAT, 0o600)
-        for _ in range(self.SIZE >> 20):
-            os.write(self.file, bytes(1 << 20))
-        os.fsync(self.file)
-        self.offset = 0
+    def __init__(self, directory, writers):
+        self.files = []
+        for writer in range(writers):
+            file = os.open(directory / f"raw{writer}", os.O_RDWR | os.O_CREAT, 0o600)
+            for _ in range(self.SIZE >> 20):
+                os.write(file, bytes(1 << 20))
+            os.fsync(file)
+            self.files.append(file)
 
-    def run(self, seconds):
-        block, times = b"x" * 4096, []
-        until = time.monotonic() + seconds
-        while time.monotonic() < until:
-            begin = time.monotonic()
-            os.pwrite(self.file, block, self.offset)
-            os.fdatasync(self.file)
-            times.append((time.monotonic() - begin) * 1e6)
-            self.offset = (self.offset + 4096) % self.SIZE
+    def run(self, seconds, writers=1):
+        """With others at the same time, each on a file of its own: what members share."""
+        others = []
+        for file in self.files[1:writers]:
+            child = os.fork()
+            if child == 0:
+                self.write(file, seconds)
+                os._exit(0)
+            others.append(child)
+        times = self.write(self.files[0], seconds)
+        for other in others:
+            os.waitpid(other, 0)
         times.sort()
         return {
             "rate": len(times) / sum(times) * 1e6,
@@ -92,8 +97,20 @@ class RawDisk:
             "p99_us": times[len(times) * 99 // 100],
         }
 
+    def write(self, file, seconds):
+        block, times, offset = b"x" * 4096, [], 0
+        until = time.monotonic() + seconds
+        while time.monotonic() < until:
+            begin = time.monotonic()
+            os.pwrite(file, block, offset)
+            os.fdatasync(file)
+            times.append((time.monotonic() - begin) * 1e6)
+            offset = (offset + 4096) % self.SIZE
+        return times
+
     def stop(self):
-        os.close(self.file)
+        for file in self.files:
+            os.close(file)
 
 
 class Etcd:
@@ -232,7 +249,7 @@ def median(samples, key):
 
 
 def measure(arguments, directory, load):
-    raw, cells, memory = RawDisk(directory), [], {}
+    raw, cells, memory = RawDisk(directory, 3), [], {}
     try:
         for nodes in (3, 1):
             rivals = {"blixard": Blixard(nodes, directory, arguments.program)}
@@ -243,10 +260,11 @@ def measure(arguments, directory, load):
                 for rival in rivals.values():
                     rival.run("write", 16, 1)  # warm
                 for name, _, operation, outstanding in wanted:
-                    samples = {"raw": []} | {rival: [] for rival in rivals}
+                    samples = {"raw": [], "shared": []} | {rival: [] for rival in rivals}
                     for done in range(arguments.rounds):
                         print(f"{name}: round {done + 1} of {arguments.rounds}", file=sys.stderr)
                         samples["raw"].append(raw.run(min(1.0, arguments.seconds)))
+                        samples["shared"].append(raw.run(min(1.0, arguments.seconds), nodes))
                         for rival, cluster in rivals.items():
                             samples[rival].append(
                                 cluster.run(operation, outstanding, arguments.seconds))
@@ -264,13 +282,14 @@ def measure(arguments, directory, load):
 def table(cells, memory, arguments):
     lines = [
         "| case | Blixard: /s, p50, p99 | etcd: /s, p50, p99 | rate to etcd's | p50 to etcd's "
-        "| raw sync p50 | p50 above it |",
-        "|---|---|---|---|---|---|---|",
+        "| raw sync p50 | p50 above it | as many raw syncs at once | p50 above them |",
+        "|---|---|---|---|---|---|---|---|---|",
     ]
     for cell in cells:
         samples = cell["samples"]
         ours = {key: median(samples["blixard"], key) for key in ("rate", "p50_us", "p99_us")}
         raw = median(samples["raw"], "p50_us")
+        shared = median(samples["shared"], "p50_us")
         rival, rate, latency = "not installed", "", ""
         if "etcd" in samples:
             etcd = {key: median(samples["etcd"], key) for key in ("rate", "p50_us", "p99_us")}
@@ -281,7 +300,8 @@ def table(cells, memory, arguments):
         lines.append(
             f"| {cell['name']} | {ours['rate']:,.0f}, {ours['p50_us'] / 1000:.2f} ms, "
             f"{ours['p99_us'] / 1000:.2f} ms | {rival} | {rate} | {latency} "
-            f"| {raw / 1000:.2f} ms | {(ours['p50_us'] - raw) / 1000:+.2f} ms |")
+            f"| {raw / 1000:.2f} ms | {(ours['p50_us'] - raw) / 1000:+.2f} ms "
+            f"| {shared / 1000:.2f} ms | {(ours['p50_us'] - shared) / 1000:+.2f} ms |")
     lines.append("")
     lines.append("Resident memory of the largest member after the load: " +
                  "; ".join(f"{name} {mib:.0f} MiB" for name, mib in memory.items()) + ".")

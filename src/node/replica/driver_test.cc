@@ -132,22 +132,39 @@ class ScriptedLog final : public log::Log {
   std::size_t appends_ = 0;
 };
 
+class Recorder final : public NoPeers {
+ public:
+  void send(std::vector<raft::Message> messages) override {
+    for (raft::Message& message : messages)
+      sent.push_back(std::move(message));
+  }
+  [[nodiscard]] std::ptrdiff_t appends(bool with_entries) const {
+    return std::ranges::count_if(sent, [&](const raft::Message& message) {
+      return message.type == raft::MessageType::kAppend && message.entries.empty() != with_entries;
+    });
+  }
+
+  std::vector<raft::Message> sent;
+};
+
 class DriverTest : public testing::Test, public Driver::Owner {
  protected:
   static constexpr Duration kTick = 10ms;
 
   sim::World world{5};
   sim::Machine& machine = world.add_machine("a");
-  NoPeers peers;
+  Recorder peers;
   std::unique_ptr<ScriptedLog> log;
   std::unique_ptr<Driver> driver;
   LogIndex applied;
   std::string ended;
+  std::function<void()> when_committed;  // once
 
   void feed(raft::Core& /*core*/) override {}
   void on_committed(const std::vector<raft::Entry>& entries) override {
     applied = entries.back().index;
     driver->core().applied(applied);
+    if (when_committed) std::exchange(when_committed, {})();
   }
   void on_read(const raft::ReadState& /*read*/) override {}
   void on_role(const raft::SoftState& /*state*/) override {}
@@ -236,6 +253,36 @@ class DriverTest : public testing::Test, public Driver::Owner {
   env::Task<void> step(raft::Message message) {
     driver->step(std::move(message));
     co_await turn();
+  }
+  void propose() {
+    std::vector<raft::Entry> entries(1);
+    entries.front().payload = Payload(std::string("x"));
+    ASSERT_TRUE(driver->core().propose(std::move(entries)));
+    driver->wake();
+  }
+  env::Task<void> acknowledge(std::uint64_t node, std::uint64_t index) {
+    raft::Message message = from(node, 1, raft::MessageType::kAppendResponse);
+    message.index = LogIndex(index);
+    co_await step(message);
+  }
+  // With its first entry committed, of which the others know, and nothing else sent so far.
+  env::Task<void> lead() {
+    CO_ASSERT(driver->core().campaign());
+    driver->wake();
+    co_await turn();
+    co_await step(from(2, 1, raft::MessageType::kPreVoteResponse));
+    co_await step(from(2, 1, raft::MessageType::kVoteResponse));
+    CO_ASSERT(driver->core().is_leader());
+    co_await acknowledge(2, 1);
+    co_await acknowledge(3, 1);
+    EXPECT_EQ(applied, LogIndex(1));
+    peers.sent.clear();
+  }
+  env::Task<void> keep_awake(int& turns) {
+    for (; turns < 100 && peers.appends(false) == 0; ++turns) {
+      driver->wake();
+      co_await env::Turn{machine.env().executor};
+    }
   }
   env::Task<void> wait_durable(LogIndex index, Term term, bool& done) {
     const auto durable = co_await driver->durable(index, term);
@@ -379,6 +426,47 @@ TEST_F(DriverTest, WhatASnapshotCoversIsDurable) {
 }
 
 // What came together is one append, whatever a segment holds.
+TEST_F(DriverTest, CommitsTravelWithTheEntriesThatFollowAtOnce) {
+  run([&]() -> env::Task<void> {
+    co_await lead();
+    propose();
+    co_await turn();
+    EXPECT_EQ(peers.appends(true), 2);
+    when_committed = [&] { propose(); };
+    co_await acknowledge(2, 2);
+    EXPECT_EQ(applied, LogIndex(2));
+    EXPECT_EQ(peers.appends(true), 4);
+    EXPECT_EQ(peers.appends(false), 0);
+    EXPECT_EQ(peers.sent.back().commit, LogIndex(2));
+  });
+}
+
+TEST_F(DriverTest, ACommitThatNothingFollowsIsTold) {
+  run([&]() -> env::Task<void> {
+    co_await lead();
+    propose();
+    co_await turn();
+    co_await acknowledge(2, 2);
+    EXPECT_EQ(peers.appends(false), 2);
+    EXPECT_EQ(peers.sent.back().commit, LogIndex(2));
+  });
+}
+
+TEST_F(DriverTest, ADriverThatNeverSleepsTellsOfCommitsToo) {
+  run([&]() -> env::Task<void> {
+    co_await lead();
+    propose();
+    co_await turn();
+    env::Scope scope(machine.env().executor, nullptr);
+    int turns = 0;
+    when_committed = [&] { scope.spawn(keep_awake(turns)); };
+    co_await acknowledge(2, 2);
+    co_await scope.join();
+    EXPECT_EQ(peers.appends(false), 2);
+    EXPECT_LT(turns, 100);
+  });
+}
+
 TEST(DriverOnDisk, CommandsThatFillMoreThanASegmentAreTakenTogether) {
   sim::World world(6);
   sim::Machine& machine = world.add_machine("a");

@@ -40,7 +40,7 @@ inline v1::Command remove_image(const std::string& name) {
 }
 
 // Peers of a node that has none.
-class NoPeers final : public peer::Peers {
+class NoPeers : public peer::Peers {
  public:
   void set_handler(peer::Handler* /*handler*/) override {}
   env::Task<Result<void>> serve(std::unique_ptr<env::Listener> /*listener*/) override {

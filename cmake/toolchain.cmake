@@ -33,6 +33,11 @@ if(BLIXARD_SANITIZE)
   add_link_options(-fsanitize=${BLIXARD_SANITIZE})
 endif()
 
+# A fuzzer sees its way only through code that counts where it went.
+if(BLIXARD_FUZZERS)
+  add_compile_options(-fsanitize=fuzzer-no-link)
+endif()
+
 # Third-party and generated code is built without these; everything of ours with them.
 add_library(blx_warnings INTERFACE)
 target_compile_options(blx_warnings INTERFACE

@@ -356,6 +356,7 @@ Term Core::term() const { return impl_->term(); }
 NodeId Core::leader() const { return impl_->leader(); }
 Role Core::role() const { return impl_->role(); }
 LogIndex Core::commit() const { return impl_->log().committed(); }
+bool Core::installs_snapshot() const { return impl_->log().installs_snapshot(); }
 LogIndex Core::last_index() const { return impl_->log().last(); }
 std::vector<LogIndex> Core::entries_wanted() const { return impl_->entries_wanted(); }
 void Core::set_election_timeout(int ticks) { impl_->set_election_timeout(ticks); }

@@ -219,6 +219,9 @@ class Core {
   [[nodiscard]] Role role() const;
   [[nodiscard]] bool is_leader() const { return role() == Role::kLeader; }
   [[nodiscard]] LogIndex commit() const;
+  // Took one, which is not durable yet: the members are its own, and everything before it is
+  // covered.
+  [[nodiscard]] bool installs_snapshot() const;
   [[nodiscard]] LogIndex last_index() const;
   // The first index of each range that is needed and not in memory: by followers that wait for it,
   // or to hand it out as committed.

@@ -19,6 +19,7 @@ Driver::Driver(env::Env env, Duration tick, log::Log& log, peer::Peers& peers, O
 Result<void> Driver::start(const raft::Config& config, const raft::Initial& initial) {
   BLX_TRY(core_, raft::Core::make(config, view_, initial, nullptr));
   durable_commit_ = initial.hard_state.commit;
+  handed_out_ = initial.applied;
   scope_.spawn(pump());
   scope_.spawn(tick());
   wake();
@@ -123,8 +124,12 @@ env::Task<void> Driver::carry_out(raft::Output output) {
 bool Driver::holds_back(raft::Output& output) {
   LogIndex change;
   for (const raft::Entry& entry : output.committed) {
+    handed_out_ = entry.index;
     if (entry.kind != raft::EntryKind::kNormal) change = entry.index;
   }
+  if (output.append && output.append->snapshot) handed_out_ = output.append->snapshot->index;
+  // A leader's messages tell of all that is committed, and a change may be in the rest.
+  if (core_->is_leader() && handed_out_ < core_->commit()) change = core_->commit();
   if (change <= durable_commit_) return false;
   held_for_ = change;
   if (!output.append) output.append.emplace();
@@ -136,7 +141,11 @@ bool Driver::holds_back(raft::Output& output) {
 void Driver::carry_on(raft::Output output) {
   if (!output.messages.empty()) send(std::move(output.messages));
   if (output.soft_state) owner_.on_role(*output.soft_state);
-  if (!output.committed.empty()) owner_.on_committed(output.committed);
+  // A snapshot that the core took meanwhile covers them, and its members are the core's already:
+  // they must not be changed by what came before.
+  if (!output.committed.empty() && !core_->installs_snapshot()) {
+    owner_.on_committed(output.committed);
+  }
   for (const raft::ReadState& read : output.reads)
     owner_.on_read(read);
 }
@@ -252,6 +261,7 @@ env::Task<Result<void>> Driver::write_first() {
     first.append.snapshot.reset();
   }
   if (!first.handed_over) {
+    drop_written(first.append.entries);
     refusals_ = log_.refusals();  // nothing is in front of it, nothing was handed over behind it
     hand_over(first);
     submit();
@@ -259,6 +269,14 @@ env::Task<Result<void>> Driver::write_first() {
   Result<void> written = co_await std::move(first.written);
   first.handed_over = false;
   co_return written;
+}
+
+// Of an append that was too large for one batch, a part may have been written before the disk was
+// full, and may be behind a snapshot by now.
+void Driver::drop_written(std::vector<raft::Entry>& entries) const {
+  entries.erase(entries.begin(), std::ranges::find_if_not(entries, [&](const raft::Entry& entry) {
+                  return entry.index < log_.first() || log_.term(entry.index) == entry.term;
+                }));
 }
 
 // Takes back what the log refused together with the first.

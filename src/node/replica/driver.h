@@ -110,6 +110,7 @@ class Driver {
   void hand_over(Writing& next);
   env::Task<void> write();
   env::Task<Result<void>> write_first();
+  void drop_written(std::vector<raft::Entry>& entries) const;
   env::Task<void> withdraw();
   void finish(raft::Append append);
   void load_missing();
@@ -132,6 +133,7 @@ class Driver {
   LogIndex durable_commit_;                         // of the last hard state that was written
   std::optional<raft::Output> held_;                // until the commit of its change is durable
   LogIndex held_for_;
+  LogIndex handed_out_;                 // by the core, to be applied
   std::vector<raft::Message> put_off_;  // appends without entries, one for each follower at most
   bool may_put_off_ = true;
   bool writing_ = false;

@@ -34,6 +34,19 @@ class ScriptedLog final : public log::Log {
       append->done.complete({});
     }
   }
+  // As when the disk becomes full behind the first batch of a large append.
+  void write_some_and_refuse(std::size_t entries) {
+    Append part(executor_);
+    part.entries = waiting_.front()->entries;
+    part.entries.resize(entries);
+    write(part);
+    refuse_waiting();
+  }
+  // Everything is behind a snapshot.
+  void reset(LogIndex index) {
+    entries_.assign(index.value, {});
+    compacted = index;
+  }
   // As when the disk is full: what waits behind is refused with it.
   void refuse_waiting() {
     ++refusals_;
@@ -44,6 +57,7 @@ class ScriptedLog final : public log::Log {
   env::Task<Result<void>> append(std::vector<raft::Entry> entries,
                                  std::optional<raft::HardState> hard_state) override {
     ++appends_;
+    if (!entries.empty()) EXPECT_GT(entries.front().index, compacted);
     if (refuses_at_call > 0) {
       --refuses_at_call;
       ++refusals_;
@@ -62,10 +76,13 @@ class ScriptedLog final : public log::Log {
     if (index <= compacted || index > last()) return std::nullopt;
     return entries_[index.value - 1].term;
   }
-  bool cached(LogIndex from, LogIndex to, std::size_t /*bytes_max*/,
+  bool cached(LogIndex from, LogIndex to, std::size_t bytes_max,
               std::vector<raft::Entry>& out) const override {
-    out.insert(out.end(), entries_.begin() + static_cast<std::ptrdiff_t>(from.value - 1),
-               entries_.begin() + static_cast<std::ptrdiff_t>(to.value));
+    std::size_t bytes = 0;
+    for (LogIndex at = from; at <= to && bytes < bytes_max; at = at.next()) {
+      out.push_back(entries_[at.value - 1]);
+      bytes += out.back().payload.size();
+    }
     return true;
   }
   [[nodiscard]] LogIndex first() const override { return compacted.next(); }
@@ -171,8 +188,10 @@ class DriverTest : public testing::Test, public Driver::Owner {
   void on_tick() override {}
   void send_snapshot(raft::Message /*message*/) override {}
   void snapshot_decided(bool /*installs*/) override {}
-  env::Task<Result<void>> install(const raft::SnapshotMeta& /*meta*/) override {
-    co_return fail(Code::kUnimplemented, "no_snapshot");
+  env::Task<Result<void>> install(const raft::SnapshotMeta& meta) override {
+    log->reset(meta.index);
+    driver->view().set_snapshot(meta);
+    co_return Result<void>();
   }
   void on_log_failed(const Error& error) override {
     ended = error.message();
@@ -254,9 +273,10 @@ class DriverTest : public testing::Test, public Driver::Owner {
     driver->step(std::move(message));
     co_await turn();
   }
-  void propose() {
-    std::vector<raft::Entry> entries(1);
-    entries.front().payload = Payload(std::string("x"));
+  void propose(std::size_t count = 1, std::size_t bytes = 1) {
+    std::vector<raft::Entry> entries(count);
+    for (raft::Entry& entry : entries)
+      entry.payload = Payload(std::string(bytes, 'x'));
     ASSERT_TRUE(driver->core().propose(std::move(entries)));
     driver->wake();
   }
@@ -464,6 +484,62 @@ TEST_F(DriverTest, ADriverThatNeverSleepsTellsOfCommitsToo) {
     co_await scope.join();
     EXPECT_EQ(peers.appends(false), 2);
     EXPECT_LT(turns, 100);
+  });
+}
+
+// More is committed than is handed out at once, and a change of members might be in the rest.
+TEST_F(DriverTest, OthersHearOfNoCommitThatMayHoldAChangeBeforeItIsDurable) {
+  run([&]() -> env::Task<void> {
+    co_await lead();
+    propose(6, std::size_t{1} << 20);
+    co_await turn();
+    peers.sent.clear();
+    log->holds = true;
+    co_await acknowledge(2, 7);
+    EXPECT_EQ(driver->core().commit(), LogIndex(7));
+    for (const raft::Message& message : peers.sent)
+      EXPECT_LE(message.commit, LogIndex(1));
+    log->holds = false;
+    log->write_all();
+    EXPECT_TRUE(co_await until([&] { return applied == LogIndex(7); }));
+    EXPECT_EQ(peers.sent.back().commit, LogIndex(7));
+  });
+}
+
+// The members of the snapshot are later ones.
+TEST_F(DriverTest, AChangeIsNotAppliedBehindASnapshotThatCoversIt) {
+  run([&]() -> env::Task<void> {
+    co_await step(append(2, 1, {0, 0}, 1, 1));
+    EXPECT_EQ(applied, LogIndex(1));
+    raft::Message change = append(2, 1, {1, 1}, 1);
+    change.entries.front().kind = raft::EntryKind::kConfiguration;
+    change.entries.front().payload = Payload(
+        raft::encode_conf_change({.changes = {{raft::ConfChangeType::kAddLearner, NodeId(4)}}}));
+    co_await step(change);
+    log->holds = true;
+    co_await step(heartbeat(2, 1, 2));
+    EXPECT_EQ(applied, LogIndex(1));
+    raft::Message snapshot = from(2, 1, raft::MessageType::kSnapshot);
+    snapshot.snapshot = {.index = LogIndex(50), .term = Term(1), .configuration = {}};
+    snapshot.snapshot->configuration.voters = {NodeId(1), NodeId(2), NodeId(3), NodeId(4)};
+    co_await step(snapshot);
+    EXPECT_TRUE(driver->core().installs_snapshot());
+    log->holds = false;
+    log->write_all();
+    EXPECT_TRUE(co_await until([&] { return !driver->core().installs_snapshot(); }));
+    EXPECT_EQ(applied, LogIndex(1));
+    EXPECT_EQ(driver->core().status().configuration.voters.size(), 4u);
+  });
+}
+
+TEST_F(DriverTest, APartThatWasWrittenIsNotHandedOverAgain) {
+  run([&]() -> env::Task<void> {
+    log->holds = true;
+    co_await step(append(2, 1, {0, 0}, 3));
+    log->write_some_and_refuse(2);
+    log->compacted = LogIndex(2);
+    log->holds = false;
+    EXPECT_TRUE(co_await until([&] { return log->last() == LogIndex(3); }));
   });
 }
 

@@ -9,7 +9,7 @@ namespace blixard::env {
 AcceptLoop::~AcceptLoop() { BLX_ASSERT(listeners_.empty()); }
 
 Task<Result<void>> AcceptLoop::run(Listener& listener, Take take) {
-  listeners_.insert(&listener);
+  listeners_.push_back(&listener);
   Result<void> end;
   while (end && !stopped_) {
     auto stream = co_await listener.accept();
@@ -24,7 +24,7 @@ Task<Result<void>> AcceptLoop::run(Listener& listener, Take take) {
       end = co_await clock_.sleep(limits::kAcceptPause);
     }
   }
-  listeners_.erase(&listener);
+  std::erase(listeners_, &listener);
   listener.close();
   co_return stopped_ ? Result<void>() : end;
 }

@@ -10,7 +10,7 @@
 
 #include <functional>
 #include <memory>
-#include <set>
+#include <vector>
 
 #include "base/result.h"
 #include "base/units.h"
@@ -44,7 +44,7 @@ class AcceptLoop {
 
   Clock& clock_;
   observe::LogSink& log_;
-  std::set<Listener*> listeners_;
+  std::vector<Listener*> listeners_;  // in the order of run()
   bool stopped_ = false;
   Instant next_line_;
 };

@@ -21,7 +21,7 @@ env::Task<Result<void>> Server::serve(std::unique_ptr<env::Listener> listener) {
   const Transport transport =
       listener->local().kind == env::Endpoint::Kind::kUnix ? Transport::kUnix : Transport::kTcp;
   env::Scope scope(env_.executor, co_await env::this_cancellation());
-  scopes_.insert(&scope);
+  scopes_.push_back(&scope);
   const auto result = co_await accepting_.run(*listener, [&](std::unique_ptr<env::Stream> stream) {
     if (active_ < limits_.connections) {
       ++active_;
@@ -32,16 +32,16 @@ env::Task<Result<void>> Server::serve(std::unique_ptr<env::Listener> listener) {
     }
   });
   co_await scope.join();
-  scopes_.erase(&scope);
+  std::erase(scopes_, &scope);
   co_return result;
 }
 
 env::Task<void> Server::run_connection(std::unique_ptr<env::Stream> stream, Transport transport) {
   Connection connection(env_, handler_, limits_, std::move(stream), transport);
-  connections_.insert(&connection);
+  connections_.push_back(&connection);
   if (accepting_.stopped()) connection.stop();
   co_await connection.run();
-  connections_.erase(&connection);
+  std::erase(connections_, &connection);
   --active_;
   ended_.notify_all();
 }

@@ -11,7 +11,7 @@
 // request whole, the idle time between two, and the time to take a piece of an answer.
 
 #include <memory>
-#include <set>
+#include <vector>
 
 #include "base/limits.h"
 #include "base/result.h"
@@ -67,9 +67,9 @@ class Server {
   Handler& handler_;
   ServerLimits limits_;
   env::AcceptLoop accepting_;
-  std::set<Connection*> connections_;
-  std::set<env::Scope*> scopes_;  // one of each serve()
-  std::size_t active_ = 0;        // connections, also those whose task has not begun
+  std::vector<Connection*> connections_;  // in the order they came
+  std::vector<env::Scope*> scopes_;       // one of each serve()
+  std::size_t active_ = 0;                // connections, also those whose task has not begun
   std::size_t refusals_ = 0;
   env::Signal ended_;  // a connection
 };

@@ -169,7 +169,7 @@ env::Task<Result<void>> Node::open_cluster() {
   }
   enroller_ = std::make_unique<membership::Enroller>(env_, *replica_, keys_.authority);
   certificate_ = std::make_unique<membership::OwnCertificate>(
-      env_, *transport_, keys_.credentials,
+      env_, *transport_, keys_.credentials, identity_.role == cluster::NodeRole::kServer,
       [this](std::string request) { return certificate_for(std::move(request)); },
       [this](env::Credentials credentials) {
         return store_renewed(env_, config_.data_directory, std::move(credentials));

@@ -18,7 +18,8 @@ bool OwnCertificate::is_due() const {
   const WallTime wall = env_.clock.wall();
   if (now->not_after.unix_ms - wall.unix_ms <= life / 3) return true;
   const auto authority = env_.security.inspect(credentials_.authority);
-  return wall < now->not_before && authority && authority->not_before <= wall;
+  const bool lacks_mark = server_ && !now->subject.server;
+  return (lacks_mark || wall < now->not_before) && authority && authority->not_before <= wall;
 }
 
 void OwnCertificate::tell(const Error& error) const {
@@ -71,8 +72,8 @@ env::Task<Result<env::CertificateFacts>> OwnCertificate::make_new() {
   BLX_CO_TRY(std::string certificate, co_await issue_(request.request));
   BLX_CO_TRY(const auto after, env_.security.inspect(certificate));
   if (after.subject.node != before.subject.node ||
-      after.subject.cluster != before.subject.cluster) {
-    co_return fail(Code::kInternal, "certificate_wrong", "it was issued for another node");
+      after.subject.cluster != before.subject.cluster || after.subject.server != server_) {
+    co_return fail(Code::kInternal, "certificate_wrong", "it was issued for another node or role");
   }
   env::Credentials next{.certificate = std::move(certificate),
                         .key = std::move(request.key),

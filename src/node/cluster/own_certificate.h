@@ -5,7 +5,9 @@
 // a clock that was ahead made it, and whoever's clock is right refuses it until then. Certificates
 // are backdated (env::kBackdated), so clocks that differ a little are no cause. A clock from before
 // the authority's begin is wrong itself, such as after a start without a battery: what it made
-// would have expired for everybody, so it makes nothing.
+// would have expired for everybody, so it makes nothing. And a server's that has no server's mark,
+// because it is older than the mark, is renewed at once: machines that join believe marked ones
+// only.
 //
 // Time here is the wall clock, the only clock that certificates know. It may jump, so the rest of
 // the life is looked at again and again and never slept through. A certificate that is durable and
@@ -29,11 +31,13 @@ class OwnCertificate {
   // Makes key and certificate durable, both or neither.
   using Store = std::function<env::Task<Result<void>>(env::Credentials)>;
 
+  // `server`: whether this node is one.
   OwnCertificate(env::Env env, env::SecureTransport& transport, env::Credentials credentials,
-                 Issue issue, Store store)
+                 bool server, Issue issue, Store store)
       : env_(env),
         transport_(transport),
         credentials_(std::move(credentials)),
+        server_(server),
         issue_(std::move(issue)),
         store_(std::move(store)) {}
 
@@ -56,6 +60,7 @@ class OwnCertificate {
   env::Env env_;
   env::SecureTransport& transport_;
   env::Credentials credentials_;
+  bool server_;
   Issue issue_;
   Store store_;
   bool is_rotating_ = false;

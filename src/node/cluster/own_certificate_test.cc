@@ -23,7 +23,9 @@ constexpr Duration kLifetime = 90 * 24h;
 // The node, with whoever issues its certificates and the disk.
 class Holder {
  public:
-  explicit Holder(env::Env env) : env_(env) {
+  // `marked`: the first certificate, which may be older than the mark.
+  explicit Holder(env::Env env, bool server = true, bool marked = true)
+      : env_(env), marks_(marked) {
     authority_ = *env.security.make_authority(kCluster, env.clock.wall(), 10 * 365 * 24h);
     const auto key = env.security.make_request();
     stored_ = {.certificate = *sign(key->request, kSelf),
@@ -31,15 +33,16 @@ class Holder {
                .authority = authority_.certificate};
     transport_ = *env.security.open(stored_);
     certificate_ = std::make_unique<OwnCertificate>(
-        env, *transport_, stored_,
+        env, *transport_, stored_, server,
         [this](std::string request) { return issue(std::move(request)); },
         [this](env::Credentials credentials) { return store(std::move(credentials)); });
+    marks_ = server;
   }
 
   Result<std::string> sign(std::string_view request, NodeId node) {
-    return env_.security.issue(authority_, request, {.cluster = kCluster, .node = node},
-                               WallTime{env_.clock.wall().unix_ms + issuer_ahead_ / 1ms},
-                               kLifetime);
+    return env_.security.issue(
+        authority_, request, {.cluster = kCluster, .node = node, .server = marks_},
+        WallTime{env_.clock.wall().unix_ms + issuer_ahead_ / 1ms}, kLifetime);
   }
   Task<Result<std::string>> issue(std::string request) {
     ++asked_;
@@ -65,12 +68,16 @@ class Holder {
   bool disk_full_ = false;
   Duration issuer_ahead_{};
   NodeId issued_for_ = kSelf;
+  bool marks_;
 };
 
 class OwnCertificateTest : public testing::Test {
  protected:
   void play(const std::function<Task<void>(Holder&)>& story) {
     Holder holder(machine_.env());
+    play(holder, story);
+  }
+  void play(Holder& holder, const std::function<Task<void>(Holder&)>& story) {
     EXPECT_TRUE(world_.run(beside(holder, story), 24h));
   }
   // The story, while the certificate is looked after.
@@ -169,6 +176,42 @@ TEST_F(OwnCertificateTest, AnIssuerWhoseClockIsAheadIsAskedOnceAnHour) {
   });
 }
 
+TEST_F(OwnCertificateTest, AServersWithoutTheMarkIsRenewedAtOnce) {
+  Holder holder(machine_.env(), true, false);
+  EXPECT_FALSE(holder.certificate_->facts()->subject.server);
+  play(holder, [](Holder& server) -> Task<void> {
+    co_await pause(server, 1s);
+    EXPECT_EQ(server.stored_count_, 1);
+    EXPECT_TRUE(server.certificate_->facts()->subject.server);
+    EXPECT_TRUE(server.env_.security.inspect(server.stored_.certificate)->subject.server);
+    co_await pause(server, 3h);
+    EXPECT_EQ(server.stored_count_, 1);
+  });
+}
+
+TEST_F(OwnCertificateTest, AWorkersHasNoMarkAndStays) {
+  Holder holder(machine_.env(), false, false);
+  play(holder, [](Holder& worker) -> Task<void> {
+    co_await pause(worker, 3h);
+    EXPECT_EQ(worker.asked_, 0);
+    EXPECT_TRUE(co_await worker.certificate_->rotate());
+    EXPECT_FALSE(worker.certificate_->facts()->subject.server);
+  });
+}
+
+TEST_F(OwnCertificateTest, AClockFromBeforeTheAuthorityAddsNoMark) {
+  Holder holder(machine_.env(), true, false);
+  jump(-100 * 24h);
+  // NOLINTNEXTLINE(cppcoreguidelines-avoid-capturing-lambda-coroutines): it outlives the run
+  play(holder, [this](Holder& server) -> Task<void> {
+    co_await pause(server, 1h);
+    EXPECT_EQ(server.asked_, 0);
+    jump(Duration());
+    co_await pause(server, 11min);
+    EXPECT_EQ(server.stored_count_, 1);
+  });
+}
+
 TEST_F(OwnCertificateTest, AClockFromBeforeTheAuthorityMakesNone) {
   // NOLINTNEXTLINE(cppcoreguidelines-avoid-capturing-lambda-coroutines): it outlives the run
   play([this](Holder& holder) -> Task<void> {
@@ -213,6 +256,10 @@ TEST_F(OwnCertificateTest, AWrongOneIsNotTaken) {
     holder.issued_for_ = NodeId(4);
     const auto wrong = co_await holder.certificate_->rotate();
     EXPECT_EQ(wrong.error().reason(), "certificate_wrong");
+    holder.issued_for_ = kSelf;
+    holder.marks_ = false;
+    const auto unmarked = co_await holder.certificate_->rotate();
+    EXPECT_EQ(unmarked.error().reason(), "certificate_wrong");
     EXPECT_EQ(holder.stored_count_, 0);
     EXPECT_EQ(holder.certificate_->facts()->subject.node, kSelf);
   });

@@ -40,6 +40,7 @@ struct PeerIdentity {
   // Of the certificate on a secure stream (env/security.h); none where there is none.
   NodeId node;
   std::string cluster;
+  bool server = false;  // the node's certificate has a server's mark
 };
 
 class Stream {

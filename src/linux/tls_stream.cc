@@ -171,6 +171,7 @@ env::Task<Result<void>> TlsStream::shake_hands(const TlsContext& context, TlsRol
   if (check_.subject) {
     peer_.node = check_.subject->node;
     peer_.cluster = std::move(check_.subject->cluster);
+    peer_.server = check_.subject->server;
   }
   established_ = true;
   co_return Result<void>();

@@ -33,6 +33,7 @@ class SecureStream final : public env::Stream {
     if (peer == nullptr) return;
     peer_.node = peer->subject.node;
     peer_.cluster = peer->subject.cluster;
+    peer_.server = peer->subject.server;
   }
 
   env::Task<Result<std::size_t>> read_some(std::span<char> buffer) override {

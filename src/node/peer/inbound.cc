@@ -173,7 +173,7 @@ Result<void> Inbound::take_raft(raft::Message message) {
     return unexpected_frame();
   }
   message.from = from_;
-  context_.handler->on_message(from_, std::move(message));
+  context_.handler->on_message(sender(), std::move(message));
   return {};
 }
 
@@ -237,7 +237,7 @@ Result<void> Inbound::take_begin(std::uint64_t id, wire::SnapshotBegin begin) {
 
 env::Task<void> Inbound::receive_snapshot(std::shared_ptr<SnapshotArrival> arrival,
                                           raft::Message message) {
-  co_await arrival->run(*context_.handler, from_, std::move(message));
+  co_await arrival->run(*context_.handler, sender(), std::move(message));
   if (arrival_ == arrival) arrival_ = nullptr;
   --arrivals_;
 }

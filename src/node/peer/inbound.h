@@ -39,6 +39,7 @@ class Inbound {
   [[nodiscard]] NodeId from() const { return from_; }
 
  private:
+  [[nodiscard]] Sender sender() const { return {.node = from_, .server = link_.peer().server}; }
   env::Task<Result<wire::Message>> first_frame(Duration limit);
   Result<void> check_greeting(const Result<wire::Message>& first);
   env::Task<Result<void>> read();

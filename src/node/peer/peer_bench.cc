@@ -49,7 +49,7 @@ class Side final : public Handler {
   }
 
   [[nodiscard]] Result<void> admit(NodeId) const override { return {}; }
-  void on_message(NodeId, raft::Message message) override {
+  void on_message(Sender, raft::Message message) override {
     if (message.type == raft::MessageType::kAppend) {
       send({.type = raft::MessageType::kAppendResponse,
             .to = other_,
@@ -62,7 +62,7 @@ class Side final : public Handler {
     if (under_way_ == 0) ended_.notify_all();
   }
   Task<Result<std::string>> on_request(NodeId, RequestKind, Payload) override { co_return ""; }
-  Task<Result<std::unique_ptr<SnapshotSink>>> on_snapshot(NodeId, raft::Message,
+  Task<Result<std::unique_ptr<SnapshotSink>>> on_snapshot(Sender, raft::Message,
                                                           std::uint64_t) override {
     co_return fail(Code::kUnimplemented, "none");
   }

@@ -54,6 +54,12 @@ class SnapshotSource {
   virtual env::Task<Result<Payload>> read() = 0;  // at most limits::kSnapshotChunkBytes
 };
 
+// Who sent something, as its certificate proves.
+struct Sender {
+  NodeId node;
+  bool server = false;
+};
+
 // What the node does with what comes. `from` is proven. Called on the node's thread.
 class Handler {
  public:
@@ -61,11 +67,11 @@ class Handler {
   // Is this node to be talked to? Asked for every connection and every frame. The reason of the
   // error travels to the refused node (reasons.h).
   [[nodiscard]] virtual Result<void> admit(NodeId from) const = 0;
-  // Whatever the sender wrote into Message::from has been replaced by `from`.
-  virtual void on_message(NodeId from, raft::Message message) = 0;
+  // Whatever the sender wrote into Message::from has been replaced by `from.node`.
+  virtual void on_message(Sender from, raft::Message message) = 0;
   virtual env::Task<Result<std::string>> on_request(NodeId from, RequestKind kind,
                                                     Payload body) = 0;
-  virtual env::Task<Result<std::unique_ptr<SnapshotSink>>> on_snapshot(NodeId from,
+  virtual env::Task<Result<std::unique_ptr<SnapshotSink>>> on_snapshot(Sender from,
                                                                        raft::Message message,
                                                                        std::uint64_t bytes) = 0;
   // Something for `node` was dropped or our connection to it ended. Once until there is a

@@ -40,7 +40,7 @@ class PeersTest : public TwoNodes {
       a->peers->send(one(append(*a, *b, i, {"payload " + std::to_string(i)})));
     EXPECT_TRUE(co_await soon([&] { return b->handler.came.size() == 501; }));
     sent.from = a->id;
-    EXPECT_EQ(b->handler.came[0].from, a->id);
+    EXPECT_EQ(b->handler.came[0].from.node, a->id);
     EXPECT_EQ(b->handler.came[0].message, sent);
     for (std::uint64_t i = 1; i <= 500; ++i)
       EXPECT_EQ(b->handler.came[i].message.index, LogIndex(i));

@@ -13,13 +13,16 @@ using env::Endpoint;
 using env::Env;
 using env::Task;
 
+constexpr NodeId kServer(2);  // the others are workers
+
 // One of several nodes of a cluster that share a machine.
 struct Member {
   Member(Env env, const env::Authority& authority, NodeId id) : env(env), id(id) {
     const WallTime now = env.clock.wall();
     auto key = env.security.make_request();
-    auto certificate = env.security.issue(
-        authority, key->request, {.cluster = kCluster, .node = id, .server = true}, now, 1h);
+    auto certificate =
+        env.security.issue(authority, key->request,
+                           {.cluster = kCluster, .node = id, .server = id == kServer}, now, 1h);
     EXPECT_TRUE(certificate) << text(certificate);
     auto opened = env.security.open(
         {.certificate = *certificate, .key = key->key, .authority = authority.certificate});
@@ -96,7 +99,15 @@ Task<void> converse(Member& a, Member& b) {
   for (std::size_t i = 0; i < b.handler.came.size(); ++i) {
     sent[i].from = a.id;
     EXPECT_EQ(b.handler.came[i].message, sent[i]) << i;
+    EXPECT_EQ(b.handler.came[i].from.node, a.id) << i;
+    EXPECT_FALSE(b.handler.came[i].from.server) << i;
   }
+  raft::Message back = append_of(0, 1, 10);
+  back.to = a.id;
+  b.peers->send(one(std::move(back)));
+  EXPECT_TRUE(co_await a.soon([&] { return a.handler.came.size() == 1; }));
+  EXPECT_EQ(a.handler.came.at(0).from.node, b.id);
+  EXPECT_TRUE(a.handler.came.at(0).from.server);
 
   const Instant deadline = a.env.clock.monotonic() + 20s;
   const std::string large(limits::kCommandBytes, 'x');
@@ -115,6 +126,8 @@ Task<void> converse(Member& a, Member& b) {
   const auto taken = co_await a.peers->send_snapshot(snapshot, std::make_unique<Pieces>(content));
   EXPECT_TRUE(taken) << text(taken);
   EXPECT_TRUE(b.handler.snapshots.at(0)->finished);
+  EXPECT_EQ(b.handler.snapshots.at(0)->from.node, a.id);
+  EXPECT_FALSE(b.handler.snapshots.at(0)->from.server);
   EXPECT_TRUE(b.handler.snapshots.at(0)->bytes == content);
   EXPECT_EQ(b.peers->status()[0].traffic.violations, 0u);
   EXPECT_GT(a.peers->status()[0].round_trip, 0ns);

@@ -129,7 +129,7 @@ void SnapshotArrival::abort() {
   changed_.notify_all();
 }
 
-env::Task<void> SnapshotArrival::run(Handler& handler, NodeId from, raft::Message message) {
+env::Task<void> SnapshotArrival::run(Handler& handler, Sender from, raft::Message message) {
   const auto result = co_await receive(handler, from, std::move(message));
   chunks_.clear();
   wire::SnapshotResult answer;
@@ -145,7 +145,7 @@ env::Task<Result<void>> SnapshotArrival::something_came() {
   co_return Result<void>();
 }
 
-env::Task<Result<void>> SnapshotArrival::receive(Handler& handler, NodeId from,
+env::Task<Result<void>> SnapshotArrival::receive(Handler& handler, Sender from,
                                                  raft::Message message) {
   BLX_CO_TRY(const std::unique_ptr<SnapshotSink> sink,
              co_await handler.on_snapshot(from, std::move(message), bytes_));

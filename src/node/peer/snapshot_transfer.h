@@ -50,10 +50,10 @@ class SnapshotArrival {
   [[nodiscard]] bool aborted() const { return aborted_; }
 
   // Answers the sender, with success after the sink has taken all and finish() succeeded.
-  env::Task<void> run(Handler& handler, NodeId from, raft::Message message);
+  env::Task<void> run(Handler& handler, Sender from, raft::Message message);
 
  private:
-  env::Task<Result<void>> receive(Handler& handler, NodeId from, raft::Message message);
+  env::Task<Result<void>> receive(Handler& handler, Sender from, raft::Message message);
   env::Task<Result<void>> something_came();
 
   env::Env env_;

@@ -25,6 +25,7 @@ inline constexpr std::uint16_t kPort = 7101;
 
 // What a snapshot sink got.
 struct Arrived {
+  Sender from;
   raft::Message message;
   std::uint64_t promised = 0;
   std::string bytes;
@@ -35,7 +36,7 @@ struct Arrived {
 class TestHandler final : public Handler {
  public:
   struct Came {
-    NodeId from;
+    Sender from;
     raft::Message message;
   };
 
@@ -43,7 +44,7 @@ class TestHandler final : public Handler {
     if (removed.contains(from)) return fail(Code::kPermissionDenied, "member_removed", "gone");
     return {};
   }
-  void on_message(NodeId from, raft::Message message) override {
+  void on_message(Sender from, raft::Message message) override {
     came.push_back({from, std::move(message)});
   }
   env::Task<Result<std::string>> on_request(NodeId from, RequestKind kind, Payload body) override {
@@ -51,9 +52,9 @@ class TestHandler final : public Handler {
     if (answer) co_return co_await answer(from, kind, std::string(body.view()));
     co_return "to " + std::to_string(from.value) + ": " + std::string(body.view());
   }
-  env::Task<Result<std::unique_ptr<SnapshotSink>>> on_snapshot(NodeId, raft::Message message,
+  env::Task<Result<std::unique_ptr<SnapshotSink>>> on_snapshot(Sender from, raft::Message message,
                                                                std::uint64_t bytes) override {
-    snapshots.push_back(std::make_shared<Arrived>(Arrived{std::move(message), bytes, {}}));
+    snapshots.push_back(std::make_shared<Arrived>(Arrived{from, std::move(message), bytes, {}}));
     co_return std::make_unique<Sink>(*this, snapshots.back());
   }
   void on_unreachable(NodeId node) override { unreachable.push_back(node); }

@@ -76,10 +76,10 @@ class RaftReplica final : public Replica,
 
   // peer::Handler.
   [[nodiscard]] Result<void> admit(NodeId from) const override;
-  void on_message(NodeId from, raft::Message message) override;
+  void on_message(peer::Sender from, raft::Message message) override;
   env::Task<Result<std::string>> on_request(NodeId from, peer::RequestKind kind,
                                             Payload body) override;
-  env::Task<Result<std::unique_ptr<peer::SnapshotSink>>> on_snapshot(NodeId from,
+  env::Task<Result<std::unique_ptr<peer::SnapshotSink>>> on_snapshot(peer::Sender from,
                                                                      raft::Message message,
                                                                      std::uint64_t bytes) override;
   void on_unreachable(NodeId node) override;

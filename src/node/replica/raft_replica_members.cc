@@ -234,13 +234,14 @@ Result<void> RaftReplica::admit(NodeId from) const {
   return {};
 }
 
-void RaftReplica::on_message(NodeId from, raft::Message message) {
+void RaftReplica::on_message(peer::Sender from, raft::Message message) {
   if (end_) return;
   if (!may_send(machine_.state(), from, message.type, message.term, driver_.core().term())) {
-    BLX_LOG(env_.log, kDebug, "replica: node {} is a worker, and not heard on this", from.value);
+    BLX_LOG(env_.log, kDebug, "replica: node {} is a worker, and not heard on this",
+            from.node.value);
     return;
   }
-  heard_[from] = now();
+  heard_[from.node] = now();
   driver_.step(std::move(message));
 }
 

@@ -98,7 +98,7 @@ env::Task<void> RaftReplica::transfer_snapshot(raft::Message message) {
 // Received.
 
 env::Task<Result<std::unique_ptr<peer::SnapshotSink>>> RaftReplica::on_snapshot(
-    NodeId from, raft::Message message, std::uint64_t bytes) {
+    peer::Sender from, raft::Message message, std::uint64_t bytes) {
   const Call call(*this);
   if (end_) co_return std::unexpected(*end_);
   if (!message.snapshot || !message.snapshot->index || bytes > limits::kSnapshotBytes) {
@@ -107,7 +107,7 @@ env::Task<Result<std::unique_ptr<peer::SnapshotSink>>> RaftReplica::on_snapshot(
   if (!may_send(machine_.state(), from, message.type, message.term, driver_.core().term())) {
     co_return fail(Code::kPermissionDenied, "servers_only");
   }
-  heard_[from] = now();
+  heard_[from.node] = now();
   if (message.snapshot->index <= driver_.core().commit()) {
     driver_.step(std::move(message));  // tells how far this node is
     co_return fail(Code::kFailedPrecondition, "snapshot_stale");
@@ -120,7 +120,7 @@ env::Task<Result<std::unique_ptr<peer::SnapshotSink>>> RaftReplica::on_snapshot(
     receiving_ = false;
     co_return std::unexpected(file.error());
   }
-  BLX_LOG(env_.log, kInfo, "replica: node {} sends the snapshot at {}, {} bytes", from.value,
+  BLX_LOG(env_.log, kInfo, "replica: node {} sends the snapshot at {}, {} bytes", from.node.value,
           message.snapshot->index.value, bytes);
   co_return make_snapshot_sink(std::move(message), bytes, std::move(*file), *this);
 }

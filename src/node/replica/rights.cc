@@ -66,10 +66,10 @@ Result<void> may_change_members(const cluster::State& state, NodeId from) {
   return servers_only(*node, "change who votes or leads");
 }
 
-bool may_send(const cluster::State& state, NodeId from, raft::MessageType type, Term message_term,
-              Term term) {
-  const cluster::Node* node = state.find_node(from);
-  if (node == nullptr || node->role == cluster::NodeRole::kServer) return true;
+bool may_send(const cluster::State& state, peer::Sender from, raft::MessageType type,
+              Term message_term, Term term) {
+  const cluster::Node* node = state.find_node(from.node);
+  if (node != nullptr ? node->role == cluster::NodeRole::kServer : from.server) return true;
   switch (type) {
     case raft::MessageType::kAppendResponse:
     case raft::MessageType::kHeartbeatResponse:

@@ -13,6 +13,7 @@
 #include "base/result.h"
 #include "core/cluster/state.h"
 #include "core/raft/types.h"
+#include "node/peer/peers.h"
 
 namespace blixard::replica {
 
@@ -25,8 +26,9 @@ Result<void> may_change_members(const cluster::State& state, NodeId from);
 
 // Whether a message of consensus is one that its sender can mean. A worker takes part by answering
 // and by asking for reads; it has no term of its own, so one that is ahead of `term` is none of a
-// worker's. Whom the state does not know is let through: this node may be the one that is behind.
-[[nodiscard]] bool may_send(const cluster::State& state, NodeId from, raft::MessageType type,
+// worker's. Whom the state does not know (this node may be the one that is behind, or have no state
+// yet) is what its certificate says.
+[[nodiscard]] bool may_send(const cluster::State& state, peer::Sender from, raft::MessageType type,
                             Term message_term, Term term);
 
 }  // namespace blixard::replica

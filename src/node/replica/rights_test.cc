@@ -96,12 +96,19 @@ TEST(Rights, OfEveryMessage) {
        type = static_cast<MessageType>(static_cast<int>(type) + 1)) {
     const bool answers = type == MessageType::kAppendResponse ||
                          type == MessageType::kHeartbeatResponse || type == MessageType::kReadIndex;
-    for (const Term term : {Term(), Term(4), Term(5)}) {
-      EXPECT_EQ(may_send(state(), kWorker, type, term, Term(5)), answers) << static_cast<int>(type);
+    const auto may = [type](NodeId from, bool marked, Term term) {
+      return may_send(state(), {.node = from, .server = marked}, type, term, Term(5));
+    };
+    for (const bool marked : {false, true}) {
+      // The state decides about whom it knows, and the certificate about the others.
+      for (const Term term : {Term(), Term(4), Term(5)}) {
+        EXPECT_EQ(may(kWorker, marked, term), answers) << static_cast<int>(type);
+        EXPECT_EQ(may(kStranger, marked, term), answers || marked) << static_cast<int>(type);
+      }
+      EXPECT_FALSE(may(kWorker, marked, Term(6))) << static_cast<int>(type);
+      EXPECT_TRUE(may(kServer, marked, Term(6))) << static_cast<int>(type);
+      EXPECT_EQ(may(kStranger, marked, Term(6)), marked) << static_cast<int>(type);
     }
-    EXPECT_FALSE(may_send(state(), kWorker, type, Term(6), Term(5))) << static_cast<int>(type);
-    EXPECT_TRUE(may_send(state(), kServer, type, Term(6), Term(5))) << static_cast<int>(type);
-    EXPECT_TRUE(may_send(state(), kStranger, type, Term(6), Term(5))) << static_cast<int>(type);
   }
 }
 

@@ -250,9 +250,9 @@ class TestCluster {
     for (auto& node : nodes_) {
       const auto request = security.make_request();
       BLX_ASSERT(request.has_value());
-      const auto certificate =
-          security.issue(*authority, request->request, {.cluster = kName, .node = node->id}, wall,
-                         std::chrono::hours(24 * 365));
+      const auto certificate = security.issue(*authority, request->request,
+                                              {.cluster = kName, .node = node->id, .server = true},
+                                              wall, std::chrono::hours(24 * 365));
       BLX_ASSERT(certificate.has_value());
       node->credentials = {
           .certificate = *certificate, .key = request->key, .authority = authority->certificate};

@@ -70,8 +70,8 @@ void Cluster::become(Daemon& daemon, NodeId id, const std::string& name) {
   const WallTime wall{env().clock.wall().unix_ms - kIssuedBefore / 1ms};
   const auto request = security.make_request();
   BLX_ASSERT(request.has_value());
-  const auto certificate =
-      security.issue(authority_, request->request, {.cluster = kName, .node = id}, wall, kValid);
+  const auto certificate = security.issue(
+      authority_, request->request, {.cluster = kName, .node = id, .server = true}, wall, kValid);
   BLX_ASSERT(certificate.has_value());
   daemon.id = id;
   daemon.name = name;

@@ -26,12 +26,12 @@ constexpr Duration kPatience = 5s;
 class Deaf final : public peer::Handler {
  public:
   Result<void> admit(NodeId /*from*/) const override { return {}; }
-  void on_message(NodeId /*from*/, raft::Message /*message*/) override {}
+  void on_message(peer::Sender /*from*/, raft::Message /*message*/) override {}
   Task<Result<std::string>> on_request(NodeId /*from*/, RequestKind /*kind*/,
                                        Payload /*body*/) override {
     co_return fail(Code::kUnimplemented, "deaf");
   }
-  Task<Result<std::unique_ptr<peer::SnapshotSink>>> on_snapshot(NodeId /*from*/,
+  Task<Result<std::unique_ptr<peer::SnapshotSink>>> on_snapshot(peer::Sender /*from*/,
                                                                 raft::Message /*message*/,
                                                                 std::uint64_t /*size*/) override {
     co_return fail(Code::kUnimplemented, "deaf");
@@ -307,6 +307,39 @@ Task<void> worker_as_seed(Cluster& c) {
   c.start(machine);
   co_await c.ready(machine);
   co_await c.until_members(c.site(1), "n1:voter n2:learner n3:voter");
+}
+
+// A server whose state is empty knows no roles: whom it hears is in the certificates.
+Task<void> worker_as_leader(Cluster& c) {
+  co_await c.form(1);
+  c.site(2).join = co_await c.join_of(c.site(1), R"({"role":"worker"})");
+  c.start(c.site(2));
+  co_await c.ready(c.site(2));
+  Cluster::crash(c.site(2));
+  Site& machine = c.site(3);
+  machine.join = co_await c.join_of(c.site(1));
+  c.start(machine);
+  EXPECT_TRUE(co_await c.until([&] { return !machine.file("node.json").empty(); }));
+  // It has its id, and the leader does not get through to it.
+  Cluster::crash(machine);
+  c.isolate(machine);
+  c.start(machine);
+  Impostor worker(c, c.site(2), NodeId(2));
+  worker.turn_to(machine, NodeId(3));
+  EXPECT_EQ(co_await worker.ask(RequestKind::kPropose, token_command()), "not_leader");
+  EXPECT_EQ(co_await worker.usurp(Term(1000), LogIndex(100'000)), "servers_only");
+  EXPECT_FALSE(machine.ready);
+  c.heal(machine);
+  co_await c.ready(machine);
+  co_await c.until_members(c.site(1), "n1:voter n2:learner n3:voter");
+  const Reply reply = co_await c.ask(machine, Method::kGet, "/v1/cluster");
+  EXPECT_LT(reply.number("term"), 1000) << text_of(reply);
+  co_await worker.stop();
+}
+
+TEST(Rights, AWorkerLeadsNoMachineThatKnowsNobodyYet) {
+  Cluster cluster(13, 3);
+  cluster.run(worker_as_leader);
 }
 
 TEST(Rights, AWorkerLetsNoMachineIn) {

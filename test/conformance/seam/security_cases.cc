@@ -219,10 +219,22 @@ Task<void> mutual_identity(Env env, Site /*site*/) {
   BLX_CO_ASSERT(ends);
   EXPECT_EQ(ends->dialled->peer().node, NodeId(1));
   EXPECT_EQ(ends->dialled->peer().cluster, kCluster);
+  EXPECT_TRUE(ends->dialled->peer().server);
   EXPECT_EQ(ends->dialled->peer().address, cluster->listener->local().text());
   EXPECT_EQ(ends->accepted->peer().node, NodeId(2));
   EXPECT_EQ(ends->accepted->peer().cluster, kCluster);
+  EXPECT_FALSE(ends->accepted->peer().server);
   EXPECT_EQ(ends->accepted->peer().uid, -1);
+  // The other way round: also who accepts learns that a server has come.
+  auto at_two = co_await cluster->two->listen(any_port());
+  BLX_CO_ASSERT(at_two);
+  const auto back = co_await cluster->one->dial((*at_two)->local(), NodeId(2), soon(env));
+  BLX_CO_ASSERT(back);
+  EXPECT_FALSE((*back)->peer().server);
+  const auto server = co_await (*at_two)->accept();
+  BLX_CO_ASSERT(server);
+  EXPECT_EQ((*server)->peer().node, NodeId(1));
+  EXPECT_TRUE((*server)->peer().server);
   // Whoever it is.
   const auto anyone = co_await cluster->two->dial(cluster->listener->local(), NodeId(), soon(env));
   BLX_CO_ASSERT(anyone);
@@ -300,6 +312,7 @@ Task<void> enrolment(Env env, Site /*site*/) {
   EXPECT_EQ((*dialled)->peer().cluster, kCluster);
   EXPECT_EQ((*accepted)->peer().node, NodeId());
   EXPECT_EQ((*accepted)->peer().cluster, "");
+  EXPECT_FALSE((*accepted)->peer().server);
   EXPECT_TRUE(co_await (*dialled)->write_all("join"));
   (*dialled)->close();
   EXPECT_EQ(co_await read_to_end(**accepted), "join");

@@ -206,7 +206,7 @@ spelling() {
     return 0
   }
   git ls-files -co --exclude-standard | grep -Ev '\.(svg|png|zst|lock)$|package-lock' |
-    xargs codespell --quiet-level 3 --ignore-words-list kno,fo,inflight
+    xargs codespell --quiet-level 3 --ignore-words-list edn,kno,fo,inflight
 }
 
 symbols() {

@@ -29,7 +29,9 @@ namespace blixard::linearizability {
 // step() gives the state after the operation, or nothing if the model could not have answered
 // that; without an output it answers what it likes. is_read_only() may say true only if the state
 // after the operation is the state before it, in every state that accepts it; without an output it
-// says whether the operation is one that never changes anything. bytes() is what a state occupies.
+// says whether the operation is one that never changes anything. is_overwrite() may say true only
+// if every state accepts the operation and the state after it is the same for all. bytes() is what
+// a state occupies.
 template <class M>
 concept Model =
     std::equality_comparable<typename M::State> && std::totally_ordered<typename M::Input> &&
@@ -39,6 +41,7 @@ concept Model =
       { model.initial() } -> std::same_as<typename M::State>;
       { model.step(state, input, output) } -> std::same_as<std::optional<typename M::State>>;
       { model.is_read_only(input, output) } -> std::same_as<bool>;
+      { model.is_overwrite(input, output) } -> std::same_as<bool>;
       { model.hash(state) } -> std::same_as<std::uint64_t>;
       { model.bytes(state) } -> std::same_as<std::size_t>;
       { model.partition(history) } -> std::same_as<std::vector<Part>>;
@@ -130,6 +133,7 @@ PartOutcome check_part(const M& model, const History<M>& history, Part part, con
   for (const std::size_t i : places) {
     events.push_back({.kind = kind_of[i],
                       .read_only = model.is_read_only(history[i].input, history[i].output),
+                      .overwrites = model.is_overwrite(history[i].input, history[i].output),
                       .invoked = history[i].invoked,
                       .returned = history[i].returned});
   }

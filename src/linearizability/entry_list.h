@@ -26,6 +26,8 @@ class EntryList {
   [[nodiscard]] bool is_return(std::uint32_t entry) const { return (entries_[entry] & 1) != 0; }
   [[nodiscard]] std::uint32_t operation(std::uint32_t entry) const { return entries_[entry] >> 1; }
 
+  [[nodiscard]] std::uint32_t call(std::uint32_t operation) const { return call_[operation]; }
+
   void lift(std::uint32_t operation) {
     unlink(call_[operation]);
     if (return_[operation] != 0) unlink(return_[operation]);

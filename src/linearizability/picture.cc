@@ -1,7 +1,9 @@
 #include "linearizability/picture.h"
 
 #include <algorithm>
+#include <functional>
 #include <map>
+#include <utility>
 #include <vector>
 
 #include <fmt/format.h>
@@ -11,10 +13,13 @@
 namespace blixard::linearizability {
 namespace {
 
-constexpr std::size_t kEventWidth = 44;
+constexpr std::size_t kEventGap = 18;
+constexpr std::size_t kTail = 90;  // of what has no end
+constexpr std::size_t kLetterWidth = 8;
+constexpr std::size_t kLabelLetters = 28;
 constexpr std::size_t kBarHeight = 30;
 constexpr std::size_t kLaneHeight = 40;
-constexpr std::size_t kLeft = 110;
+constexpr std::size_t kLeft = 96;
 
 constexpr std::string_view kStyle = R"(
 body{font:14px system-ui,sans-serif;margin:1.5em;color:#1c2733;background:#fff}
@@ -23,8 +28,9 @@ h1{font-size:1.3em;margin:0 0 .3em}
 p{margin:.3em 0;max-width:70em}
 .key span{display:inline-block;width:1.6em;height:.9em;border-radius:3px;margin:0 .3em 0 1em;
 vertical-align:baseline}
-.time{overflow-x:auto;border:1px solid #d5dbe1;border-radius:6px;margin:1em 0}
-svg{display:block;font:12px system-ui,sans-serif}
+.time{display:flex;overflow-x:auto;border:1px solid #d5dbe1;border-radius:6px;margin:1em 0}
+svg{display:block;flex:none;font:12px system-ui,sans-serif;white-space:pre}
+.names{position:sticky;left:0;background:#fff;border-right:1px solid #d5dbe1}
 pre{background:#f5f7f9;border-radius:6px;padding:1em;overflow-x:auto}
 .placed{fill:#cfe3f7;stroke:#4a86c5}.stuck{fill:#f9c8c4;stroke:#c62828;stroke-width:2.5}
 .left{fill:#eceff2;stroke:#98a4b0}
@@ -83,78 +89,120 @@ std::vector<std::size_t> shown_of(const Judgement& judgement, const PartOutcome&
   return shown;
 }
 
+// A drawn operation. Who has no end keeps its lane: its process goes on in another.
+struct Bar {
+  std::size_t operation = 0;
+  std::size_t lane = 0;
+  std::string number;
+  std::string label;
+};
+
 class Drawing {
  public:
   Drawing(const Judgement& judgement, const PartOutcome& part)
-      : judgement_(judgement), part_(part), shown_(shown_of(judgement, part)) {
-    for (const std::size_t i : shown_) {
-      const JudgedOperation& operation = judgement.operations[i];
-      columns_.try_emplace(operation.invoked);
-      if (operation.returned != kNever) columns_.try_emplace(operation.returned);
-      lanes_.try_emplace(operation.process);
-    }
-    std::size_t at = kLeft;
-    for (auto& [position, x] : columns_) {
-      x = at;
-      at += kEventWidth;
-    }
-    width_ = at + kEventWidth;
-    std::size_t lane = 0;
-    for (auto& [process, y] : lanes_)
-      y = 8 + kLaneHeight * lane++;
+      : judgement_(judgement), part_(part) {
+    lay_out_lanes(shown_of(judgement, part));
+    lay_out_columns();
   }
 
   std::string draw() const {
-    std::string text = fmt::format("<div class=\"time\"><svg width=\"{}\" height=\"{}\">", width_,
-                                   lanes_.size() * kLaneHeight + 16);
-    for (const auto& [process, y] : lanes_) {
-      text += fmt::format(
-          "<text x=\"8\" y=\"{}\">process {}</text>"
-          "<line x1=\"{}\" x2=\"{}\" y1=\"{}\" y2=\"{}\" stroke=\"#eceff2\"/>\n",
-          y + 20, process, kLeft, width_, y + kBarHeight + 5, y + kBarHeight + 5);
+    const std::size_t height = lanes_.size() * kLaneHeight + 16;
+    std::string text = fmt::format(
+        "<div class=\"time\"><svg class=\"names\" width=\"{}\" height=\"{}\">", kLeft, height);
+    for (std::size_t lane = 0; lane < lanes_.size(); ++lane) {
+      text += fmt::format("<text x=\"8\" y=\"{}\">process {}</text>\n", top_of(lane) + 20,
+                          lanes_[lane]);
     }
-    for (const std::size_t i : shown_)
-      text += bar(judgement_.operations[i]);
+    text += fmt::format("</svg><svg width=\"{}\" height=\"{}\">\n", width_, height);
+    for (std::size_t lane = 0; lane < lanes_.size(); ++lane) {
+      const std::size_t y = top_of(lane) + kBarHeight + 5;
+      text += fmt::format("<line x1=\"0\" x2=\"{}\" y1=\"{}\" y2=\"{}\" stroke=\"#eceff2\"/>\n",
+                          width_, y, y);
+    }
+    for (const Bar& bar : bars_)
+      text += drawn(bar);
     if (part_.stuck) {
-      const std::size_t x = columns_.at(judgement_.operations[*part_.stuck].returned);
       text += fmt::format(
           "<line x1=\"{0}\" x2=\"{0}\" y1=\"0\" y2=\"{1}\" stroke=\"#c62828\" "
           "stroke-dasharray=\"5 4\"/>",
-          x, lanes_.size() * kLaneHeight + 16);
+          columns_.at(of(*part_.stuck).returned), height);
     }
     return text + "</svg></div>\n";
   }
 
  private:
-  std::string bar(const JudgedOperation& operation) const {
+  void lay_out_lanes(const std::vector<std::size_t>& shown) {
+    std::map<std::pair<std::uint64_t, std::uint64_t>, std::vector<std::size_t>> by_lane;
+    std::map<std::uint64_t, std::uint64_t> without_end;
+    for (const std::size_t i : shown) {
+      std::uint64_t& turn = without_end[of(i).process];
+      by_lane[{of(i).process, turn}].push_back(i);
+      if (of(i).returned == kNever) ++turn;
+    }
+    for (const auto& [lane, operations] : by_lane) {
+      for (const std::size_t i : operations) {
+        Bar bar{.operation = i, .lane = lanes_.size(), .number = {}, .label = {}};
+        if (of(i).place != 0) bar.number = fmt::format("{} ", of(i).place);
+        bar.label = shortened(of(i).text, kLabelLetters);
+        bars_.push_back(std::move(bar));
+      }
+      lanes_.push_back(lane.first);
+    }
+  }
+
+  // Events stand in their order, each bar being wide enough for its label.
+  void lay_out_columns() {
+    std::multimap<std::uint64_t, std::pair<std::uint64_t, std::size_t>> ends;  // begin, width
+    for (const Bar& bar : bars_) {
+      const JudgedOperation& operation = of(bar.operation);
+      columns_.try_emplace(operation.invoked);
+      if (operation.returned == kNever) continue;
+      columns_.try_emplace(operation.returned);
+      ends.emplace(operation.returned, std::pair(operation.invoked, width_of(bar)));
+    }
+    std::size_t at = 8;
+    for (auto& [position, x] : columns_) {
+      const auto [first, last] = ends.equal_range(position);
+      for (auto end = first; end != last; ++end)
+        at = std::max(at, columns_.at(end->second.first) + end->second.second);
+      x = at;
+      at += kEventGap;
+    }
+    width_ = at + kTail;
+  }
+
+  static std::size_t width_of(const Bar& bar) {
+    return 14 + kLetterWidth * (bar.number.size() + bar.label.size());
+  }
+  static std::size_t top_of(std::size_t lane) { return 8 + kLaneHeight * lane; }
+  [[nodiscard]] const JudgedOperation& of(std::size_t i) const { return judgement_.operations[i]; }
+
+  [[nodiscard]] std::string drawn(const Bar& bar) const {
+    const JudgedOperation& operation = of(bar.operation);
     const std::size_t x = columns_.at(operation.invoked);
-    const std::size_t y = lanes_.at(operation.process);
     const bool ends = operation.returned != kNever;
-    const std::size_t end = ends ? columns_.at(operation.returned) : width_ - 4;
-    const std::string_view kind = operation.is_stuck     ? "stuck"
-                                  : operation.place != 0 ? "placed"
-                                                         : "left";
-    const std::string full = escaped(shortened(operation.text, limits::kLabelBytes));
-    const std::size_t letters = (end - x) / 7;
-    const std::string number = operation.place != 0 ? fmt::format("{} ", operation.place) : "";
-    const std::string label = escaped(
-        shortened(operation.text, letters > number.size() + 1 ? letters - number.size() - 1 : 1));
+    const std::size_t end = ends ? columns_.at(operation.returned) : width_;
+    const std::string kind = operation.is_stuck
+                                 ? fmt::format("stuck\" id=\"stuck-{}", operation.end_line)
+                             : operation.place != 0 ? "placed"
+                                                    : "left";
     return fmt::format(
         "<g><title>{}\nprocess {}, lines {}-{}{}</title>"
         "<rect class=\"{}\" x=\"{}\" y=\"{}\" width=\"{}\" height=\"{}\" rx=\"4\"{}/>"
         "<text x=\"{}\" y=\"{}\"><tspan class=\"number\">{}</tspan>{}</text></g>\n",
-        full, operation.process, operation.line,
+        escaped(shortened(operation.text, limits::kLabelBytes)), operation.process, operation.line,
         ends ? fmt::format("{}", operation.end_line) : std::string(),
         operation.place != 0 ? fmt::format(", place {}", operation.place) : std::string(), kind, x,
-        y, end - x, kBarHeight, ends ? "" : " stroke-dasharray=\"4 3\" fill-opacity=\"0.5\"", x + 6,
-        y + 20, number, label);
+        top_of(bar.lane), end - x, kBarHeight,
+        ends ? "" : " stroke-dasharray=\"4 3\" fill-opacity=\"0.5\"", x + 6, top_of(bar.lane) + 20,
+        bar.number, escaped(bar.label));
   }
 
   const Judgement& judgement_;
   const PartOutcome& part_;
-  std::vector<std::size_t> shown_;
+  std::vector<Bar> bars_;
+  std::vector<std::uint64_t> lanes_;              // whose they are
   std::map<std::uint64_t, std::size_t> columns_;  // where events are
-  std::map<std::uint64_t, std::size_t> lanes_;    // where processes are
   std::size_t width_ = 0;
 };
 
@@ -167,8 +215,10 @@ std::string part_section(const Judgement& judgement, const PartOutcome& part) {
     const JudgedOperation& stuck = judgement.operations[*part.stuck];
     text += fmt::format(
         "<p>No order of these operations explains the answer <b>{}</b> of process {} in line {}. "
-        "The numbers are the longest order that explains the answers before it.</p>\n",
-        escaped(shortened(stuck.text, limits::kLabelBytes)), stuck.process, stuck.end_line);
+        "The numbers are the longest order that explains the answers before it. "
+        "<a href=\"#stuck-{}\">Show it</a></p>\n",
+        escaped(shortened(stuck.text, limits::kLabelBytes)), stuck.process, stuck.end_line,
+        stuck.end_line);
   }
   return text + Drawing(judgement, part).draw();
 }

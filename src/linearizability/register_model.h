@@ -44,6 +44,10 @@ class RegisterModel {
   [[nodiscard]] std::optional<State> step(const State& state, const Input& input,
                                           const std::optional<Output>& output) const;
   [[nodiscard]] bool is_read_only(const Input& input, const std::optional<Output>& output) const;
+  [[nodiscard]] bool is_overwrite(const Input& input,
+                                  const std::optional<Output>& /*output*/) const {
+    return input.action == Action::kWrite;
+  }
   [[nodiscard]] std::uint64_t hash(const State& state) const;
   [[nodiscard]] std::size_t bytes(const State& state) const { return sizeof(State) + state.size(); }
   [[nodiscard]] std::vector<Part> partition(const History<RegisterModel>& history) const;

@@ -46,6 +46,19 @@ struct Candidate {
   std::uint32_t rank = 0;  // lower first
   std::uint32_t operation = 0;
   std::uint32_t state = 0;  // after it
+  bool is_hidden = false;   // let go, as if placed just before the last overwriting one
+};
+
+// What a configuration is besides what is placed.
+struct Situation {
+  std::uint32_t state = 0;
+  std::uint32_t free_before = 0;  // the first return when the last overwriting one was placed: an
+                                  // overwriting one called before it is free
+  // If the last step placed one that might have been stock: the first return then (else 0), the
+  // state before it, and whether it overwrote and so made others free.
+  std::uint32_t spared_at = 0;
+  std::uint32_t spared = 0;
+  bool made_free = false;
 };
 
 // A configuration that is being looked at.
@@ -53,8 +66,11 @@ struct Frame {
   std::size_t placed = 0;      // how many operations were before its candidates
   std::size_t candidates = 0;  // where its candidates begin
   std::size_t next = 0;        // the one to try next
-  std::uint32_t first_return = 0;
+  std::uint32_t entry = 0;     // of the first return that is left
+  Situation situation;
 };
+
+constexpr std::uint32_t kHidden = std::uint32_t{1} << 31;  // marks an operation in the order
 
 class Search {
  public:
@@ -64,9 +80,9 @@ class Search {
         budget_(budget),
         entries_(operations),
         slots_(give_slots(operations, entries_)),
-        visited_((slots_.with_end + 63) / 64, (slots_.without_end + 63) / 64),
-        slot_bits_((slots_.with_end + 63) / 64),
-        stock_bits_((slots_.without_end + 63) / 64) {
+        must_bits_((slots_.with_end + 63) / 64),
+        stock_bits_((slots_.without_end + 63) / 64 + must_bits_.size()),
+        visited_(must_bits_.size(), stock_bits_.size()) {
     std::uint32_t kinds = 0;
     for (const Event& operation : operations) {
       kinds = std::max(kinds, operation.kind + 1);
@@ -81,14 +97,23 @@ class Search {
  private:
   enum class Look : std::uint8_t { kDone, kPushed, kKnown };
 
-  Look look(std::uint32_t state);
+  Look look(Situation situation);
+  Look follow(const Frame& frame, const Candidate& candidate);
   std::uint32_t open_operations(std::uint32_t state);
-  void collect(std::uint32_t state, std::uint32_t first_return);
-  void consider(std::uint32_t operation, std::uint32_t state, std::uint32_t first);
-  void place(std::uint32_t operation);
+  void note_bits(const Situation& situation);
+  void choose(std::uint32_t operation);
+  void collect(const Situation& situation, std::uint32_t first);
+  void offer(const Situation& situation, std::uint32_t operation, std::uint32_t first,
+             std::uint32_t wanted);
+  [[nodiscard]] std::uint32_t wanted_after(std::uint32_t first) const;
+  void place(std::uint32_t operation, std::uint32_t mark = 0);
   void take_back_to(std::size_t placed);
   void leave(const Frame& frame);
   [[nodiscard]] bool is_spent() const;
+  [[nodiscard]] std::vector<std::uint32_t> listed() const;
+  [[nodiscard]] bool is_free(const Situation& situation, std::uint32_t operation) const {
+    return operations_[operation].overwrites && entries_.call(operation) < situation.free_before;
+  }
   // Orders fewer before more.
   static std::uint64_t without(std::size_t count) { return ~std::uint64_t{count}; }
   [[nodiscard]] bool has_end(std::uint32_t operation) const {
@@ -100,33 +125,52 @@ class Search {
   const Budget& budget_;
   EntryList entries_;
   Slots slots_;
+  std::vector<std::uint64_t> must_bits_;   // what is called and must be placed,
+  std::vector<std::uint64_t> stock_bits_;  // and what may be
   Visited visited_;
 
   std::size_t left_ = 0;              // operations with an end that are not placed
-  std::vector<std::uint32_t> order_;  // placed
+  std::vector<std::uint32_t> order_;  // placed; what was let go with a mark
   std::vector<Frame> frames_;
-  std::vector<Candidate> candidates_;  // of all frames, one after the other
-  std::vector<std::uint32_t> open_;    // called before the first return and not placed
-  std::vector<std::uint64_t> slot_bits_;
-  std::vector<std::uint64_t> stock_bits_;
-  std::vector<std::uint64_t> chosen_in_;  // by kind: the step it has a candidate in,
-  std::vector<std::uint32_t> chosen_;     // and which
+  std::vector<Candidate> candidates_;     // of all frames, one after the other
+  std::vector<std::uint32_t> open_;       // called before the first return and not placed
+  bool has_bound_ = false;                // open_ has overwriting ones that must be placed
+  std::vector<std::uint32_t> choices_;    // of open_, one of a kind
+  std::vector<std::uint64_t> chosen_in_;  // by kind: the step it has a choice in,
+  std::vector<std::uint32_t> chosen_;     // and where
   std::tuple<std::uint64_t, std::uint64_t, std::uint64_t> furthest_;  // of leave()
   Found found_;
 };
 
-void Search::place(std::uint32_t operation) {
+void Search::place(std::uint32_t operation, std::uint32_t mark) {
   entries_.lift(operation);
-  order_.push_back(operation);
+  order_.push_back(operation | mark);
   if (has_end(operation)) --left_;
 }
 
 void Search::take_back_to(std::size_t placed) {
   while (order_.size() > placed) {
-    if (has_end(order_.back())) ++left_;
-    entries_.put_back(order_.back());
+    const std::uint32_t operation = order_.back() & ~kHidden;
+    if (has_end(operation)) ++left_;
+    entries_.put_back(operation);
     order_.pop_back();
   }
+}
+
+// The order, with what was let go before the overwriting operation that hides it.
+std::vector<std::uint32_t> Search::listed() const {
+  std::vector<std::uint32_t> list;
+  std::size_t hiding = 0;
+  for (const std::uint32_t placed : order_) {
+    if ((placed & kHidden) != 0) {
+      list.insert(list.begin() + static_cast<std::ptrdiff_t>(hiding), placed & ~kHidden);
+      ++hiding;
+      continue;
+    }
+    if (operations_[placed].overwrites) hiding = list.size();
+    list.push_back(placed);
+  }
+  return list;
 }
 
 // Places what changes nothing; leaves in `open_` what else is called before the first return, and
@@ -149,31 +193,88 @@ std::uint32_t Search::open_operations(std::uint32_t state) {
   return entry;
 }
 
-void Search::consider(std::uint32_t operation, std::uint32_t state, std::uint32_t first) {
-  const Event& event = operations_[operation];
-  if (event.read_only) return;  // refused here, or it would have been placed
-  const bool ends = has_end(operation);
-  if (chosen_in_[event.kind] == found_.steps) {
-    Candidate& other = candidates_[chosen_[event.kind]];
-    if (ends && event.returned < operations_[other.operation].returned) {
-      other.operation = operation;
-      if (operation == first) other.rank = 0;
+void Search::note_bits(const Situation& situation) {
+  std::ranges::fill(must_bits_, 0);
+  std::ranges::fill(stock_bits_, 0);
+  const std::size_t slots_begin = 64 * (stock_bits_.size() - must_bits_.size());
+  const auto set = [](std::vector<std::uint64_t>& bits, std::size_t at) {
+    bits[at / 64] |= std::uint64_t{1} << (at % 64);
+  };
+  for (const std::uint32_t operation : open_) {
+    const std::size_t slot = slots_.of[operation];
+    if (!has_end(operation)) {
+      set(stock_bits_, slot);
+    } else if (is_free(situation, operation)) {
+      set(stock_bits_, slots_begin + slot);
+    } else {
+      set(must_bits_, slot);
     }
-    return;
   }
-  const std::uint32_t after = transitions_.step(state, event.kind);
-  if (after == kRefused || (!ends && after == state)) return;
-  chosen_in_[event.kind] = found_.steps;
-  chosen_[event.kind] = static_cast<std::uint32_t>(candidates_.size());
-  const bool explains = transitions_.step(after, operations_[first].kind) != kRefused;
-  const std::uint32_t rank = operation == first ? 0 : (explains ? 1U : 3U) + (ends ? 0U : 1U);
-  candidates_.push_back({.rank = rank, .operation = operation, .state = after});
 }
 
-void Search::collect(std::uint32_t state, std::uint32_t first_return) {
+// Of one kind the one to end first, and else the one that began first.
+void Search::choose(std::uint32_t operation) {
+  const Event& event = operations_[operation];
+  if (chosen_in_[event.kind] != found_.steps) {
+    chosen_in_[event.kind] = found_.steps;
+    chosen_[event.kind] = static_cast<std::uint32_t>(choices_.size());
+    choices_.push_back(operation);
+    return;
+  }
+  std::uint32_t& other = choices_[chosen_[event.kind]];
+  if (event.returned < operations_[other].returned) other = operation;
+}
+
+// What should be explained next: the first return, or if that may be let go the first read that
+// is refused now.
+std::uint32_t Search::wanted_after(std::uint32_t first) const {
+  std::uint32_t wanted = first;
+  for (const std::uint32_t operation : open_) {
+    if (!operations_[operation].read_only || !has_end(operation)) continue;
+    if (wanted == first || operations_[operation].returned < operations_[wanted].returned)
+      wanted = operation;
+  }
+  return wanted;
+}
+
+void Search::offer(const Situation& situation, std::uint32_t operation, std::uint32_t first,
+                   std::uint32_t wanted) {
+  const Event& event = operations_[operation];
+  const std::uint32_t after = transitions_.step(situation.state, event.kind);
+  if (after == kRefused) return;
+  const bool must = has_end(operation) && !is_free(situation, operation);
+  // It would change nothing, unless it makes others free.
+  if (!must && after == situation.state && !(event.overwrites && has_bound_)) return;
+  // Without the last step it would come out the same, and make as many free.
+  if (situation.spared_at != 0 && (event.overwrites || !situation.made_free) &&
+      transitions_.step(situation.spared, event.kind) == after) {
+    return;
+  }
+  const bool explains = transitions_.step(after, operations_[wanted].kind) != kRefused;
+  std::uint32_t rank = (explains ? 1U : 3U) + (has_end(operation) ? 0U : 1U);
+  if (operation == first) rank = must || (explains && wanted != first) ? 0 : 5;
+  candidates_.push_back({.rank = rank, .operation = operation, .state = after, .is_hidden = false});
+}
+
+void Search::collect(const Situation& situation, std::uint32_t first) {
   const std::size_t begin = candidates_.size();
-  for (const std::uint32_t operation : open_)
-    consider(operation, state, first_return);
+  choices_.clear();
+  has_bound_ = false;
+  for (const std::uint32_t operation : open_) {
+    const Event& event = operations_[operation];
+    has_bound_ =
+        has_bound_ || (event.overwrites && has_end(operation) && !is_free(situation, operation));
+    // A read that is left is refused here.
+    if (!event.read_only) choose(operation);
+  }
+  const bool may_let_go = is_free(situation, first);
+  const std::uint32_t wanted = may_let_go ? wanted_after(first) : first;
+  for (const std::uint32_t operation : choices_)
+    offer(situation, operation, first, wanted);
+  if (may_let_go) {
+    candidates_.push_back(
+        {.rank = 1, .operation = first, .state = situation.state, .is_hidden = true});
+  }
   // Those to end first go first; the order of the calls decides between those without an end.
   const auto before = [&](const Candidate& a, const Candidate& b) {
     return std::tuple(a.rank, operations_[a.operation].returned, operations_[a.operation].invoked) <
@@ -182,36 +283,51 @@ void Search::collect(std::uint32_t state, std::uint32_t first_return) {
   std::sort(candidates_.begin() + static_cast<std::ptrdiff_t>(begin), candidates_.end(), before);
 }
 
-// Goes into the configuration that what is placed and `state` make.
-Search::Look Search::look(std::uint32_t state) {
+// Goes into the configuration that what is placed and the situation make.
+Search::Look Search::look(Situation situation) {
   ++found_.steps;
-  const std::uint32_t entry = open_operations(state);
+  const std::size_t placed = order_.size();
+  const std::uint32_t entry = open_operations(situation.state);
   if (left_ == 0) return Look::kDone;
-  const std::uint32_t first_return = entries_.operation(entry);
-  std::ranges::fill(slot_bits_, 0);
-  std::ranges::fill(stock_bits_, 0);
-  for (const std::uint32_t operation : open_) {
-    const std::uint32_t slot = slots_.of[operation];
-    auto& bits = has_end(operation) ? slot_bits_ : stock_bits_;
-    bits[slot / 64] |= std::uint64_t{1} << (slot % 64);
-  }
-  if (!visited_.add(entry, state, slot_bits_, stock_bits_)) return Look::kKnown;
+  note_bits(situation);
+  if (!visited_.add(entry, situation.state, must_bits_, stock_bits_)) return Look::kKnown;
   const std::size_t begin = candidates_.size();
-  collect(state, first_return);
-  frames_.push_back(
-      {.placed = order_.size(), .candidates = begin, .next = begin, .first_return = first_return});
+  if (situation.spared_at != entry || order_.size() != placed) situation.spared_at = 0;
+  collect(situation, entries_.operation(entry));
+  frames_.push_back({.placed = order_.size(),
+                     .candidates = begin,
+                     .next = begin,
+                     .entry = entry,
+                     .situation = situation});
   return Look::kPushed;
+}
+
+Search::Look Search::follow(const Frame& frame, const Candidate& candidate) {
+  Situation next{.state = candidate.state, .free_before = frame.situation.free_before};
+  if (candidate.is_hidden) {
+    place(candidate.operation, kHidden);
+  } else {
+    const bool overwrites = operations_[candidate.operation].overwrites;
+    place(candidate.operation);
+    if (overwrites) next.free_before = frame.entry;
+    if (overwrites || !has_end(candidate.operation)) {
+      next.spared_at = frame.entry;
+      next.spared = frame.situation.state;
+      next.made_free = overwrites;
+    }
+  }
+  return look(next);
 }
 
 // Keeps the order if nothing got further: to a later return, with more operations that have an end,
 // with fewer that have none (those were only tried).
 void Search::leave(const Frame& frame) {
-  const std::tuple reached(operations_[frame.first_return].returned, without(left_),
-                           without(order_.size()));
+  const std::uint32_t first = entries_.operation(frame.entry);
+  const std::tuple reached(operations_[first].returned, without(left_), without(order_.size()));
   if (found_.stuck && reached <= furthest_) return;
   furthest_ = reached;
-  found_.stuck = frame.first_return;
-  found_.order = order_;
+  found_.stuck = first;
+  found_.order = listed();
 }
 
 bool Search::is_spent() const {
@@ -222,7 +338,7 @@ bool Search::is_spent() const {
 }
 
 Found Search::run() {
-  Look last = look(0);
+  Look last = look({});
   while (last != Look::kDone) {
     if (is_spent()) {
       Found spent;
@@ -242,11 +358,10 @@ Found Search::run() {
       continue;
     }
     const Candidate candidate = candidates_[frame.next++];
-    place(candidate.operation);
-    last = look(candidate.state);
+    last = follow(Frame(frame), candidate);
   }
   found_.verdict = Verdict::kOk;
-  found_.order = std::move(order_);
+  found_.order = listed();
   found_.stuck.reset();
   return std::move(found_);
 }

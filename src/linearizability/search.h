@@ -10,15 +10,21 @@
 // is all a configuration consists of, so remembering it costs a few words whatever the history's
 // length, and nothing is placed before a return asks for it (Lowe's just-in-time linearization).
 //
-// Four things keep the search small, and lose no order that matters:
+// Six things keep the search small, and lose no order that matters:
 // - An operation that never changes the state is placed as soon as the state accepts it: taking it
 //   out of where another order has it, and putting it here, leaves all the rest as it was.
 // - Of operations that ask and answer the same (one kind), the one to end first goes first, and of
 //   those without an end the one that began first: whatever uses the other can be exchanged.
 // - An operation without an end need not be placed. So a configuration is worth no more than one
 //   that differs only by having more of them left.
+// - What is overwritten at once, nobody sees. So whenever an overwriting one is placed, all other
+//   overwriting operations that are called become free: each may count as placed just before it. A
+//   free one is stock like one without an end, and when its return comes it may simply be let go
+//   (it is hidden).
+// - What need not be placed is not placed for nothing: if an operation comes out the same without
+//   the one placed just before it for the same return, that one had better stayed stock.
 // - What explains the next return at once is tried first.
-// The first three are exact; the last only decides how soon an order is found.
+// All but the last are exact; that one only decides how soon an order is found.
 //
 // Deterministic, no recursion. The first return that no configuration gets beyond is the end of
 // the shortest prefix without an order, since all configurations were tried when it is named. (What
@@ -50,8 +56,9 @@ class Transitions {
 };
 
 struct Event {
-  std::uint32_t kind = 0;  // the same for operations that ask and answer the same
-  bool read_only = false;  // wherever it is accepted, the state stays
+  std::uint32_t kind = 0;   // the same for operations that ask and answer the same
+  bool read_only = false;   // wherever it is accepted, the state stays
+  bool overwrites = false;  // every state accepts it, and it leads to the same from all
   std::uint64_t invoked = 0;
   std::uint64_t returned = kNever;
 };

@@ -2,10 +2,10 @@
 
 // The configurations a search has seen.
 //
-// A configuration is (first return, state, operations with an end that are called and not placed)
-// and, apart, the operations without an end that are called and not placed. The second part is a
-// stock to take from: more of it can do all that less of it can. So for each first part only those
-// stocks are kept that none of the others contains.
+// A configuration is (first return, state, operations that are called and must be placed) and,
+// apart, those that are called and may be placed. The second part is a stock to take from: more of
+// it can do all that less of it can. So for each first part only those stocks are kept that none of
+// the others contains.
 
 #include <cstddef>
 #include <cstdint>

@@ -30,8 +30,9 @@ namespace blixard::linearizability {
 // that; without an output it answers what it likes. is_read_only() may say true only if the state
 // after the operation is the state before it, in every state that accepts it; without an output it
 // says whether the operation is one that never changes anything. is_overwrite() may say true only
-// if every state accepts the operation and the state after it is the same for all. bytes() is what
-// a state occupies.
+// if every state accepts the operation and the state after it is the same for all. leads_to()
+// may say false only if no operations but overwriting ones lead from the state to one that accepts
+// the operation. bytes() is what a state occupies.
 template <class M>
 concept Model =
     std::equality_comparable<typename M::State> && std::totally_ordered<typename M::Input> &&
@@ -42,6 +43,7 @@ concept Model =
       { model.step(state, input, output) } -> std::same_as<std::optional<typename M::State>>;
       { model.is_read_only(input, output) } -> std::same_as<bool>;
       { model.is_overwrite(input, output) } -> std::same_as<bool>;
+      { model.leads_to(state, input, output) } -> std::same_as<bool>;
       { model.hash(state) } -> std::same_as<std::uint64_t>;
       { model.bytes(state) } -> std::same_as<std::size_t>;
       { model.partition(history) } -> std::same_as<std::vector<Part>>;
@@ -66,6 +68,10 @@ class Numbered final : public Transitions {
     auto next = model_.step(states_[state], *kinds_[kind].first, *kinds_[kind].second);
     if (next) known->second = number(std::move(*next));
     return known->second;
+  }
+
+  bool leads_to(std::uint32_t state, std::uint32_t kind) override {
+    return model_.leads_to(states_[state], *kinds_[kind].first, *kinds_[kind].second);
   }
 
   [[nodiscard]] std::size_t bytes() const override {

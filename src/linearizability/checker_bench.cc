@@ -139,7 +139,7 @@ void BM_KeyValue10000By50(benchmark::State& state) {
                                   static_cast<std::uint64_t>(state.range(0)));
   judge_all(state, KeyValueModel(), history, Verdict::kOk);
 }
-BENCHMARK(BM_KeyValue10000By50)->Arg(10)->Arg(3)->Arg(1)->Unit(benchmark::kMillisecond);
+BENCHMARK(BM_KeyValue10000By50)->Arg(50)->Arg(25)->Unit(benchmark::kMillisecond);
 
 // From the bytes of a file to the verdict.
 void BM_FileOf170(benchmark::State& state) {

@@ -169,7 +169,7 @@ TEST(Checker, OnePartOfManyIsNamed) {
   EXPECT_EQ(outcome.parts[1].stuck, 1U);
 }
 
-// Texts that are appended at once, and a get that no order explains: every order is tried.
+// Texts that are appended at once, a put, and a get that no order explains: every order is tried.
 History<KeyValueModel> hard_history(std::size_t appends) {
   using enum KeyValueModel::Action;
   History<KeyValueModel> history;
@@ -180,6 +180,7 @@ History<KeyValueModel> hard_history(std::size_t appends) {
                        .invoked = i,
                        .returned = 10'000 + i});
   }
+  history[0].input.action = kPut;
   history.push_back({.process = appends,
                      .input = {},
                      .output = KeyValueModel::Output{"none of them"},

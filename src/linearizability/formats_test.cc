@@ -305,7 +305,7 @@ TEST(Picture, ShowsLanesPlacesAndWhatIsStuck) {
   EXPECT_EQ(page.find("<script"), std::string::npos);
   for (const char* part :
        {"process 0</text>", "process 2</text>", "<rect class=\"stuck\" id=\"stuck-5\"",
-        "rect class=\"placed\"", "read -&gt; 7", "<tspan class=\"number\">2 "}) {
+        "rect class=\"placed\"", "read -&gt; 7", "<tspan class=\"number\">2<"}) {
     EXPECT_NE(page.find(part), std::string::npos) << part;
   }
 }

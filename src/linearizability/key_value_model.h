@@ -36,6 +36,11 @@ class KeyValueModel {
                                   const std::optional<Output>& /*output*/) const {
     return input.action == Action::kPut;
   }
+  [[nodiscard]] bool leads_to(const State& state, const Input& input,
+                              const std::optional<Output>& output) const {
+    // Texts only grow.
+    return input.action != Action::kGet || !output || output->value.starts_with(state);
+  }
   [[nodiscard]] std::uint64_t hash(const State& state) const;
   [[nodiscard]] std::size_t bytes(const State& state) const { return sizeof(State) + state.size(); }
   [[nodiscard]] std::vector<Part> partition(const History<KeyValueModel>& history) const;

@@ -46,6 +46,10 @@ class MultiRegisterModel {
                                   const std::optional<Output>& /*output*/) const {
     return false;
   }
+  [[nodiscard]] bool leads_to(const State& /*state*/, const Input& /*input*/,
+                              const std::optional<Output>& /*output*/) const {
+    return true;
+  }
   [[nodiscard]] std::uint64_t hash(const State& state) const;
   [[nodiscard]] std::size_t bytes(const State& state) const;
   [[nodiscard]] std::vector<Part> partition(const History<MultiRegisterModel>& history) const;

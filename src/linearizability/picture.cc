@@ -142,7 +142,7 @@ class Drawing {
     for (const auto& [lane, operations] : by_lane) {
       for (const std::size_t i : operations) {
         Bar bar{.operation = i, .lane = lanes_.size(), .number = {}, .label = {}};
-        if (of(i).place != 0) bar.number = fmt::format("{} ", of(i).place);
+        if (of(i).place != 0) bar.number = fmt::format("{}", of(i).place);
         bar.label = shortened(of(i).text, kLabelLetters);
         bars_.push_back(std::move(bar));
       }
@@ -172,7 +172,7 @@ class Drawing {
   }
 
   static std::size_t width_of(const Bar& bar) {
-    return 14 + kLetterWidth * (bar.number.size() + bar.label.size());
+    return 20 + kLetterWidth * (bar.number.size() + bar.label.size());
   }
   static std::size_t top_of(std::size_t lane) { return 8 + kLaneHeight * lane; }
   [[nodiscard]] const JudgedOperation& of(std::size_t i) const { return judgement_.operations[i]; }
@@ -189,13 +189,14 @@ class Drawing {
     return fmt::format(
         "<g><title>{}\nprocess {}, lines {}-{}{}</title>"
         "<rect class=\"{}\" x=\"{}\" y=\"{}\" width=\"{}\" height=\"{}\" rx=\"4\"{}/>"
-        "<text x=\"{}\" y=\"{}\"><tspan class=\"number\">{}</tspan>{}</text></g>\n",
+        "<text x=\"{}\" y=\"{}\"><tspan class=\"number\">{}</tspan><tspan "
+        "dx=\"{}\">{}</tspan></text></g>\n",
         escaped(shortened(operation.text, limits::kLabelBytes)), operation.process, operation.line,
         ends ? fmt::format("{}", operation.end_line) : std::string(),
         operation.place != 0 ? fmt::format(", place {}", operation.place) : std::string(), kind, x,
         top_of(bar.lane), end - x, kBarHeight,
         ends ? "" : " stroke-dasharray=\"4 3\" fill-opacity=\"0.5\"", x + 6, top_of(bar.lane) + 20,
-        bar.number, escaped(bar.label));
+        bar.number, bar.number.empty() ? 0 : 5, escaped(bar.label));
   }
 
   const Judgement& judgement_;

@@ -13,6 +13,7 @@ namespace blixard::linearizability {
 namespace {
 
 constexpr std::uint64_t kStepsBetweenQuestions = 512;
+constexpr std::size_t kLookAhead = 64;  // entries looked at for the next read
 
 // For each operation with an end the smallest number that no other has while both are under way;
 // for the others their rank.
@@ -102,7 +103,8 @@ class Search {
   std::uint32_t open_operations(std::uint32_t state);
   void note_bits(const Situation& situation);
   void choose(std::uint32_t operation);
-  void collect(const Situation& situation, std::uint32_t first);
+  void collect(const Situation& situation, std::uint32_t entry);
+  void prefer_what_leads_on(std::uint32_t entry, std::size_t begin);
   void offer(const Situation& situation, std::uint32_t operation, std::uint32_t first,
              std::uint32_t wanted);
   [[nodiscard]] std::uint32_t wanted_after(std::uint32_t first) const;
@@ -134,6 +136,7 @@ class Search {
   std::vector<Frame> frames_;
   std::vector<Candidate> candidates_;     // of all frames, one after the other
   std::vector<std::uint32_t> open_;       // called before the first return and not placed
+  bool has_overwrite_ = false;            // open_ has overwriting ones
   bool has_bound_ = false;                // open_ has overwriting ones that must be placed
   std::vector<std::uint32_t> choices_;    // of open_, one of a kind
   std::vector<std::uint64_t> chosen_in_;  // by kind: the step it has a choice in,
@@ -243,6 +246,7 @@ void Search::offer(const Situation& situation, std::uint32_t operation, std::uin
   const std::uint32_t after = transitions_.step(situation.state, event.kind);
   if (after == kRefused) return;
   const bool must = has_end(operation) && !is_free(situation, operation);
+  if (!has_overwrite_ && !transitions_.leads_to(after, operations_[first].kind)) return;
   // It would change nothing, unless it makes others free.
   if (!must && after == situation.state && !(event.overwrites && has_bound_)) return;
   // Without the last step it would come out the same, and make as many free.
@@ -256,14 +260,33 @@ void Search::offer(const Situation& situation, std::uint32_t operation, std::uin
   candidates_.push_back({.rank = rank, .operation = operation, .state = after, .is_hidden = false});
 }
 
-void Search::collect(const Situation& situation, std::uint32_t first) {
+// What leads to the read that ends next goes before what does not.
+void Search::prefer_what_leads_on(std::uint32_t entry, std::size_t begin) {
+  constexpr std::uint32_t kElsewhere = 10;
+  for (std::size_t seen = 0; seen < kLookAhead && entry != EntryList::kHead; ++seen) {
+    const Event& event = operations_[entries_.operation(entry)];
+    if (entries_.is_return(entry) && event.read_only) {
+      for (std::size_t i = begin; i < candidates_.size(); ++i) {
+        if (!transitions_.leads_to(candidates_[i].state, event.kind))
+          candidates_[i].rank += kElsewhere;
+      }
+      return;
+    }
+    entry = entries_.next(entry);
+  }
+}
+
+void Search::collect(const Situation& situation, std::uint32_t entry) {
+  const std::uint32_t first = entries_.operation(entry);
   const std::size_t begin = candidates_.size();
   choices_.clear();
   has_bound_ = false;
+  has_overwrite_ = false;
   for (const std::uint32_t operation : open_) {
     const Event& event = operations_[operation];
     has_bound_ =
         has_bound_ || (event.overwrites && has_end(operation) && !is_free(situation, operation));
+    has_overwrite_ = has_overwrite_ || event.overwrites;
     // A read that is left is refused here.
     if (!event.read_only) choose(operation);
   }
@@ -275,6 +298,7 @@ void Search::collect(const Situation& situation, std::uint32_t first) {
     candidates_.push_back(
         {.rank = 1, .operation = first, .state = situation.state, .is_hidden = true});
   }
+  if (candidates_.size() - begin > 1) prefer_what_leads_on(entry, begin);
   // Those to end first go first; the order of the calls decides between those without an end.
   const auto before = [&](const Candidate& a, const Candidate& b) {
     return std::tuple(a.rank, operations_[a.operation].returned, operations_[a.operation].invoked) <
@@ -293,7 +317,7 @@ Search::Look Search::look(Situation situation) {
   if (!visited_.add(entry, situation.state, must_bits_, stock_bits_)) return Look::kKnown;
   const std::size_t begin = candidates_.size();
   if (situation.spared_at != entry || order_.size() != placed) situation.spared_at = 0;
-  collect(situation, entries_.operation(entry));
+  collect(situation, entry);
   frames_.push_back({.placed = order_.size(),
                      .candidates = begin,
                      .next = begin,

@@ -10,7 +10,7 @@
 // is all a configuration consists of, so remembering it costs a few words whatever the history's
 // length, and nothing is placed before a return asks for it (Lowe's just-in-time linearization).
 //
-// Six things keep the search small, and lose no order that matters:
+// Seven things keep the search small, and lose no order that matters:
 // - An operation that never changes the state is placed as soon as the state accepts it: taking it
 //   out of where another order has it, and putting it here, leaves all the rest as it was.
 // - Of operations that ask and answer the same (one kind), the one to end first goes first, and of
@@ -23,7 +23,9 @@
 //   (it is hidden).
 // - What need not be placed is not placed for nothing: if an operation comes out the same without
 //   the one placed just before it for the same return, that one had better stayed stock.
-// - What explains the next return at once is tried first.
+// - Where only overwriting could lead to what the next return was given, and nothing that is called
+//   overwrites, nothing is tried.
+// - What explains the next return at once, or leads to the next read, is tried first.
 // All but the last are exact; that one only decides how soon an order is found.
 //
 // Deterministic, no recursion. The first return that no configuration gets beyond is the end of
@@ -52,6 +54,9 @@ class Transitions {
 
   // The state after an operation of that kind, or kRefused. The first state is 0.
   virtual std::uint32_t step(std::uint32_t state, std::uint32_t kind) = 0;
+  // False only if no operations but overwriting ones lead from the state to one that accepts that
+  // operation.
+  virtual bool leads_to(std::uint32_t state, std::uint32_t kind) = 0;
   [[nodiscard]] virtual std::size_t bytes() const = 0;  // kept in memory, about
 };
 

@@ -1,7 +1,5 @@
 // Our own form: one JSON object a line, as docs/formats/history.md says.
 
-#include <array>
-
 #include <boost/json/parse.hpp>
 #include <fmt/format.h>
 
@@ -69,7 +67,6 @@ Result<std::string> text_member(const Form& object, std::string_view name, std::
 }
 
 Result<Record> record_of(Form object, std::uint64_t line) {
-  constexpr std::array<std::string_view, 4> kTypes{"invoke", "ok", "fail", "info"};
   Record record;
   record.line = line;
   const Form* process = object.find("process");
@@ -79,11 +76,9 @@ Result<Record> record_of(Form object, std::uint64_t line) {
   if (!number) return bad_line(line, "process is not a whole number");
   record.process = *number;
   BLX_TRY(const std::string type, text_member(object, "type", line));
-  std::size_t known = 0;
-  while (known < kTypes.size() && kTypes.at(known) != type)
-    ++known;
-  if (known == kTypes.size()) return bad_line(line, "type is none of invoke, ok, fail and info");
-  record.type = static_cast<Record::Type>(known);
+  const auto known = parse_type(type);
+  if (!known) return bad_line(line, "type is none of invoke, ok, fail and info");
+  record.type = *known;
   BLX_TRY(record.function, text_member(object, "f", line));
   if (record.function.empty()) return bad_line(line, "f is missing");
   BLX_TRY(record.key, text_member(object, "key", line));

@@ -1,5 +1,6 @@
 #include "linearizability/calls.h"
 
+#include <array>
 #include <charconv>
 
 #include <fmt/format.h>
@@ -10,6 +11,14 @@ namespace blixard::linearizability {
 
 std::unexpected<Error> bad_line(std::uint64_t line, std::string_view what) {
   return fail(Code::kInvalidArgument, "history_invalid", fmt::format("line {}: {}", line, what));
+}
+
+std::optional<Record::Type> parse_type(std::string_view word) {
+  constexpr std::array<std::string_view, 4> kNames{"invoke", "ok", "fail", "info"};
+  for (std::size_t i = 0; i < kNames.size(); ++i) {
+    if (word == kNames.at(i)) return static_cast<Record::Type>(i);
+  }
+  return std::nullopt;
 }
 
 std::optional<std::uint64_t> parse_whole(std::string_view text) {

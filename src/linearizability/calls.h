@@ -81,6 +81,9 @@ class Pairing {
 // "line 12: what is wrong". kInvalidArgument "history_invalid".
 std::unexpected<Error> bad_line(std::uint64_t line, std::string_view what);
 
+// Of "invoke", "ok", "fail", "info".
+std::optional<Record::Type> parse_type(std::string_view word);
+
 // A whole number without sign. Errors: none given, so that the caller can say where.
 std::optional<std::uint64_t> parse_whole(std::string_view text);
 

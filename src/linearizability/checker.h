@@ -29,10 +29,12 @@ namespace blixard::linearizability {
 // step() gives the state after the operation, or nothing if the model could not have answered
 // that; without an output it answers what it likes. is_read_only() may say true only if the state
 // after the operation is the state before it, in every state that accepts it; without an output it
-// says whether the operation is one that never changes anything. is_overwrite() may say true only
-// if every state accepts the operation and the state after it is the same for all. leads_to()
-// may say false only if no operations but overwriting ones lead from the state to one that accepts
-// the operation. bytes() is what a state occupies.
+// says whether the operation is one that never changes anything. bytes() is what a state occupies.
+//
+// A model may have two more, which cut a search short. is_overwrite(input, output) may say true
+// only if every state accepts the operation and the state after it is the same for all.
+// leads_to(state, input, output) may say false only if no operations but overwriting ones lead from
+// the state to one that accepts the operation.
 template <class M>
 concept Model =
     std::equality_comparable<typename M::State> && std::totally_ordered<typename M::Input> &&
@@ -42,14 +44,22 @@ concept Model =
       { model.initial() } -> std::same_as<typename M::State>;
       { model.step(state, input, output) } -> std::same_as<std::optional<typename M::State>>;
       { model.is_read_only(input, output) } -> std::same_as<bool>;
-      { model.is_overwrite(input, output) } -> std::same_as<bool>;
-      { model.leads_to(state, input, output) } -> std::same_as<bool>;
       { model.hash(state) } -> std::same_as<std::uint64_t>;
       { model.bytes(state) } -> std::same_as<std::size_t>;
       { model.partition(history) } -> std::same_as<std::vector<Part>>;
     };
 
 namespace detail {
+
+template <Model M>
+bool is_overwrite(const M& model, const typename M::Input& input,
+                  const std::optional<typename M::Output>& output) {
+  if constexpr (requires { model.is_overwrite(input, output); }) {
+    return model.is_overwrite(input, output);
+  } else {
+    return false;
+  }
+}
 
 // Each state of the model once, and each step taken once.
 template <Model M>
@@ -71,7 +81,12 @@ class Numbered final : public Transitions {
   }
 
   bool leads_to(std::uint32_t state, std::uint32_t kind) override {
-    return model_.leads_to(states_[state], *kinds_[kind].first, *kinds_[kind].second);
+    const auto& [input, output] = kinds_[kind];
+    if constexpr (requires { model_.leads_to(states_[state], *input, *output); }) {
+      return model_.leads_to(states_[state], *input, *output);
+    } else {
+      return true;
+    }
   }
 
   [[nodiscard]] std::size_t bytes() const override {
@@ -139,7 +154,7 @@ PartOutcome check_part(const M& model, const History<M>& history, Part part, con
   for (const std::size_t i : places) {
     events.push_back({.kind = kind_of[i],
                       .read_only = model.is_read_only(history[i].input, history[i].output),
-                      .overwrites = model.is_overwrite(history[i].input, history[i].output),
+                      .overwrites = is_overwrite(model, history[i].input, history[i].output),
                       .invoked = history[i].invoked,
                       .returned = history[i].returned});
   }

@@ -21,17 +21,6 @@ Result<std::string> text_of_form(const Form& form, std::uint64_t line) {
   return form.text;
 }
 
-template <class Model>
-void keep(Interpreted<Model>& kept, const Call& call, std::size_t number,
-          typename Model::Input input, std::optional<typename Model::Output> output) {
-  kept.history.push_back({.process = call.process,
-                          .input = std::move(input),
-                          .output = std::move(output),
-                          .invoked = call.invoked,
-                          .returned = call.returned});
-  kept.calls.push_back(number);
-}
-
 Result<RegisterModel::Input> register_input(const Call& call, CompareAndSet cas) {
   using enum RegisterModel::Action;
   RegisterModel::Input input{.key = call.key, .value = {}, .expected = {}};

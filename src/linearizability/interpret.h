@@ -4,6 +4,8 @@
 // that says nothing drops the call.
 
 #include <cstddef>
+#include <optional>
+#include <utility>
 #include <vector>
 
 #include "base/result.h"
@@ -21,6 +23,18 @@ struct Interpreted {
   History<Model> history;
   std::vector<std::size_t> calls;  // of which call an operation is
 };
+
+// Call `number` as an operation.
+template <class Model>
+void keep(Interpreted<Model>& kept, const Call& call, std::size_t number,
+          typename Model::Input input, std::optional<typename Model::Output> output) {
+  kept.history.push_back({.process = call.process,
+                          .input = std::move(input),
+                          .output = std::move(output),
+                          .invoked = call.invoked,
+                          .returned = call.returned});
+  kept.calls.push_back(number);
+}
 
 // All errors: kInvalidArgument "history_invalid" with the line.
 enum class CompareAndSet : bool { kUnknown, kKnown };

@@ -127,12 +127,7 @@ Result<Interpreted<VmModel>> as_vms(const RecordedHistory& recorded) {
     if (call.answer) {
       BLX_TRY(output, output_of(call, *action));
     }
-    kept.history.push_back({.process = call.process,
-                            .input = std::move(input),
-                            .output = std::move(output),
-                            .invoked = call.invoked,
-                            .returned = call.returned});
-    kept.calls.push_back(i);
+    keep(kept, call, i, std::move(input), std::move(output));
   }
   return kept;
 }

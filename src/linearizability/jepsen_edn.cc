@@ -5,8 +5,6 @@
 // Registers begin with 0. :fail did not happen; :info may happen later; reading nil says nothing.
 // What no numbered process does (the nemesis) is passed over.
 
-#include <array>
-
 #include <fmt/format.h>
 
 #include "linearizability/edn_reader.h"
@@ -14,14 +12,6 @@
 
 namespace blixard::linearizability {
 namespace {
-
-std::optional<Record::Type> parse_type(std::string_view word) {
-  constexpr std::array<std::string_view, 4> kNames{"invoke", "ok", "fail", "info"};
-  for (std::size_t i = 0; i < kNames.size(); ++i) {
-    if (word == kNames.at(i)) return static_cast<Record::Type>(i);
-  }
-  return std::nullopt;
-}
 
 // Nothing for an event of no process.
 Result<std::optional<Record>> record_of(const Form& map) {

@@ -1,8 +1,5 @@
 #include "linearizability/key_value_model.h"
 
-#include <array>
-#include <string_view>
-
 #include <fmt/format.h>
 
 #include "linearizability/mixing.h"
@@ -34,9 +31,7 @@ bool KeyValueModel::is_read_only(const Input& input,
 std::uint64_t KeyValueModel::hash(const State& state) const { return mix(0, state); }
 
 std::vector<Part> KeyValueModel::partition(const History<KeyValueModel>& history) const {
-  return partition_by_keys(history, [](const auto& operation) {
-    return std::array<std::string_view, 1>{operation.input.key};
-  });
+  return partition_by_key(history);
 }
 
 std::string text_of(const KeyValueModel::Input& input,

@@ -42,14 +42,6 @@ class MultiRegisterModel {
   [[nodiscard]] std::optional<State> step(const State& state, const Input& input,
                                           const std::optional<Output>& output) const;
   [[nodiscard]] bool is_read_only(const Input& input, const std::optional<Output>& output) const;
-  [[nodiscard]] bool is_overwrite(const Input& /*input*/,
-                                  const std::optional<Output>& /*output*/) const {
-    return false;
-  }
-  [[nodiscard]] bool leads_to(const State& /*state*/, const Input& /*input*/,
-                              const std::optional<Output>& /*output*/) const {
-    return true;
-  }
   [[nodiscard]] std::uint64_t hash(const State& state) const;
   [[nodiscard]] std::size_t bytes(const State& state) const;
   [[nodiscard]] std::vector<Part> partition(const History<MultiRegisterModel>& history) const;

@@ -1,8 +1,5 @@
 #include "linearizability/mutex_model.h"
 
-#include <array>
-#include <string_view>
-
 #include <fmt/format.h>
 
 #include "linearizability/partition.h"
@@ -22,9 +19,7 @@ bool MutexModel::is_read_only(const Input& /*input*/, const std::optional<Output
 }
 
 std::vector<Part> MutexModel::partition(const History<MutexModel>& history) const {
-  return partition_by_keys(history, [](const auto& operation) {
-    return std::array<std::string_view, 1>{operation.input.key};
-  });
+  return partition_by_key(history);
 }
 
 std::string text_of(const MutexModel::Input& input,

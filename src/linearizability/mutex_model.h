@@ -33,14 +33,6 @@ class MutexModel {
   [[nodiscard]] std::optional<State> step(const State& held, const Input& input,
                                           const std::optional<Output>& output) const;
   [[nodiscard]] bool is_read_only(const Input& input, const std::optional<Output>& output) const;
-  [[nodiscard]] bool is_overwrite(const Input& /*input*/,
-                                  const std::optional<Output>& /*output*/) const {
-    return false;
-  }
-  [[nodiscard]] bool leads_to(const State& /*held*/, const Input& /*input*/,
-                              const std::optional<Output>& /*output*/) const {
-    return true;
-  }
   [[nodiscard]] std::uint64_t hash(const State& held) const { return held ? 1 : 0; }
   [[nodiscard]] std::size_t bytes(const State& /*held*/) const { return 1; }
   [[nodiscard]] std::vector<Part> partition(const History<MutexModel>& history) const;

@@ -3,10 +3,12 @@
 // Dividing a history by what its operations touch. Operations that share a key, directly or by way
 // of others, stay together, so that each part is whole.
 
+#include <array>
 #include <functional>
 #include <map>
 #include <numeric>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "linearizability/history.h"
@@ -47,6 +49,14 @@ std::vector<Part> partition_by_keys(const Operations& history, const KeysOf& key
   for (std::size_t i = 0; i < first_key.size(); ++i)
     parts[part_of.at(root(first_key[i]))].operations.push_back(i);
   return parts;
+}
+
+// Where every operation touches the one key of its input.
+template <class Operations>
+std::vector<Part> partition_by_key(const Operations& history) {
+  return partition_by_keys(history, [](const auto& operation) {
+    return std::array<std::string_view, 1>{operation.input.key};
+  });
 }
 
 // All together.

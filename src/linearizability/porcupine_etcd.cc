@@ -6,8 +6,6 @@
 // and says so. A read that timed out says nothing. Lines of any other shape are passed over; what
 // they would have ended has no end.
 
-#include <array>
-
 #include "linearizability/formats.h"
 
 namespace blixard::linearizability {
@@ -53,12 +51,11 @@ std::optional<Form> pair_of_numbers(std::string_view text) {
   return pair;
 }
 
-std::optional<Type> parse_type(std::string_view word) {
-  constexpr std::array<std::string_view, 4> kNames{":invoke", ":ok", ":fail", ":info"};
-  for (std::size_t i = 0; i < kNames.size(); ++i) {
-    if (word == kNames.at(i)) return static_cast<Type>(i);
-  }
-  return std::nullopt;
+// Takes the colon off the front; false if there is none.
+bool take_colon(std::string_view& word) {
+  if (!word.starts_with(':')) return false;
+  word.remove_prefix(1);
+  return true;
 }
 
 // Makes of the value what the event means; false if it is of no shape that means anything.
@@ -91,10 +88,11 @@ std::optional<Record> parse_line(std::string_view line) {
   if (take_word(line) != "INFO" || take_word(line) != "jepsen.util" || take_word(line) != "-")
     return std::nullopt;
   const auto process = parse_whole(take_word(line));
-  const auto type = parse_type(take_word(line));
+  std::string_view type_word = take_word(line);
   std::string_view function = take_word(line);
-  if (!process || !type || !function.starts_with(':')) return std::nullopt;
-  function.remove_prefix(1);
+  if (!process || !take_colon(type_word) || !take_colon(function)) return std::nullopt;
+  const auto type = parse_type(type_word);
+  if (!type) return std::nullopt;
   Record record;
   record.type = *type;
   record.process = *process;

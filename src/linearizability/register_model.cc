@@ -1,7 +1,5 @@
 #include "linearizability/register_model.h"
 
-#include <array>
-
 #include <fmt/format.h>
 
 #include "linearizability/mixing.h"
@@ -37,9 +35,7 @@ bool RegisterModel::is_read_only(const Input& input, const std::optional<Output>
 std::uint64_t RegisterModel::hash(const State& state) const { return mix(0, state); }
 
 std::vector<Part> RegisterModel::partition(const History<RegisterModel>& history) const {
-  return partition_by_keys(history, [](const auto& operation) {
-    return std::array<std::string_view, 1>{operation.input.key};
-  });
+  return partition_by_key(history);
 }
 
 std::string text_of(const RegisterModel::Input& input,

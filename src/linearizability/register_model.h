@@ -48,10 +48,6 @@ class RegisterModel {
                                   const std::optional<Output>& /*output*/) const {
     return input.action == Action::kWrite;
   }
-  [[nodiscard]] bool leads_to(const State& /*state*/, const Input& /*input*/,
-                              const std::optional<Output>& /*output*/) const {
-    return true;
-  }
   [[nodiscard]] std::uint64_t hash(const State& state) const;
   [[nodiscard]] std::size_t bytes(const State& state) const { return sizeof(State) + state.size(); }
   [[nodiscard]] std::vector<Part> partition(const History<RegisterModel>& history) const;

@@ -78,14 +78,6 @@ class VmModel {
                                           const std::optional<Output>& output) const;
   // Only what tells nothing: an answer may narrow what is known.
   [[nodiscard]] bool is_read_only(const Input& input, const std::optional<Output>& output) const;
-  [[nodiscard]] bool is_overwrite(const Input& /*input*/,
-                                  const std::optional<Output>& /*output*/) const {
-    return false;
-  }
-  [[nodiscard]] bool leads_to(const State& /*state*/, const Input& /*input*/,
-                              const std::optional<Output>& /*output*/) const {
-    return true;
-  }
   [[nodiscard]] std::uint64_t hash(const State& state) const;
   [[nodiscard]] std::size_t bytes(const State& state) const;
   [[nodiscard]] std::vector<Part> partition(const History<VmModel>& history) const;

@@ -42,8 +42,7 @@ bool is_of_one_connection(int error) {
 
 // Not kUnavailable whatever it is: the socket is still there.
 std::unexpected<Error> cannot_accept(int error) {
-  const bool is_shortage =
-      error == EMFILE || error == ENFILE || error == ENOBUFS || error == ENOMEM;
+  const bool is_shortage = socket_error(error, "accept", "").code() == Code::kResourceExhausted;
   return fail(is_shortage ? Code::kResourceExhausted : Code::kInternal,
               is_shortage ? "too_many_open_files" : "accept_failed",
               std::string(error_text(error)));

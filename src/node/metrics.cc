@@ -23,6 +23,10 @@ constexpr std::array<const char*, peer::kUrgencies> kUrgencyNames{"urgent", "nor
 constexpr std::array<const char*, peer::kRefusals> kRefusalNames{
     "handshake", "not_admitted", "greeting", "displaced", "full", "enrolment"};
 
+std::vector<Sample> single(std::uint64_t number) {
+  return {{.labels = {}, .value = static_cast<double>(number)}};
+}
+
 Sample labelled(const char* label, const char* value, std::uint64_t number) {
   return {.labels = {{label, value}}, .value = static_cast<double>(number)};
 }
@@ -45,10 +49,8 @@ std::vector<Sample> both_ways(std::uint64_t received, std::uint64_t sent) {
 void register_metrics(observe::Metrics& metrics, const replica::Replica& replica) {
   const auto number = [&](std::string_view name, std::string_view help,
                           std::uint64_t (*of)(const replica::Status&)) {
-    metrics.computed(name, help, MetricKind::kGauge, [&replica, of] {
-      return std::vector<Sample>{
-          {.labels = {}, .value = static_cast<double>(of(replica.status()))}};
-    });
+    metrics.computed(name, help, MetricKind::kGauge,
+                     [&replica, of] { return single(of(replica.status())); });
   };
   using Status = replica::Status;
   number("blixard_raft_term", "Term of this node.",
@@ -95,16 +97,10 @@ void register_metrics(observe::Metrics& metrics, const peer::Peers& peers) {
       [](const Counters& all) { return labelled("priority", kUrgencyNames, all.traffic.dropped); });
   counted("blixard_peer_violations_total",
           "Damaged, invalid or unexpected frames; each ended a connection.",
-          [](const Counters& all) {
-            return std::vector<Sample>{
-                {.labels = {}, .value = static_cast<double>(all.traffic.violations)}};
-          });
-  counted(
-      "blixard_peer_reconnects_total",
-      "Connections this node made to another one after it had lost an earlier one.",
-      [](const Counters& all) {
-        return std::vector<Sample>{{.labels = {}, .value = static_cast<double>(all.reconnects)}};
-      });
+          [](const Counters& all) { return single(all.traffic.violations); });
+  counted("blixard_peer_reconnects_total",
+          "Connections this node made to another one after it had lost an earlier one.",
+          [](const Counters& all) { return single(all.reconnects); });
   counted("blixard_peer_refused_connections_total",
           "Connections of others that were not served, by reason.",
           [](const Counters& all) { return labelled("reason", kRefusalNames, all.refused); });

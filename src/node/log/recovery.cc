@@ -8,6 +8,7 @@
 #include <fmt/format.h>
 
 #include "base/limits.h"
+#include "node/log/advice.h"
 #include "node/log/format.h"
 #include "node/log/segment_reader.h"
 #include "node/log/snapshot_files.h"
@@ -16,16 +17,14 @@
 namespace blixard::log {
 namespace {
 
-constexpr const char* kAdvice =
-    "acknowledged entries may be lost. In a cluster, remove the node on another one with `blixard "
-    "node remove --force` and join again with an empty --data directory; an older copy of the "
-    "directory is safe to restore only where it is the cluster's single node";
-
 constexpr std::uint64_t kZerosAtOnce = std::uint64_t{1} << 20;
 
 std::unexpected<Error> corrupt(const std::string& path, std::uint64_t offset, const char* what) {
-  return fail(Code::kDataLoss, "log_corrupt",
-              fmt::format("{}, offset {}: {}; {}", path, offset, what, kAdvice));
+  return fail(
+      Code::kDataLoss, "log_corrupt",
+      fmt::format("{}, offset {}: {}; acknowledged entries may be lost. In a cluster, remove "
+                  "the node on another one with {}",
+                  path, offset, what, kEnterAgain));
 }
 
 class Recovery {

@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "base/limits.h"
+#include "node/log/advice.h"
 #include "node/log/segment.h"
 
 namespace blixard::log {
@@ -14,11 +15,9 @@ namespace {
 constexpr std::size_t kCheckBytes = std::size_t{1} << 20;  // read at once
 
 std::unexpected<Error> damaged(const std::string& path, const char* what) {
-  return fail(Code::kDataLoss, "snapshot_damaged",
-              path + ": " + what +
-                  ". In a cluster, remove the node on another one with `blixard node remove "
-                  "--force` and join again with an empty --data directory; an older copy of the "
-                  "directory is safe to restore only where it is the cluster's single node");
+  return fail(
+      Code::kDataLoss, "snapshot_damaged",
+      path + ": " + what + ". In a cluster, remove the node on another one with " + kEnterAgain);
 }
 
 }  // namespace

@@ -5,20 +5,20 @@
 
 #include <fmt/format.h>
 
+#include "node/log/advice.h"
 #include "node/log/segment.h"
 
 namespace blixard::log {
 namespace {
 
 constexpr std::size_t kVoteFileBytesMax = 4096;
-constexpr const char* kAdvice =
-    "the node could vote twice in one term. In a cluster, remove it on another node with `blixard "
-    "node remove --force` and join again with an empty --data directory; an older copy of the "
-    "directory is safe to restore only where it is the cluster's single node";
 
 std::unexpected<Error> refuse(const char* reason, const std::string& path,
                               const std::string& what) {
-  return fail(Code::kDataLoss, reason, fmt::format("{}: {}; {}", path, what, kAdvice));
+  return fail(Code::kDataLoss, reason,
+              fmt::format("{}: {}; the node could vote twice in one term. In a cluster, remove it "
+                          "on another node with {}",
+                          path, what, kEnterAgain));
 }
 
 bool same(const Vote& file, const HardState& state) {

@@ -215,13 +215,13 @@ void RaftReplica::tell_restored() const {
 // anything to say to each other.
 void RaftReplica::follow_members() {
   const auto& nodes = machine_.state().nodes();
-  const auto is_worker = [&](NodeId id) {
-    const auto node = nodes.find(id);
-    return node != nodes.end() && node->second.role == cluster::NodeRole::kWorker;
+  const auto is_worker = [](const cluster::Node& node) {
+    return node.role == cluster::NodeRole::kWorker;
   };
-  const bool works_only = is_worker(self_);
+  const cluster::Node* own = machine_.state().find_node(self_);
+  const bool works_only = own != nullptr && is_worker(*own);
   for (const auto& [id, node] : nodes) {
-    if (id == self_ || node.peer_address.empty() || (works_only && is_worker(id))) continue;
+    if (id == self_ || node.peer_address.empty() || (works_only && is_worker(node))) continue;
     std::string& known = addresses_[id];
     if (known == node.peer_address) continue;
     known = node.peer_address;

@@ -255,10 +255,9 @@ void RaftReplica::on_refused(NodeId node, const Error& why) {
   BLX_LOG(env_.log, kWarn, "replica: node {} says that this node is no member: {}", node.value,
           why.message());
   // A worker decides nothing about others. Who knows nobody yet has only who took it in to believe.
-  const auto& nodes = machine_.state().nodes();
-  const auto sender = nodes.find(node);
-  const bool counts =
-      nodes.empty() || (sender != nodes.end() && sender->second.role == cluster::NodeRole::kServer);
+  const cluster::Node* sender = machine_.state().find_node(node);
+  const bool counts = machine_.state().nodes().empty() ||
+                      (sender != nullptr && sender->role == cluster::NodeRole::kServer);
   if (counts && why.reason() == "node_removed") {
     end(Error(Code::kUnavailable, "removed", why.message()));
   }

@@ -9,6 +9,7 @@ find_package(PkgConfig REQUIRED)
 pkg_check_modules(XXHASH REQUIRED IMPORTED_TARGET libxxhash)
 pkg_check_modules(ZSTD REQUIRED IMPORTED_TARGET libzstd)
 pkg_check_modules(SYSTEMD REQUIRED IMPORTED_TARGET libsystemd)
+find_package(tomlplusplus REQUIRED)
 
 # BLAKE3: the reference C and assembly sources that Debian ships in librust-blake3-dev.
 file(GLOB BLAKE3_DIR /usr/share/cargo/registry/blake3-*/c)

@@ -11,6 +11,7 @@
 #include "env/network.h"
 #include "env/process.h"
 #include "env/random.h"
+#include "env/rare.h"
 #include "env/security.h"
 #include "observe/log.h"
 
@@ -25,6 +26,7 @@ struct Env {
   Disk& disk;
   Process& process;
   Machine& machine;
+  RareEvents& rare;
   observe::LogSink& log;
 };
 

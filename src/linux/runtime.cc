@@ -82,6 +82,7 @@ class Runtime::Impl {
   Disk disk;
   Process process;
   Machine machine;
+  env::NoRareEvents rare;
   asio::signal_set stop_signals;
 };
 
@@ -101,6 +102,7 @@ env::Env Runtime::env() {
           .disk = impl_->disk,
           .process = impl_->process,
           .machine = impl_->machine,
+          .rare = impl_->rare,
           .log = impl_->log};
 }
 

@@ -155,6 +155,7 @@ env::Task<Result<void>> Node::open_cluster() {
   BLX_CO_TRY(transport_, env_.security.open(keys_.credentials));
   peers_ = peer::Peers::make(env_, {.self = identity_.id, .cluster = identity_.cluster.text()},
                              *transport_);
+  if (config_.watch_peers) peers_ = config_.watch_peers(identity_.id, std::move(peers_));
   BLX_CO_TRY(replica_,
              co_await replica::open_replica(env_, env::join_path(config_.data_directory, "log"),
                                             identity_.id, config_.replica, *peers_, this));

@@ -53,6 +53,9 @@ struct Config {
   std::string advertise;  // where the other nodes reach it; empty: peer_listen
   std::string version;
   replica::Options replica{};
+  // What stands between this node and its connections: a judge of whole clusters. None: nothing.
+  std::function<std::unique_ptr<peer::Peers>(NodeId self, std::unique_ptr<peer::Peers>)>
+      watch_peers;
 };
 
 // Told once everything answers.
@@ -81,6 +84,9 @@ class Node final : private replica::RequestHandler {
 
   // Guests run on, for the next daemon to adopt, unless told otherwise.
   void stop(StopGuests guests);
+
+  // For judges. Null: it is not open.
+  [[nodiscard]] const replica::Replica* replica() const { return replica_.get(); }
 
  private:
   env::Task<Result<void>> open();

@@ -37,10 +37,12 @@ class SimMachine final : public env::Machine {
 }  // namespace
 
 Host::Host(Engine& engine_of_it, Fabric& fabric_of_it, Journal& journal_of_it,
-           std::uint32_t number_of_it, std::string name_of_it, std::uint64_t seed)
+           const Rareness& rareness_of_it, std::uint32_t number_of_it, std::string name_of_it,
+           std::uint64_t seed)
     : engine(engine_of_it),
       fabric(fabric_of_it),
       journal(journal_of_it),
+      rareness(rareness_of_it),
       number(number_of_it),
       name(std::move(name_of_it)),
       address("10.0.0." + std::to_string(number)),

@@ -21,6 +21,7 @@
 #include "sim/journal.h"
 #include "sim/process.h"
 #include "sim/random.h"
+#include "sim/rareness.h"
 
 namespace blixard::sim {
 
@@ -29,8 +30,8 @@ struct Port;
 
 class Host {
  public:
-  Host(Engine& engine, Fabric& fabric, Journal& journal, std::uint32_t number, std::string name,
-       std::uint64_t seed);
+  Host(Engine& engine, Fabric& fabric, Journal& journal, const Rareness& rareness,
+       std::uint32_t number, std::string name, std::uint64_t seed);
   Host(const Host&) = delete;
   Host& operator=(const Host&) = delete;
   ~Host();
@@ -54,6 +55,7 @@ class Host {
   Engine& engine;
   Fabric& fabric;
   Journal& journal;
+  const Rareness& rareness;  // the world's
   std::uint32_t number;
   std::string name;
   std::string address;

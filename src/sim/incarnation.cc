@@ -35,6 +35,22 @@ class LogLines final : public observe::LogSink {
   std::string label_;
 };
 
+class SeededRareEvents final : public env::RareEvents {
+ public:
+  SeededRareEvents(Host& host, std::uint64_t seed) : host_(host), random_(seed) {}
+  bool happens(env::RareSite site) override {
+    const Rareness& rareness = host_.rareness;
+    if (!rareness.on[static_cast<std::size_t>(site)]) return false;
+    if (random_.below(100) >= rareness.percent) return false;
+    if (rareness.taken) rareness.taken(host_.number, site);
+    return true;
+  }
+
+ private:
+  Host& host_;
+  SeededRandom random_;
+};
+
 class VirtualClock final : public env::Clock {
  public:
   explicit VirtualClock(Incarnation& owner) : owner_(owner) {}
@@ -65,6 +81,7 @@ Incarnation::Incarnation(Host& host, std::string label, env::Owner owner, std::u
       disk_(make_disk(*this)),
       process_(make_process(*this)),
       machine_(make_machine(*this)),
+      rare_(std::make_unique<SeededRareEvents>(host, random_.seed_for("rare"))),
       log_(std::make_unique<LogLines>(*this, std::move(label))),
       scope_(*executor_, nullptr) {}
 
@@ -81,6 +98,7 @@ env::Env Incarnation::env() {
           .disk = *disk_,
           .process = *process_,
           .machine = *machine_,
+          .rare = *rare_,
           .log = *log_};
 }
 

@@ -58,6 +58,7 @@ class Incarnation {
   std::unique_ptr<env::Disk> disk_;
   std::unique_ptr<env::Process> process_;
   std::unique_ptr<env::Machine> machine_;
+  std::unique_ptr<env::RareEvents> rare_;
   std::unique_ptr<observe::LogSink> log_;
   env::Scope scope_;
 };

@@ -44,6 +44,7 @@ class World::Impl final : public env::Executor {
   SeededRandom random;
   Engine engine;
   Journal journal;
+  Rareness rareness;
   Fabric fabric;
   std::vector<std::unique_ptr<Machine>> machines;
 };
@@ -54,8 +55,8 @@ World::~World() = default;
 Machine& World::add_machine(std::string name) {
   const auto number = static_cast<std::uint32_t>(impl_->machines.size() + 1);
   const std::uint64_t seed = impl_->random.seed_for("machine " + std::to_string(number));
-  auto host = std::make_unique<Host>(impl_->engine, impl_->fabric, impl_->journal, number,
-                                     std::move(name), seed);
+  auto host = std::make_unique<Host>(impl_->engine, impl_->fabric, impl_->journal, impl_->rareness,
+                                     number, std::move(name), seed);
   impl_->fabric.add(*host);
   impl_->machines.push_back(std::make_unique<Machine>(std::move(host)));
   return *impl_->machines.back();
@@ -104,6 +105,7 @@ void World::reset_connections(Machine& a, Machine& b) {
   impl_->fabric.reset(a.host().number, b.host().number);
 }
 
+void World::set_rareness(Rareness rareness) { impl_->rareness = std::move(rareness); }
 void World::set_log_level(observe::Level level) { impl_->journal.level = level; }
 Duration World::elapsed() const { return impl_->engine.now().since_start; }
 std::uint64_t World::trace_hash() const { return impl_->engine.trace().hash(); }

@@ -26,6 +26,7 @@
 #include "env/env.h"
 #include "env/task.h"
 #include "sim/machine.h"
+#include "sim/rareness.h"
 
 namespace blixard::sim {
 
@@ -57,6 +58,9 @@ class World {
   // Every connection between the two is lost for both ends at once, with what was under way; as
   // when a box in between forgets them.
   void reset_connections(Machine& a, Machine& b);
+
+  // Which rare-event points are taken, and how often: none at the beginning.
+  void set_rareness(Rareness rareness);
 
   void set_log_level(observe::Level level);  // from which lines are kept: kInfo
 

@@ -101,6 +101,7 @@ env::Task<Result<void>> RaftReplica::start() {
                             .forwards_proposals = false,
                             .pending_reads_max = limits::kReadRounds};
   BLX_CO_TRY(driver_.start(config, initial));
+  if (options_.watch != nullptr) options_.watch->on_opened(status());
   peers_.set_handler(this);
   follow_members();
   co_return co_await catch_up();

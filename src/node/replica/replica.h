@@ -29,10 +29,14 @@
 
 namespace blixard::replica {
 
+struct Status;
+
 // Told of everything that is applied, for judges of whole clusters.
 class ApplyWatch {
  public:
   virtual ~ApplyWatch() = default;
+  // The disk was read; nothing has been said to others yet.
+  virtual void on_opened(const Status& status) = 0;
   // From here on `state` is that of `index`: at the start, and of a snapshot that was installed.
   virtual void on_restored(const cluster::State& state, LogIndex index, Term term) = 0;
   virtual void on_applied(const cluster::State& state, const raft::Entry& entry,

@@ -26,6 +26,7 @@ env::Task<void> serve_peers(peer::Peers& peers, std::unique_ptr<env::Listener> l
 class Cluster::Watch final : public replica::ApplyWatch {
  public:
   Watch(Judge& judge, NodeId node) : judge_(judge), node_(node) {}
+  void on_opened(const replica::Status& status) override { judge_.on_opened(node_, status); }
   void on_restored(const cluster::State& state, LogIndex index, Term term) override {
     judge_.on_restored(node_, state, index, term);
   }
@@ -166,10 +167,7 @@ env::Task<void> Cluster::live(Daemon& daemon) {
         if (other.get() != &daemon && other->id) peers.set_peer(other->id, endpoint_of(*other));
       }
       serving.spawn(serve_peers(peers, std::move(*listener)));
-      if (lives()) {
-        judge_.on_opened(daemon.id, (*replica)->status());
-        daemon.replica = replica->get();
-      }
+      if (lives()) daemon.replica = replica->get();
       const auto failed = co_await (*replica)->failed();
       if (lives()) {
         daemon.replica = nullptr;

@@ -17,11 +17,15 @@
 #include "node/peer/peers.h"
 #include "node/replica/replica.h"
 #include "sim/world.h"
-#include "test/conformance/consensus/judge.h"
 #include "test/conformance/consensus/settings.h"
-#include "test/conformance/consensus/watched_peers.h"
+#include "vopr/judge.h"
+#include "vopr/watched_peers.h"
 
 namespace blixard::consensus_sim {
+
+using vopr::Judge;
+using vopr::WatchedPeers;
+using vopr::Weather;
 
 // A machine with its place in the cluster. After it was removed it may come back as another node.
 struct Daemon {

@@ -320,6 +320,7 @@ env::Task<void> run_trial(env::Env env, TrialBody body, Failure failure, Kvm& kv
                          .disk = env.disk,
                          .process = env.process,
                          .machine = machine,
+                         .rare = env.rare,
                          .log = env.log};
   QemuHost host(env);
   result = co_await body(claimed, host.guest(""), failure);

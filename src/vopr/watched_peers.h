@@ -11,9 +11,9 @@
 #include "env/scope.h"
 #include "node/peer/peers.h"
 #include "sim/random.h"
-#include "test/conformance/consensus/judge.h"
+#include "vopr/judge.h"
 
-namespace blixard::consensus_sim {
+namespace blixard::vopr {
 
 // Of all nodes together.
 struct Weather {
@@ -97,4 +97,4 @@ class WatchedPeers final : public peer::Peers {
   bool stopped_ = false;
 };
 
-}  // namespace blixard::consensus_sim
+}  // namespace blixard::vopr

@@ -1,4 +1,4 @@
-#include "test/conformance/consensus/judge.h"
+#include "vopr/judge.h"
 
 #include <algorithm>
 #include <cstring>
@@ -8,7 +8,7 @@
 
 #include "blixard/v1/cluster.pb.h"
 
-namespace blixard::consensus_sim {
+namespace blixard::vopr {
 namespace {
 
 using raft::MessageType;
@@ -295,4 +295,4 @@ void Judge::on_read(NodeId node, LogIndex floor_when_begun, LogIndex shown) {
   read_floor_ = std::max(read_floor_, shown);
 }
 
-}  // namespace blixard::consensus_sim
+}  // namespace blixard::vopr

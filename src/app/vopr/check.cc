@@ -12,7 +12,7 @@
 #include <fmt/format.h>
 
 #include "app/output.h"
-#include "app/vopr_cli.h"
+#include "app/vopr/command_line.h"
 #include "linearizability/limits.h"
 #include "linearizability/picture.h"
 

@@ -29,7 +29,7 @@
 #include "core/raft/types.h"
 #include "node/replica/replica.h"
 
-namespace blixard::consensus_sim {
+namespace blixard::vopr {
 
 class Judge {
  public:
@@ -102,4 +102,4 @@ class Judge {
   std::size_t repeated_requests_ = 0;
 };
 
-}  // namespace blixard::consensus_sim
+}  // namespace blixard::vopr

@@ -1,4 +1,4 @@
-#include "app/vopr_cli.h"
+#include "app/vopr/command_line.h"
 
 #include <array>
 #include <charconv>

@@ -1,0 +1,97 @@
+#include "vopr/report.h"
+
+#include <algorithm>
+
+#include <fmt/format.h>
+
+namespace blixard::vopr {
+namespace {
+
+constexpr std::size_t kTextBytes = 240;
+
+// One line of at most so many bytes, cut between characters.
+std::string one_line(std::string_view text) {
+  const bool is_long = text.size() > kTextBytes;
+  if (is_long) {
+    std::size_t end = kTextBytes;
+    while (end != 0 && (static_cast<unsigned char>(text[end]) & 0xc0) == 0x80)
+      --end;
+    text = text.substr(0, end);
+  }
+  std::string line(text);
+  std::ranges::replace_if(
+      line, [](char byte) { return static_cast<unsigned char>(byte) < 0x20 || byte == 0x7f; }, ' ');
+  return is_long ? line + "…" : line;
+}
+
+std::string text_of(const TraceEvent& event) {
+  if (event.action == Action::kNone) return one_line(event.text);
+  const std::string_view name = facts_of(event.action).name;
+  if (event.text.empty()) return std::string(name);
+  return one_line(event.text.starts_with(name) ? event.text
+                                               : fmt::format("{} {}", name, event.text));
+}
+
+}  // namespace
+
+std::string_view role_name(Role role) {
+  constexpr std::array<std::string_view, kRoles> kNames{"down", "follower", "candidate", "leader"};
+  return kNames.at(static_cast<std::size_t>(role));
+}
+
+std::string_view event_name(Event event) {
+  constexpr std::array<std::string_view, kEvents> kNames{"step",
+                                                         "healed",
+                                                         "skipped",
+                                                         "started",
+                                                         "ready",
+                                                         "ended",
+                                                         "leads",
+                                                         "follows",
+                                                         "campaigns",
+                                                         "snapshot-taken",
+                                                         "snapshot-installed",
+                                                         "members",
+                                                         "guest-starts",
+                                                         "guest-ends",
+                                                         "vm-pending",
+                                                         "vm-placed",
+                                                         "vm-starting",
+                                                         "vm-running",
+                                                         "vm-stopping",
+                                                         "vm-stopped",
+                                                         "vm-failed",
+                                                         "vm-lost",
+                                                         "vm-gone",
+                                                         "node-joined",
+                                                         "node-leaving",
+                                                         "node-gone",
+                                                         "asked",
+                                                         "answered",
+                                                         "refused",
+                                                         "uncertain",
+                                                         "rare",
+                                                         "frame-refused",
+                                                         "settled",
+                                                         "violation"};
+  static_assert(!kNames.back().empty());
+  return kNames.at(static_cast<std::size_t>(event));
+}
+
+std::string trace_header() {
+  return fmt::format("{:>12} {:<4} {:<9} {:>5} {:>7} {:<18} {}", "seconds", "node", "role", "term",
+                     "commit", "event", "what");
+}
+
+std::string trace_line(const TraceEvent& event) {
+  const auto micros = std::chrono::duration_cast<std::chrono::microseconds>(event.at).count();
+  const std::string node = event.node == 0 ? "-" : fmt::format("n{}", event.node);
+  std::string line =
+      fmt::format("{:>5}.{:06} {:<4} {:<9} {:>5} {:>7} {:<18} {}", micros / 1'000'000,
+                  micros % 1'000'000, node, event.node == 0 ? "-" : role_name(event.role),
+                  event.term.value, event.commit.value, event_name(event.event), text_of(event));
+  line.erase(line.find_last_not_of(' ') + 1);
+  return line;
+}
+
+}  // namespace blixard::vopr

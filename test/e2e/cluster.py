@@ -5,10 +5,15 @@ applied the same part of the log have the same state."""
 
 import http.client
 import json
+import pathlib
+import shutil
 import subprocess
+import sys
+import tempfile
 import threading
 import uuid
 
+import history
 from harness import Place, Refused, lasting_port, wait_until
 
 ELECTION_SECONDS = 2  # at most: 20 ticks of 100 ms
@@ -20,6 +25,8 @@ def answer_of(daemon, method, target, body=None, timeout=15, key=None):
     try:
         status, _, content = daemon.request(method, target, body, headers, timeout=timeout)
         return status, json.loads(content)
+    except (ConnectionRefusedError, FileNotFoundError) as error:
+        return 0, {"code": "not_connected", "detail": repr(error)}
     except (OSError, http.client.HTTPException, json.JSONDecodeError) as error:
         return 0, {"code": "no_answer", "detail": repr(error)}
 
@@ -92,15 +99,23 @@ class Load:
 
 
 class Cluster:
-    def __init__(self, program, options=()):
+    def __init__(self, program, options=(), checker=None, histories=None):
         self.place = Place(program, None)
         self.options = list(options)
         self.nodes = {}  # by name, without those that were removed
         self.load = None
+        self.checker = checker  # the program that judges histories
+        self.histories = histories  # where good ones stay, too
+        self.clients = None  # whose history is written down
 
     def close(self):
         if self.load is not None:
             self.load.ending.set()
+        if self.clients is not None:
+            self.clients.ending.set()
+            self.clients.history.close()
+            if not self.clients.is_judged:
+                self.keep_history()
         self.place.close()
 
     # Nodes.
@@ -234,9 +249,51 @@ class Cluster:
         self.load.go_on()
         return self.load
 
+    def begin_history(self, **options):
+        """Clients whose history is judged in the end."""
+        self.clients = history.Clients(
+            self.place.path / "clients.jsonl",
+            lambda node, method, target, body, key, timeout:
+            answer_of(node, method, target, body, timeout, key),
+            lambda: list(self.nodes.values()), **options)
+        self.clients.go_on()
+        return self.clients
+
+    def keep_history(self):
+        """Where it is after the test."""
+        if self.histories is None:
+            folder = pathlib.Path(tempfile.mkdtemp(prefix="blixard-history-"))
+        else:
+            folder = self.histories
+            folder.mkdir(parents=True, exist_ok=True)
+        kept = folder / f"{self.place.path.name}.jsonl"
+        shutil.copy(self.clients.history.path, kept)
+        print(f"what the clients saw: {kept}, seed {self.clients.seed}", file=sys.stderr)
+        return kept
+
+    def judge_history(self):
+        clients = self.clients
+        clients.end()
+        path = clients.history.path
+        verdict = history.Verdict(self.checker, path)
+        clients.is_judged = True
+        if not verdict.is_ok:
+            raise AssertionError(f"{verdict.text}\nkept as {self.keep_history()}")
+        # It is worth something only if another history would not have passed.
+        events = history.events_of(path)
+        other = history.write_events(path.with_name("other.jsonl"), history.without_creates(
+            events, history.seen_names(events)[0]))
+        broken = history.Verdict(self.checker, other)
+        assert broken.is_violation, f"a VM that nobody made is taken for right: {broken.text}"
+        if self.histories is not None:
+            self.keep_history()
+        print(f"{clients.history.summary()}, checked in {verdict.seconds:.2f} s", file=sys.stderr)
+
     def judge(self, acknowledged=()):
         """The end of every test."""
         acknowledged = list(acknowledged)
+        if self.clients is not None:
+            self.judge_history()
         if self.load is not None:
             acknowledged += self.load.end()
         self.await_voters()

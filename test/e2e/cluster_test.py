@@ -1,8 +1,9 @@
 #!/usr/bin/env python3
-"""Clusters of real daemons without guests: nodes that come, go, stop, crash and are damaged, while
-clients write.
+"""Clusters of real daemons, nearly without guests: nodes that come, go, stop, crash and are
+damaged, while clients write. Where nodes are killed, `blixard-vopr check` judges what clients saw.
 
-    python3 test/e2e/cluster_test.py --program build/dev/bin/blixard [TEST...]
+    python3 test/e2e/cluster_test.py --program build/dev/bin/blixard
+            --checker build/dev/bin/blixard-vopr --image build/guest [TEST...]
 """
 
 import argparse
@@ -23,7 +24,7 @@ REMOVED = 3  # exit code of a daemon that the cluster removed
 
 class ClusterTest(unittest.TestCase):
     def cluster(self, *options):
-        cluster = Cluster(OPTIONS.program, options)
+        cluster = Cluster(OPTIONS.program, options, OPTIONS.checker, OPTIONS.histories)
         self.addCleanup(cluster.close)
         return cluster
 
@@ -32,6 +33,7 @@ class Restarts(ClusterTest):
     def test_each_node_in_turn_then_all_at_once(self):
         cluster = self.cluster().form(3)
         load = cluster.begin_load()
+        clients = cluster.begin_history()
         for name in cluster.nodes:
             cluster.nodes[name].stop()
             load.go_on()  # two of three are enough
@@ -43,22 +45,26 @@ class Restarts(ClusterTest):
             self.assertEqual(node.process.wait(timeout=60), 0, node.log())
         cluster.start(*cluster.nodes)
         load.go_on()
+        clients.go_on(100)
         cluster.judge()
 
     def test_all_killed_at_once(self):
         cluster = self.cluster().form(3)
         load = cluster.begin_load()
+        clients = cluster.begin_history()
         for node in cluster.nodes.values():
             node.process.send_signal(signal.SIGKILL)
         for node in cluster.nodes.values():
             node.process.wait(timeout=30)
         cluster.start(*cluster.nodes)
         load.go_on()
+        clients.go_on(100)
         cluster.judge()
 
     def test_the_leader_is_killed_right_after_an_acknowledgement(self):
         cluster = self.cluster().form(3)
         load = cluster.begin_load(clients=2)
+        clients = cluster.begin_history()
         mine = []
         for turn in range(4):
             leader = cluster.leader()
@@ -74,12 +80,14 @@ class Restarts(ClusterTest):
                     (said for said in [read()] if said[0] in (200, 404)), None), 30)
                 self.assertEqual(status, 200, answer)
             load.go_on(5)
+            clients.go_on()
             cluster.start(leader)
         cluster.judge(mine)
 
     def test_a_follower_restarts_twenty_times(self):
         cluster = self.cluster().form(3)
         load = cluster.begin_load()
+        cluster.begin_history()
         name = cluster.followers()[0]
         for turn in range(20):
             node = cluster.nodes[name]
@@ -89,6 +97,26 @@ class Restarts(ClusterTest):
                 node.stop()
             cluster.start(name)
         load.go_on()
+        cluster.judge()
+
+
+class Histories(ClusterTest):
+    def test_real_guests_while_nodes_are_killed(self):
+        cluster = self.cluster().form(3)
+        for node in cluster.nodes.values():
+            node.cli("image", "import", str(OPTIONS.image), "--name", "guest")
+        clients = cluster.begin_history(count=8, images=("guest", "none", "none", "none"))
+        for victims in (cluster.followers()[:1], [cluster.leader()], list(cluster.nodes), ["n1"],
+                        cluster.followers(), [cluster.leader()]):
+            for name in victims:
+                cluster.nodes[name].process.send_signal(signal.SIGKILL)
+            for name in victims:
+                cluster.nodes[name].process.wait(timeout=30)
+            if len(victims) == 1:
+                clients.go_on()
+            cluster.start(*victims)
+            clients.go_on()
+        wait_until("a guest was seen running", lambda: "running" in clients.history.states)
         cluster.judge()
 
 
@@ -355,11 +383,13 @@ class Damage(ClusterTest):
         had = cluster.status(name)["log_last"]
         cluster.nodes[name].kill()
         load = cluster.begin_load(clients=6)
+        clients = cluster.begin_history(count=3)
         wait_until("the log begins after what it has", lambda: all(
             cluster.status(other)["log_snapshot"] > had + 200 for other in cluster.running()), 60)
         cluster.start(name)
         load.go_on()
         wait_until("it has the snapshot", lambda: cluster.status(name)["log_snapshot"] > had, 30)
+        clients.go_on(60)
         cluster.judge()
 
     def test_a_node_that_joins_a_long_log_gets_a_snapshot(self):
@@ -375,6 +405,9 @@ def main():
     global OPTIONS
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--program", required=True, type=pathlib.Path)
+    parser.add_argument("--checker", required=True, type=pathlib.Path)
+    parser.add_argument("--image", required=True, type=pathlib.Path, help="of guests that boot")
+    parser.add_argument("--histories", type=pathlib.Path, help="keep what clients saw here")
     OPTIONS, rest = parser.parse_known_args()
     OPTIONS.program = OPTIONS.program.resolve()
     unittest.main(argv=[sys.argv[0], *rest], verbosity=2)

@@ -2,7 +2,8 @@
 """Clusters whose network is really cut: each daemon lives in a network namespace of its own, on a
 bridge; a partition moves some of them to another bridge. Needs root.
 
-    python3 test/e2e/partition_test.py --program build/dev/bin/blixard [TEST...]
+    python3 test/e2e/partition_test.py --program build/dev/bin/blixard
+            --checker build/dev/bin/blixard-vopr [TEST...]
 """
 
 import argparse
@@ -68,7 +69,7 @@ class Partition(unittest.TestCase):
     def form(self, count):
         self.network = Network()
         self.addCleanup(self.network.close)
-        cluster = Cluster(OPTIONS.program)
+        cluster = Cluster(OPTIONS.program, (), OPTIONS.checker, OPTIONS.histories)
         self.addCleanup(cluster.close)
         address, wrapper = self.network.add(1)
         cluster.bootstrap(address=address, wrapper=wrapper)
@@ -113,6 +114,7 @@ class Partition(unittest.TestCase):
     def test_the_minority_says_no_and_the_majority_goes_on(self):
         cluster = self.form(5)
         load = cluster.begin_load()
+        clients = cluster.begin_history()
         leader = cluster.leader()
         minority = [leader, cluster.followers()[0]]
         majority = [name for name in cluster.nodes if name not in minority]
@@ -122,6 +124,7 @@ class Partition(unittest.TestCase):
         for name in majority:
             self.assertEqual(answer_of(cluster.nodes[name], "GET", "/v1/vms")[0], 200)
         load.go_on()
+        clients.go_on()
         wait_until("the old leader knows that it is none",
                    lambda: cluster.view(leader)["leader"] != leader, 10)
         # What it knew it still shows to who asks for no more.
@@ -158,16 +161,33 @@ class Partition(unittest.TestCase):
     def test_a_follower_that_was_cut_off_does_not_disturb(self):
         cluster = self.form(3)
         load = cluster.begin_load()
+        clients = cluster.begin_history()
         leader, term = cluster.leader(), cluster.term()
         lonely = cluster.followers()[0]
         self.cut([lonely])
         wait_until("it misses its leader", lambda: not cluster.view(lonely)["leader"], 15)
         target = load.count() + 50  # it has tried to be elected meanwhile
         wait_until("50 more acknowledged", lambda: load.count() >= target, 60)
+        clients.go_on(50)
         self.heal([lonely])
         cluster.await_voters()
         load.go_on()
         self.assertEqual((cluster.leader(), cluster.term()), (leader, term))
+        cluster.judge()
+
+
+    def test_clients_ask_both_sides_of_many_cuts(self):
+        cluster = self.form(5)
+        clients = cluster.begin_history(count=10)
+        for many in (1, 2, 1, 2):
+            lonely = [cluster.leader(), *cluster.followers()][:many]
+            self.cut(lonely)
+            majority = [name for name in cluster.nodes if name not in lonely]
+            cluster.leader(majority)
+            clients.go_on(60)
+            self.heal(lonely)
+            cluster.leader()
+            clients.go_on(60)
         cluster.judge()
 
 
@@ -188,6 +208,8 @@ def main():
     global OPTIONS
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--program", required=True, type=pathlib.Path)
+    parser.add_argument("--checker", required=True, type=pathlib.Path)
+    parser.add_argument("--histories", type=pathlib.Path, help="keep what clients saw here")
     OPTIONS, rest = parser.parse_known_args()
     OPTIONS.program = OPTIONS.program.resolve()
     if not can_make_namespaces():

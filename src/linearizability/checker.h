@@ -31,8 +31,9 @@ namespace blixard::linearizability {
 // after the operation is the state before it, in every state that accepts it; without an output it
 // says whether the operation is one that never changes anything. bytes() is what a state occupies.
 //
-// A model may have two more, which cut a search short. is_overwrite(input, output) may say true
+// A model may have three more, which cut a search short. is_overwrite(input, output) may say true
 // only if every state accepts the operation and the state after it is the same for all.
+// is_never_refused(input, output) may say true only if every state accepts the operation.
 // leads_to(state, input, output) may say false only if no operations but overwriting ones lead from
 // the state to one that accepts the operation.
 template <class M>
@@ -58,6 +59,16 @@ bool is_overwrite(const M& model, const typename M::Input& input,
     return model.is_overwrite(input, output);
   } else {
     return false;
+  }
+}
+
+template <Model M>
+bool is_never_refused(const M& model, const typename M::Input& input,
+                      const std::optional<typename M::Output>& output) {
+  if constexpr (requires { model.is_never_refused(input, output); }) {
+    return model.is_never_refused(input, output);
+  } else {
+    return is_overwrite(model, input, output);
   }
 }
 
@@ -87,6 +98,10 @@ class Numbered final : public Transitions {
     } else {
       return true;
     }
+  }
+
+  [[nodiscard]] bool knows_where_it_leads() const override {
+    return requires { model_.leads_to(states_[0], *kinds_[0].first, *kinds_[0].second); };
   }
 
   [[nodiscard]] std::size_t bytes() const override {
@@ -155,6 +170,7 @@ PartOutcome check_part(const M& model, const History<M>& history, Part part, con
     events.push_back({.kind = kind_of[i],
                       .read_only = model.is_read_only(history[i].input, history[i].output),
                       .overwrites = is_overwrite(model, history[i].input, history[i].output),
+                      .never_refused = is_never_refused(model, history[i].input, history[i].output),
                       .invoked = history[i].invoked,
                       .returned = history[i].returned});
   }

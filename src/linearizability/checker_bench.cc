@@ -13,73 +13,10 @@
 #include "linearizability/judgement.h"
 #include "linearizability/key_value_model.h"
 #include "linearizability/register_model.h"
-#include "linearizability/test_histories.h"
+#include "linearizability/test_long_histories.h"
 
 namespace blixard::linearizability {
 namespace {
-
-using Input = RegisterModel::Input;
-using Output = RegisterModel::Output;
-
-Input ask_register(Dice& dice, std::uint64_t /*process*/) {
-  const auto value = [&] { return fmt::format("{}", dice.below(5)); };
-  switch (dice.below(3)) {
-    case 0:
-      return {};
-    case 1:
-      return {.action = RegisterModel::Action::kWrite, .key = {}, .value = value()};
-    default: {
-      auto expected = value();
-      return {.action = RegisterModel::Action::kCompareAndSet,
-              .key = {},
-              .value = value(),
-              .expected = std::move(expected)};
-    }
-  }
-}
-
-Output act_register(std::string& state, const Input& input) {
-  if (input.action == RegisterModel::Action::kRead) return {.value = state};
-  const bool matches = input.action == RegisterModel::Action::kWrite || state == input.expected;
-  if (matches) state = input.value;
-  return {.value = {}, .matched = matches};
-}
-
-History<RegisterModel> registers(std::uint64_t seed, const Schedule& schedule) {
-  return real_history<RegisterModel>(seed, schedule, std::string(kNil), ask_register, act_register);
-}
-
-// Late in the history an answer becomes one of a value that was never there.
-void spoil(History<RegisterModel>& history) {
-  for (std::size_t i = history.size() * 9 / 10; i < history.size(); ++i) {
-    if (history[i].input.action != RegisterModel::Action::kRead || !history[i].output) continue;
-    history[i].output->value = "9";
-    return;
-  }
-}
-
-History<KeyValueModel> key_values(std::uint64_t seed, const Schedule& schedule,
-                                  std::uint64_t keys) {
-  std::uint64_t count = 0;
-  return real_history<KeyValueModel>(
-      seed, schedule, std::map<std::string, std::string>(),
-      [&](Dice& dice, std::uint64_t process) {
-        KeyValueModel::Input input{.action = static_cast<KeyValueModel::Action>(dice.below(3)),
-                                   .key = fmt::format("{}", dice.below(keys)),
-                                   .value = {}};
-        if (input.action == KeyValueModel::Action::kPut && !dice.one_in(8))
-          input.action = KeyValueModel::Action::kAppend;
-        if (input.action != KeyValueModel::Action::kGet)
-          input.value = fmt::format("x {} {} y", process, count++);
-        return input;
-      },
-      [](std::map<std::string, std::string>& state, const KeyValueModel::Input& input) {
-        std::string& value = state[input.key];
-        if (input.action == KeyValueModel::Action::kGet) return KeyValueModel::Output{value};
-        value = input.action == KeyValueModel::Action::kPut ? input.value : value + input.value;
-        return KeyValueModel::Output{};
-      });
-}
 
 template <Model M>
 void judge_all(benchmark::State& state, const M& model, const History<M>& history,
@@ -134,12 +71,18 @@ void BM_Register10000By50Lossy(benchmark::State& state) {
 }
 BENCHMARK(BM_Register10000By50Lossy)->Arg(0)->Arg(1)->Unit(benchmark::kMillisecond);
 
+// Arguments: keys, slow clients, whether it is spoiled.
 void BM_KeyValue10000By50(benchmark::State& state) {
-  const auto history = key_values(1, {.operations = 10'000, .processes = 50},
-                                  static_cast<std::uint64_t>(state.range(0)));
-  judge_all(state, KeyValueModel(), history, Verdict::kOk);
+  auto history = key_values(
+      1, {.operations = 10'000, .processes = 50, .slow = static_cast<std::size_t>(state.range(1))},
+      static_cast<std::uint64_t>(state.range(0)));
+  if (state.range(2) != 0) spoil(history);
+  judge_all(state, KeyValueModel(), history,
+            state.range(2) != 0 ? Verdict::kViolation : Verdict::kOk);
 }
-BENCHMARK(BM_KeyValue10000By50)->Arg(50)->Arg(25)->Unit(benchmark::kMillisecond);
+BENCHMARK(BM_KeyValue10000By50)
+    ->ArgsProduct({{50, 25, 10, 1}, {0, 25}, {0, 1}})
+    ->Unit(benchmark::kMillisecond);
 
 // From the bytes of a file to the verdict.
 void BM_FileOf170(benchmark::State& state) {

@@ -11,6 +11,7 @@
 #include "linearizability/mutex_model.h"
 #include "linearizability/register_model.h"
 #include "linearizability/test_histories.h"
+#include "linearizability/test_long_histories.h"
 
 namespace blixard::linearizability {
 namespace {
@@ -169,30 +170,33 @@ TEST(Checker, OnePartOfManyIsNamed) {
   EXPECT_EQ(outcome.parts[1].stuck, 1U);
 }
 
-// Texts that are appended at once, a put, and a get that no order explains: every order is tried.
-History<KeyValueModel> hard_history(std::size_t appends) {
-  using enum KeyValueModel::Action;
-  History<KeyValueModel> history;
-  for (std::size_t i = 0; i < appends; ++i) {
+// Writes of many registers at once, and a read that no order explains: every set of them is tried.
+History<MultiRegisterModel> hard_history(std::size_t writes) {
+  History<MultiRegisterModel> history;
+  MultiRegisterModel::Input reads;
+  MultiRegisterModel::Output seen;
+  for (std::size_t i = 0; i < writes; ++i) {
+    const auto key = fmt::format("{}", i);
     history.push_back({.process = i,
-                       .input = {.action = kAppend, .key = {}, .value = fmt::format("{} ", i)},
-                       .output = KeyValueModel::Output(),
+                       .input = {{{.writes = true, .key = key, .value = "1"}}},
+                       .output = MultiRegisterModel::Output{{std::nullopt}},
                        .invoked = i,
                        .returned = 10'000 + i});
+    reads.accesses.push_back({.writes = false, .key = key, .value = {}});
+    seen.values.emplace_back("none of them");
   }
-  history[0].input.action = kPut;
-  history.push_back({.process = appends,
-                     .input = {},
-                     .output = KeyValueModel::Output{"none of them"},
-                     .invoked = appends,
-                     .returned = appends + 1});
+  history.push_back({.process = writes,
+                     .input = reads,
+                     .output = seen,
+                     .invoked = writes,
+                     .returned = writes + 1});
   return history;
 }
 
 TEST(Checker, GivesUpWhenTheStepsAreSpent) {
   Budget budget;
   budget.steps_max = 1000;
-  const Outcome outcome = check(KeyValueModel(), hard_history(20), budget);
+  const Outcome outcome = check(MultiRegisterModel(), hard_history(20), budget);
   EXPECT_EQ(outcome.verdict, Verdict::kUnknown);
   EXPECT_LE(outcome.steps, 1001U);
 }
@@ -201,18 +205,18 @@ TEST(Checker, GivesUpWhenItsCallerSaysSo) {
   Budget budget;
   int asked = 0;
   budget.is_over = [&] { return ++asked == 3; };
-  EXPECT_EQ(check(KeyValueModel(), hard_history(20), budget).verdict, Verdict::kUnknown);
+  EXPECT_EQ(check(MultiRegisterModel(), hard_history(20), budget).verdict, Verdict::kUnknown);
   EXPECT_EQ(asked, 3);
 }
 
 TEST(Checker, GivesUpWhenItRemembersTooMuch) {
   Budget budget;
   budget.bytes_max = 1 << 20;
-  EXPECT_EQ(check(KeyValueModel(), hard_history(20), budget).verdict, Verdict::kUnknown);
+  EXPECT_EQ(check(MultiRegisterModel(), hard_history(20), budget).verdict, Verdict::kUnknown);
 }
 
 TEST(Checker, TriesAllBeforeItSaysViolation) {
-  EXPECT_EQ(check(KeyValueModel(), hard_history(7)).verdict, Verdict::kViolation);
+  EXPECT_EQ(check(MultiRegisterModel(), hard_history(7)).verdict, Verdict::kViolation);
 }
 
 // What is overwritten unseen need not be tried in every order: 40 writes at once, none of which a
@@ -228,6 +232,34 @@ TEST(Checker, UnseenWritesCostLittle) {
   const Outcome outcome = drawn.judged();
   EXPECT_EQ(outcome.verdict, Verdict::kViolation);
   EXPECT_LT(outcome.steps, 200U);
+}
+
+// Nobody saw what was appended, in any order: 40 texts at once, then a put.
+TEST(Checker, UnseenAppendsCostLittle) {
+  using enum KeyValueModel::Action;
+  History<KeyValueModel> history;
+  for (std::uint64_t i = 0; i < 41; ++i) {
+    history.push_back({.process = i,
+                       .input = {.action = kAppend, .key = {}, .value = fmt::format("{} ", i)},
+                       .output = KeyValueModel::Output(),
+                       .invoked = i,
+                       .returned = 100 + i});
+  }
+  history[40].input.action = kPut;
+  history[40].returned = 200;
+  history.push_back({.process = 41,
+                     .input = {},
+                     .output = KeyValueModel::Output{"40 "},
+                     .invoked = 201,
+                     .returned = 202});
+  Outcome outcome = check(KeyValueModel(), history);
+  EXPECT_EQ(outcome.verdict, Verdict::kOk);
+  EXPECT_LT(outcome.steps, 200U);
+  history.back().output->value = "7 40 ";
+  outcome = check(KeyValueModel(), history);
+  EXPECT_EQ(outcome.verdict, Verdict::kViolation);
+  EXPECT_EQ(outcome.parts[0].stuck, 41U);
+  EXPECT_LT(outcome.steps, 2000U);
 }
 
 // What a model's tests need beside the model: how clients ask, what the real object does, and
@@ -344,6 +376,113 @@ struct MultiRegisterKind {
   }
 };
 
+// The prefix is the shortest: up to its end there is no order, before its end there is one.
+template <Model M>
+void expect_shortest(const M& model, const History<M>& history, const Outcome& outcome) {
+  for (const PartOutcome& part : outcome.parts) {
+    ASSERT_EQ(part.stuck.has_value(), part.verdict == Verdict::kViolation);
+    if (!part.stuck) continue;
+    History<M> alone;
+    for (const std::size_t i : part.part.operations)
+      alone.push_back(history[i]);
+    const std::uint64_t end = history[*part.stuck].returned;
+    EXPECT_TRUE(has_any_order(model, prefix_before<M>(alone, end)));
+    EXPECT_FALSE(has_any_order(model, prefix_before<M>(alone, end + 1)));
+  }
+}
+
+// Clients that mostly append, now and then put, and texts of their own: what a get was given tells
+// what went before it. One or two of the gets were given what another was given, or a part of it.
+TEST(Checker, AgreesWithTryingEveryOrderOfAppends) {
+  using enum KeyValueModel::Action;
+  const KeyValueModel model;
+  std::size_t wrong = 0;
+  constexpr std::uint64_t kHistories = 20'000;
+  for (std::uint64_t seed = 0; seed < kHistories; ++seed) {
+    std::size_t count = 0;
+    const bool has_twins = seed % 4 == 0;  // some texts are appended twice
+    auto history = real_history<KeyValueModel>(
+        seed,
+        {.operations = 8,
+         .processes = 3 + seed % 5,
+         .lost_one_in = seed % 3 == 0 ? 5U : 0U,
+         .slow = seed % 2},
+        std::string(),
+        [&](Dice& dice, std::uint64_t /*process*/) {
+          KeyValueModel::Input input{.action = kAppend, .key = {}, .value = {}};
+          if (dice.one_in(3)) input.action = kGet;
+          if (dice.one_in(5)) input.action = kPut;
+          if (input.action != kGet)
+            input.value = std::string(1, static_cast<char>('a' + count++ / (has_twins ? 2 : 1)));
+          return input;
+        },
+        KeyValueKind::act);
+    Dice dice(seed);
+    for (std::uint64_t changes = dice.below(3); changes > 0; --changes) {
+      auto& changed = history[dice.below(history.size())];
+      const auto& other = history[dice.below(history.size())];
+      if (!changed.output || !other.output || changed.input.action != kGet) continue;
+      std::string value = other.output->value;
+      if (dice.one_in(3) && !value.empty()) value.erase(dice.below(value.size()), 1);
+      if (dice.one_in(3)) value += static_cast<char>('a' + dice.below(4));
+      changed.output->value = value;
+    }
+    const bool expected = has_any_order(model, history);
+    if (!expected) ++wrong;
+    const Outcome outcome = check(model, history);
+    ASSERT_EQ(outcome.verdict, expected ? Verdict::kOk : Verdict::kViolation) << "seed " << seed;
+    for (const PartOutcome& part : outcome.parts)
+      ASSERT_TRUE(is_explained(model, history, part)) << "seed " << seed;
+    expect_shortest(model, history, outcome);
+    ASSERT_FALSE(testing::Test::HasFailure()) << "seed " << seed;
+  }
+  EXPECT_GT(wrong, kHistories / 10);
+}
+
+// As long as histories get: clients that are many, some of them slow.
+struct Long {
+  std::size_t processes;
+  std::size_t slow;
+  std::uint64_t lost_one_in;
+  std::uint64_t keys;
+};
+void PrintTo(const Long& kind, std::ostream* out) {
+  *out << kind.processes << " clients, " << kind.slow << " slow, " << kind.keys << " keys, 1 in "
+       << kind.lost_one_in << " lost";
+}
+class LongKeyValues : public ::testing::TestWithParam<Long> {};
+
+TEST_P(LongKeyValues, AreJudgedInFewSteps) {
+  const Long& kind = GetParam();
+  for (std::uint64_t seed = 1; seed <= 3; ++seed) {
+    auto history = key_values(seed,
+                              {.operations = 10'000,
+                               .processes = kind.processes,
+                               .lost_one_in = kind.lost_one_in,
+                               .slow = kind.slow},
+                              kind.keys);
+    Budget budget;
+    budget.steps_max = 1'000'000;
+    Outcome outcome = check(KeyValueModel(), history, budget);
+    ASSERT_EQ(outcome.verdict, Verdict::kOk) << "seed " << seed;
+    EXPECT_LT(outcome.steps, 40'000U) << "seed " << seed;
+    for (const PartOutcome& part : outcome.parts)
+      ASSERT_TRUE(is_explained(KeyValueModel(), history, part)) << "seed " << seed;
+    spoil(history);
+    outcome = check(KeyValueModel(), history, budget);
+    ASSERT_EQ(outcome.verdict, Verdict::kViolation) << "seed " << seed;
+    EXPECT_LT(outcome.steps, 100'000U) << "seed " << seed;
+    for (const PartOutcome& part : outcome.parts)
+      ASSERT_TRUE(is_explained(KeyValueModel(), history, part)) << "seed " << seed;
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Shapes, LongKeyValues,
+                         ::testing::Values(Long{1, 0, 0, 10}, Long{10, 0, 0, 10},
+                                           Long{50, 0, 0, 50}, Long{50, 0, 0, 10},
+                                           Long{50, 25, 0, 10}, Long{50, 40, 0, 10},
+                                           Long{50, 0, 100, 10}, Long{50, 25, 0, 3}));
+
 template <class Kind>
 class EveryModel : public ::testing::Test {
  protected:
@@ -390,16 +529,7 @@ TYPED_TEST(EveryModel, AgreesWithTryingEveryOrder) {
     }
     if (expected) continue;
     ++wrong;
-    // The prefix is the shortest: up to its end there is no order, before its end there is one.
-    for (const PartOutcome& part : outcome.parts) {
-      if (!part.stuck) continue;
-      History<M> alone;
-      for (const std::size_t i : part.part.operations)
-        alone.push_back(history[i]);
-      const std::uint64_t end = history[*part.stuck].returned;
-      ASSERT_TRUE(has_any_order(model, prefix_before<M>(alone, end))) << "seed " << seed;
-      ASSERT_FALSE(has_any_order(model, prefix_before<M>(alone, end + 1))) << "seed " << seed;
-    }
+    expect_shortest(model, history, outcome);
   }
   EXPECT_GT(wrong, kHistories / 10);
   EXPECT_LT(wrong, kHistories * 9 / 10);

@@ -28,6 +28,10 @@ class EntryList {
 
   [[nodiscard]] std::uint32_t call(std::uint32_t operation) const { return call_[operation]; }
 
+  [[nodiscard]] bool is_lifted(std::uint32_t operation) const {
+    const std::uint32_t entry = call_[operation];
+    return next_[previous_[entry]] != entry;
+  }
   void lift(std::uint32_t operation) {
     unlink(call_[operation]);
     if (return_[operation] != 0) unlink(return_[operation]);

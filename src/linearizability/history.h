@@ -50,12 +50,12 @@ struct Budget {
 struct PartOutcome {
   Part part;
   Verdict verdict = Verdict::kUnknown;
-  // ok: all that took effect, in an order that explains what was seen. Violation: the order that
-  // explains the most; everything that ended before `stuck` did is in it.
+  // ok: all that took effect, in an order that explains what was seen. Violation: an order of all
+  // that ended before `stuck` did, and of what else it explains.
   std::vector<std::size_t> order;
-  // Violation: the operation whose end no order explains. The events up to its end are the
-  // shortest prefix of the part that is not linearizable, given the answers, also the later ones,
-  // of all that began in it.
+  // Violation: the operation whose end no order explains; none if the budget ended when it was
+  // known only that there is one. The events up to its end are the shortest prefix of the part that
+  // is not linearizable, given the answers, also the later ones, of all that began in it.
   std::optional<std::size_t> stuck;
 };
 

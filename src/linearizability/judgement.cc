@@ -49,10 +49,11 @@ std::string line_of(std::string_view label, const JudgedOperation& operation) {
 
 std::string part_text(const Judgement& judgement, const PartOutcome& part) {
   const auto& operations = judgement.operations;
+  const std::string key = part.part.key.empty() ? "  " : "  " + part.part.key + ": ";
+  if (!part.stuck) return key + "no order explains it; which end is the first was not found out\n";
   const JudgedOperation& stuck = operations[*part.stuck];
-  std::string text =
-      fmt::format("{}no order explains the end of line {}; the longest up to it:\n",
-                  part.part.key.empty() ? "  " : "  " + part.part.key + ": ", stuck.end_line);
+  std::string text = fmt::format("{}no order explains the end of line {}; the longest up to it:\n",
+                                 key, stuck.end_line);
   const std::size_t skipped = part.order.size() - std::min(part.order.size(), kShownBefore);
   if (skipped != 0) text += fmt::format("          ({} before)\n", skipped);
   for (std::size_t place = skipped; place < part.order.size(); ++place)

@@ -36,6 +36,10 @@ class KeyValueModel {
                                   const std::optional<Output>& /*output*/) const {
     return input.action == Action::kPut;
   }
+  [[nodiscard]] bool is_never_refused(const Input& input,
+                                      const std::optional<Output>& output) const {
+    return input.action != Action::kGet || !output;
+  }
   [[nodiscard]] bool leads_to(const State& state, const Input& input,
                               const std::optional<Output>& output) const {
     // Texts only grow.

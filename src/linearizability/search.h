@@ -1,36 +1,22 @@
 #pragma once
 
-// The search for an order, knowing nothing of what the operations mean.
+// The search for an order, knowing nothing of what the operations mean: a search in depth
+// (depth_first.h), and what makes sure that it does not have to try everything.
 //
-// After J. M. Wing and C. Gong, "Testing and verifying concurrent objects" (1993), and G. Lowe,
-// "Testing for linearizability" (2017): calls and returns are one linked list; an operation may be
-// placed next if its call stands before the first return that is left; placing it lifts its call
-// and return out of the list, undoing puts them back; configurations that failed are remembered.
-// What is left to do is decided by (first return, operations called and not placed, state): that
-// is all a configuration consists of, so remembering it costs a few words whatever the history's
-// length, and nothing is placed before a return asks for it (Lowe's just-in-time linearization).
+// What later reads say ends most of what is tried in vain (outlook.h), but an order that is given
+// up because of a later read may explain more of the history up to that read than any other. So
+// where a violation was found with its help, prefixes are searched until the shortest without an
+// order is known: a history is linearizable exactly if all its prefixes are, and what is under way
+// at the end of a prefix has no end in it.
 //
-// Seven things keep the search small, and lose no order that matters:
-// - An operation that never changes the state is placed as soon as the state accepts it: taking it
-//   out of where another order has it, and putting it here, leaves all the rest as it was.
-// - Of operations that ask and answer the same (one kind), the one to end first goes first, and of
-//   those without an end the one that began first: whatever uses the other can be exchanged.
-// - An operation without an end need not be placed. So a configuration is worth no more than one
-//   that differs only by having more of them left.
-// - What is overwritten at once, nobody sees. So whenever an overwriting one is placed, all other
-//   overwriting operations that are called become free: each may count as placed just before it. A
-//   free one is stock like one without an end, and when its return comes it may simply be let go
-//   (it is hidden).
-// - What need not be placed is not placed for nothing: if an operation comes out the same without
-//   the one placed just before it for the same return, that one had better stayed stock.
-// - Where only overwriting could lead to what the next return was given, and nothing that is called
-//   overwrites, nothing is tried.
-// - What explains the next return at once, or leads to the next read, is tried first.
-// All but the last are exact; that one only decides how soon an order is found.
+// Where a search does not get on, it may be that nothing gets beyond the return that it came to.
+// To know that, all that came before need not be tried: if the object could have been in any state
+// some returns earlier, and what was under way then could have happened or not, and still nothing
+// gets beyond, there is no order. That is tried with more and more returns before it.
 //
-// Deterministic, no recursion. The first return that no configuration gets beyond is the end of
-// the shortest prefix without an order, since all configurations were tried when it is named. (What
-// is under way at that end may be placed or not, but only with the answer that it was given later.)
+// Deterministic, no recursion. What is stuck is the end of the shortest prefix without an order.
+// (What is under way at that end may be placed or not, but only with the answer that it was given
+// later.)
 
 #include <cstddef>
 #include <cstdint>
@@ -57,13 +43,17 @@ class Transitions {
   // False only if no operations but overwriting ones lead from the state to one that accepts that
   // operation.
   virtual bool leads_to(std::uint32_t state, std::uint32_t kind) = 0;
+  // Whether leads_to() is ever false.
+  [[nodiscard]] virtual bool knows_where_it_leads() const = 0;
   [[nodiscard]] virtual std::size_t bytes() const = 0;  // kept in memory, about
 };
 
 struct Event {
-  std::uint32_t kind = 0;   // the same for operations that ask and answer the same
-  bool read_only = false;   // wherever it is accepted, the state stays
-  bool overwrites = false;  // every state accepts it, and it leads to the same from all
+  std::uint32_t kind = 0;      // the same for operations that ask and answer the same
+  bool read_only = false;      // wherever it is accepted, the state stays
+  bool overwrites = false;     // every state accepts it, and it leads to the same from all
+  bool never_refused = false;  // every state accepts it; true of what overwrites
+  bool is_optional = false;    // may have happened before the history
   std::uint64_t invoked = 0;
   std::uint64_t returned = kNever;
 };

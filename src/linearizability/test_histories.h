@@ -37,6 +37,7 @@ struct Schedule {
   std::size_t operations = 0;
   std::size_t processes = 1;
   std::uint64_t lost_one_in = 0;  // an end that is never seen; 0: all are
+  std::size_t slow = 0;           // so many of the processes take twenty times as long
 };
 
 // Processes begin, take effect on one real object in one instant, and end, each step when the dice
@@ -66,7 +67,9 @@ History<M> real_history(std::uint64_t seed, const Schedule& schedule, State stat
       act(state, history[late.back()].input);
       late.pop_back();
     }
-    Process& process = processes[dice.below(processes.size())];
+    const std::size_t turn = dice.below(processes.size());
+    if (turn < schedule.slow && !dice.one_in(20)) continue;
+    Process& process = processes[turn];
     switch (process.phase) {
       case Phase::kIdle:
         if (history.size() == schedule.operations) break;

@@ -14,6 +14,7 @@
 //   gap = ["100ms", "4s"]
 //   of = ["cut", "isolate", "crash"]      # none given: this seed's own choice of all of them
 
+#include <cstddef>
 #include <cstdint>
 #include <string>
 #include <string_view>
@@ -35,6 +36,24 @@ struct TimeRange {
   Duration most{};
   friend bool operator==(const TimeRange&, const TimeRange&) = default;
 };
+
+// What a scenario may say at most; parse_scenario() refuses the rest.
+inline constexpr std::size_t kScenarioBytes = std::size_t{16} << 20;
+inline constexpr std::size_t kScenarioNameBytes = 64;
+inline constexpr std::size_t kStepsMost = 100'000;
+inline constexpr std::size_t kWorkloadsMost = 16;
+inline constexpr Duration kUntilMost = 24h;  // and any other time
+inline constexpr NumberRange kNodesBounds{1, 7};
+inline constexpr NumberRange kSparesBounds{0, 8};
+inline constexpr NumberRange kClientsBounds{0, 16};
+inline constexpr NumberRange kVmsBounds{0, 26};
+inline constexpr TimeRange kTickBounds{10ms, 10s};
+inline constexpr NumberRange kElectionTicksBounds{3, 100};
+inline constexpr NumberRange kEntriesBounds{0, 1'000'000};
+inline constexpr NumberRange kSnapshotBounds{1, 1'000'000};
+inline constexpr NumberRange kPercentBounds{0, 100};
+inline constexpr TimeRange kBootBounds{0s, 10min};
+inline constexpr TimeRange kGapBounds{1ms, kUntilMost};
 
 // What kind of steps come at which rate. Workloads of one scenario run beside each other.
 struct Workload {
@@ -79,7 +98,7 @@ struct Scenario {
 Result<Scenario> parse_scenario(std::string_view text);
 
 // The same scenario and seed give the same plan. A scenario with steps gives those, whatever the
-// seed; its own seed, if it has one, goes before `seed`.
+// seed; its own seed, if it has one, goes before `seed`. No plan has seed 0: it stands for 1.
 [[nodiscard]] Plan draw(const Scenario& scenario, std::uint64_t seed);
 
 // A scenario whose draw() is this plan.

@@ -50,6 +50,12 @@ void Content::resize(std::uint64_t size) {
   size_ = size;
 }
 
+Content::Range Content::stored(std::uint64_t number) const {
+  const auto page = std::next(pages_.begin(), static_cast<std::ptrdiff_t>(number));
+  const std::uint64_t begin = page->first * kPageBytes;
+  return {begin, std::min(kPageBytes, size_ - begin)};
+}
+
 std::uint64_t Content::pages_missing(std::uint64_t offset, std::uint64_t count) const {
   if (count == 0) return 0;
   const std::uint64_t first = offset / kPageBytes;

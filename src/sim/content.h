@@ -17,6 +17,12 @@ class Content {
 
   [[nodiscard]] std::uint64_t size() const { return size_; }
   [[nodiscard]] std::uint64_t pages() const { return pages_.size(); }
+  // Where the page of that number is, of those that are there, and how much of it is in the file.
+  struct Range {
+    std::uint64_t begin = 0;
+    std::uint64_t size = 0;
+  };
+  [[nodiscard]] Range stored(std::uint64_t number) const;
 
   std::size_t read(std::uint64_t offset, std::span<char> buffer) const;
   void write(std::uint64_t offset, std::string_view bytes);  // grows

@@ -16,7 +16,7 @@ bool is_below(std::string_view path, const std::string& prefix) {
 // What a disk operation takes; its effect comes at the end.
 Instant end_of(Incarnation& owner, Duration least, Duration most) {
   Host& host = owner.host();
-  return host.engine.now() + host.random.between(least, most) * host.disk_faults.slowdown;
+  return host.engine.now() + host.disk_random.between(least, most) * host.disk_faults.slowdown;
 }
 
 Result<void> check(Incarnation& owner, std::string_view path) {
@@ -27,7 +27,8 @@ Result<void> check(Incarnation& owner, std::string_view path) {
   return {};
 }
 
-env::Task<Result<void>> access(Incarnation& owner, std::string path) {
+// The path stays where it is until the end of it.
+env::Task<Result<void>> access(Incarnation& owner, const std::string& path) {
   const DiskFaults& faults = owner.host().disk_faults;
   UncutPause operation(owner, end_of(owner, faults.access_min, faults.access_max));
   BLX_CO_TRY(co_await operation);
@@ -44,6 +45,15 @@ class WriteAccess final : public env::CancelHook {
   }
   ~WriteAccess() = default;
 
+  // Lands elsewhere: see disk_faults.h. Before the write.
+  Result<void> misdirect(std::uint64_t where) {
+    FileSystem& files = owner_.host().files;
+    const std::uint64_t end = offset_ + total();
+    if (end > file_.content.size()) BLX_TRY(files.resize(file_, end));
+    offset_ = FileSystem::wrong_offset(file_, offset_, where);
+    return {};
+  }
+
   Result<void> write(std::uint64_t bytes_max) {
     std::uint64_t at = offset_;
     for (const std::string_view part : parts_) {
@@ -57,11 +67,14 @@ class WriteAccess final : public env::CancelHook {
   }
 
  private:
-  void on_cancel() override {
+  [[nodiscard]] std::uint64_t total() const {
     std::uint64_t total = 0;
     for (const std::string_view part : parts_)
       total += part.size();
-    ignore(write(owner_.host().random.below(total + 1)), "nobody is left to hear of it");
+    return total;
+  }
+  void on_cancel() override {
+    ignore(write(owner_.host().disk_random.below(total() + 1)), "nobody is left to hear of it");
   }
 
   Incarnation& owner_;
@@ -86,6 +99,11 @@ class SimFile final : public env::File {
     WriteAccess write(owner_, *inode_, offset, parts);
     BLX_CO_TRY(co_await access(owner_, path_));
     write.unlink();
+    DiskFaults& faults = owner_.host().disk_faults;
+    if (is_below(path_, faults.misdirect_next_write_below)) {
+      faults.misdirect_next_write_below.clear();
+      BLX_CO_TRY(write.misdirect(faults.misdirect_where));
+    }
     co_return write.write(UINT64_MAX);
   }
 

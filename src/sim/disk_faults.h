@@ -1,6 +1,7 @@
 #pragma once
 
 // How a simulated disk misbehaves and how long it takes. Set by tests and fault plans at any time.
+// What a loss of power takes is in file_system.h.
 
 #include <cstdint>
 #include <string>
@@ -22,6 +23,13 @@ struct DiskFaults {
   std::string fail_next_sync_below;
   // While set, reads and writes below this path fail with "io_error".
   std::string io_error_below;
+
+  // The next write of a file below this lands on other sectors of the file, once, and is reported
+  // as done: where it should be is what was there before (or nothing, where the file has grown),
+  // and where it lands something else is lost. The right place is never hit by chance; reads show
+  // what is on the disk.
+  std::string misdirect_next_write_below;
+  std::uint64_t misdirect_where = 0;
 };
 
 }  // namespace blixard::sim

@@ -3,8 +3,6 @@
 #include <algorithm>
 #include <cstring>
 
-#include "base/assert.h"
-
 namespace blixard::sim {
 namespace {
 
@@ -31,51 +29,107 @@ void Trace::mix(std::string_view bytes) {
   }
 }
 
-EventId Engine::schedule(Instant at, std::uint32_t owner, Action action) {
-  const EventId id{std::max(at, now_), ++sequence_};
-  events_.emplace(id, Event{owner, std::move(action)});
-  return id;
+void Engine::schedule(Event& event, Instant at, std::uint32_t owner) {
+  BLX_ASSERT(!event.scheduled());
+  event.at_ = std::max(at, now_);
+  event.owner_ = owner;
+  events_.emplace_back();
+  rise(events_.size() - 1, {event.at_, ++sequence_, &event});
 }
 
-void Engine::cancel(EventId id) { events_.erase(id); }
+void Engine::cancel(Event& event) {
+  if (event.scheduled()) take_out(event.place_);
+}
 
 void Engine::make_ready(std::coroutine_handle<> coroutine, std::uint32_t owner) {
-  ready_.push_back({++sequence_, owner, coroutine});
+  ready_.push({++sequence_, owner, coroutine});
+}
+
+void Engine::retime(std::uint32_t owner) {
+  std::vector<Entry> theirs;
+  for (const Entry& entry : events_)
+    if (entry.event->owner_ == owner) theirs.push_back(entry);
+  std::ranges::sort(theirs, [](const Entry& a, const Entry& b) { return a.before(b); });
+  for (const Entry& entry : theirs) {
+    const Instant due = entry.event->due();
+    if (due == entry.at) continue;
+    cancel(*entry.event);
+    schedule(*entry.event, due, owner);
+  }
 }
 
 Engine::Step Engine::step(Instant limit) {
-  const auto next = events_.begin();
   const bool event_is_first =
-      next != events_.end() && (ready_.empty() || (next->first.at == now_ &&
-                                                   next->first.sequence < ready_.front().sequence));
+      !events_.empty() && (ready_.empty() || (events_.front().at == now_ &&
+                                              events_.front().sequence < ready_.front().sequence));
   if (!event_is_first) {
     if (ready_.empty()) return Step::kNothingLeft;
-    const Ready ready = ready_.front();
-    ready_.pop_front();
+    const Ready ready = ready_.pop();
     note(ready.sequence, ready.owner);
     ready.coroutine.resume();
     return Step::kRan;
   }
-  if (next->first.at > limit) {
+  const Entry next = events_.front();
+  if (next.at > limit) {
     now_ = std::max(now_, limit);
     return Step::kPastLimit;
   }
-  if (next->first.at > now_) steps_at_this_instant_ = 0;
-  now_ = next->first.at;
-  auto event = events_.extract(next);
-  note(event.key().sequence, event.mapped().owner);
-  event.mapped().action();
+  if (next.at > now_) steps_at_this_instant_ = 0;
+  now_ = next.at;
+  take_out(0);
+  note(next.sequence, next.event->owner_);
+  next.event->happen();
   return Step::kRan;
 }
 
 void Engine::clear() {
   BLX_ASSERT(ready_.empty());
-  // An action may own what schedules or cancels while it goes away.
-  while (!events_.empty())
-    events_.extract(events_.begin());
+  for (const Entry& entry : events_)
+    entry.event->place_ = Event::kNowhere;
+  events_.clear();
+}
+
+void Engine::put(std::size_t place, Entry entry) {
+  events_[place] = entry;
+  entry.event->place_ = place;
+}
+
+void Engine::rise(std::size_t place, Entry entry) {
+  while (place > 0) {
+    const std::size_t parent = (place - 1) / 2;
+    if (!entry.before(events_[parent])) break;
+    put(place, events_[parent]);
+    place = parent;
+  }
+  put(place, entry);
+}
+
+void Engine::sink(std::size_t place, Entry entry) {
+  while (true) {
+    std::size_t child = 2 * place + 1;
+    if (child >= events_.size()) break;
+    if (child + 1 < events_.size() && events_[child + 1].before(events_[child])) ++child;
+    if (!events_[child].before(entry)) break;
+    put(place, events_[child]);
+    place = child;
+  }
+  put(place, entry);
+}
+
+void Engine::take_out(std::size_t place) {
+  events_[place].event->place_ = Event::kNowhere;
+  const Entry last = events_.back();
+  events_.pop_back();
+  if (place == events_.size()) return;
+  if (place > 0 && last.before(events_[(place - 1) / 2])) {
+    rise(place, last);
+  } else {
+    sink(place, last);
+  }
 }
 
 void Engine::note(std::uint64_t sequence, std::uint32_t owner) {
+  ++steps_;
   BLX_ASSERT(++steps_at_this_instant_ < kStepsPerInstantMax);
   trace_.mix(static_cast<std::uint64_t>(now_.since_start.count()));
   trace_.mix(sequence << 16 ^ owner);

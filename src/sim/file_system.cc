@@ -50,7 +50,9 @@ std::uint64_t Inode::allocated() const {
   return std::max(reserved, content.pages() * Content::kPageBytes);
 }
 
-FileSystem::FileSystem(std::uint64_t seed) : random_(seed) {
+FileSystem::FileSystem(std::uint64_t seed) : random_(seed) { make_first_directories(); }
+
+void FileSystem::make_first_directories() {
   root_ = make_inode(Inode::Kind::kDirectory, 0755);
   for (const char* path : {"/etc", "/run", "/tmp", "/usr", "/var", "/var/lib", "/var/log"}) {
     ignore(make_directory(path), "a new file system takes it");
@@ -364,6 +366,11 @@ void FileSystem::recover(Inode& inode) {
     recover(*child);
 }
 
+void FileSystem::format() {
+  unsynced_names_.clear();
+  make_first_directories();
+}
+
 Result<void> FileSystem::flip_byte(std::string_view path, std::uint64_t offset) {
   BLX_TRY(const InodePtr file, find(path));
   for (Content* content : {&file->content, &file->durable}) {
@@ -373,6 +380,57 @@ Result<void> FileSystem::flip_byte(std::string_view path, std::uint64_t offset) 
     content->write(offset, {&byte, 1});
   }
   return {};
+}
+
+namespace {
+
+struct Stored {
+  std::string path;
+  Inode* file;
+};
+
+void collect(const std::string& path, Inode& inode, std::vector<Stored>& found) {
+  if (inode.kind == Inode::Kind::kFile && inode.durable.pages() > 0)
+    found.push_back({path, &inode});
+  for (const auto& [name, child] : inode.names)
+    collect(env::join_path(path, name), *child, found);
+}
+
+}  // namespace
+
+std::optional<std::string> FileSystem::rot(std::string_view below, std::uint64_t where) {
+  const auto top = find(below);
+  if (!top) return std::nullopt;
+  std::vector<Stored> found;
+  collect(std::string(below), **top, found);
+  if (found.empty()) return std::nullopt;
+  SeededRandom choice(where);
+  const Stored& chosen = found[choice.below(found.size())];
+  Content& durable = chosen.file->durable;
+  const auto [begin, size] = durable.stored(choice.below(durable.pages()));
+  const std::uint64_t offset = begin + choice.below(size);
+  char byte = 0;
+  char shown = 0;
+  durable.read(offset, {&byte, 1});
+  const bool is_shown =
+      chosen.file->content.read(offset, {&shown, 1}) == 1 && shown == byte;  // not overwritten
+  byte = static_cast<char>(byte ^ 1 << choice.below(8));
+  durable.write(offset, {&byte, 1});
+  if (is_shown) chosen.file->content.write(offset, {&byte, 1});
+  return chosen.path;
+}
+
+std::uint64_t FileSystem::wrong_offset(const Inode& file, std::uint64_t offset,
+                                       std::uint64_t where) {
+  SeededRandom choice(where);
+  const std::uint64_t own = offset / kSectorBytes;
+  std::uint64_t sector = choice.below(file.content.size() / kSectorBytes + 1);
+  if (file.content.pages() > 0) {
+    const auto [begin, size] = file.content.stored(choice.below(file.content.pages()));
+    sector = (begin + choice.below(size)) / kSectorBytes;
+  }
+  if (sector == own) sector = own > 0 ? own - 1 : 1;
+  return sector * kSectorBytes + offset % kSectorBytes;
 }
 
 }  // namespace blixard::sim

@@ -96,7 +96,13 @@ class FileSystem {
   void lose_unsynced(Inode& file);  // a failed sync: each change reached the disk or did not
 
   void lose_power();
+  void format();  // as with a new disk
   Result<void> flip_byte(std::string_view path, std::uint64_t offset);
+
+  // Flips one bit that is on the disk, of one file below the path; see Machine::rot().
+  std::optional<std::string> rot(std::string_view below, std::uint64_t where);
+  // Another place in the file, a whole number of sectors away.
+  static std::uint64_t wrong_offset(const Inode& file, std::uint64_t offset, std::uint64_t where);
 
   [[nodiscard]] std::uint64_t used() const { return used_; }
   std::uint64_t capacity = std::uint64_t{100} << 30;
@@ -116,6 +122,7 @@ class FileSystem {
     std::string name;
   };
 
+  void make_first_directories();
   InodePtr make_inode(Inode::Kind kind, std::uint32_t mode);
   Result<Place> place(std::string_view path) const;  // the parent must exist
   void change_names(NameChange change);

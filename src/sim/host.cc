@@ -47,6 +47,8 @@ Host::Host(Engine& engine_of_it, Fabric& fabric_of_it, Journal& journal_of_it,
       name(std::move(name_of_it)),
       address("10.0.0." + std::to_string(number)),
       random(seed),
+      disk_random(random.seed_for("disk")),
+      process_random(random.seed_for("processes")),
       files(random.seed_for("files")),
       memory_available(gib(14)),
       processes(*this) {
@@ -67,8 +69,54 @@ Host::Host(Engine& engine_of_it, Fabric& fabric_of_it, Journal& journal_of_it,
 
 Host::~Host() = default;
 
+Duration Host::drifted(Instant since, Instant now) const {
+  constexpr std::int64_t kMillion = 1'000'000;
+  const std::int64_t passed = (now - since).count();
+  // In two parts, since years of nanoseconds leave no room for a factor.
+  const std::int64_t rest = passed % kMillion * drift_ppm_;
+  const std::int64_t floor = rest / kMillion - (rest % kMillion < 0 ? 1 : 0);
+  return Duration(passed / kMillion * drift_ppm_ + floor);
+}
+
+Instant Host::to_local(Instant world) const {
+  return world + clock_offset_ + drifted(clock_since_, world);
+}
+
+Instant Host::to_world(Instant local) const {
+  constexpr Duration kFarAway = Duration::max() / 4;
+  if (local.since_start > kFarAway) return Instant::never();
+  if (drift_ppm_ == 0) return local - clock_offset_;
+  const std::int64_t speed = 1'000'000 + drift_ppm_;
+  const std::int64_t shown = (local - clock_offset_ - clock_since_).count();
+  Instant world =
+      clock_since_ + Duration(shown / speed * 1'000'000 + shown % speed * 1'000'000 / speed);
+  while (to_local(world) < local)
+    world = world + 1ns;
+  while (to_local(world - 1ns) >= local)
+    world = world - 1ns;
+  return world;
+}
+
+void Host::set_drift(int ppm) {
+  constexpr int kMost = 100'000;
+  BLX_ASSERT(ppm >= -kMost && ppm <= kMost);
+  const Instant now = engine.now();
+  clock_offset_ += drifted(clock_since_, now);
+  clock_since_ = now;
+  wall_offset_ += drifted(wall_since_, now);
+  wall_since_ = now;
+  drift_ppm_ = ppm;
+  engine.retime(number);
+}
+
+void Host::set_wall_offset(Duration offset) {
+  wall_offset_ = offset;
+  wall_since_ = engine.now();
+}
+
 WallTime Host::wall() const {
-  const Duration since = engine.now().since_start + wall_offset;
+  const Instant now = engine.now();
+  const Duration since = now.since_start + wall_offset_ + drifted(wall_since_, now);
   return {kWorldBegins.unix_ms +
           std::chrono::duration_cast<std::chrono::milliseconds>(since).count()};
 }
@@ -77,9 +125,11 @@ void Host::boot() {
   powered = true;
   ++boots;
   booted = engine.now();
-  facts.boot_id = random.uuid().text();
+  SeededRandom chance(random.seed_for("boot " + std::to_string(boots)));
+  facts.boot_id = chance.uuid().text();
   // A monotonic clock counts from the boot, so it goes back with each one.
-  clock_offset = random.between(10s, 100s) - booted.since_start;
+  clock_offset_ = chance.between(10s, 100s) - booted.since_start;
+  clock_since_ = booted;
   processes.boot();
 }
 

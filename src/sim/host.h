@@ -36,12 +36,13 @@ class Host {
   Host& operator=(const Host&) = delete;
   ~Host();
 
-  // Instants of this machine's clock and of the world.
-  [[nodiscard]] Instant to_local(Instant world) const { return world + clock_offset; }
-  [[nodiscard]] Instant to_world(Instant local) const {
-    return local == Instant::never() ? local : local - clock_offset;
-  }
+  // Instants of this machine's clock and of the world; the world's is the first at which the
+  // machine's clock shows the local one, as far as is known now.
+  [[nodiscard]] Instant to_local(Instant world) const;
+  [[nodiscard]] Instant to_world(Instant local) const;
   [[nodiscard]] WallTime wall() const;
+  void set_drift(int ppm);
+  void set_wall_offset(Duration offset);
 
   void boot();
   void power_off();
@@ -60,13 +61,13 @@ class Host {
   std::string name;
   std::string address;
   SeededRandom random;
+  SeededRandom disk_random;
+  SeededRandom process_random;
   FileSystem files;
   DiskFaults disk_faults;
   bool powered = false;
   std::uint64_t boots = 0;
-  Instant booted;           // in world time
-  Duration clock_offset{};  // of the monotonic clock; another one with each boot
-  Duration wall_offset{};   // of the wall clock, from the world's
+  Instant booted;  // in world time
 
   env::MachineFacts facts;
   env::KvmReport kvm;
@@ -84,6 +85,14 @@ class Host {
   ProcessTable processes;
 
  private:
+  // What its clocks have gained since then, or lost.
+  [[nodiscard]] Duration drifted(Instant since, Instant now) const;
+
+  int drift_ppm_ = 0;
+  Duration clock_offset_{};  // of the monotonic clock at clock_since_; another one with each boot
+  Instant clock_since_;
+  Duration wall_offset_{};  // of the wall clock at wall_since_, from the world's
+  Instant wall_since_;
   std::vector<std::unique_ptr<Incarnation>> incarnations_;
 };
 

@@ -1,5 +1,7 @@
 #include "sim/incarnation.h"
 
+#include <algorithm>
+
 #include <fmt/format.h>
 
 #include "sim/fabric.h"
@@ -58,7 +60,7 @@ class VirtualClock final : public env::Clock {
   Instant monotonic() const override { return owner_.host().to_local(owner_.engine().now()); }
   WallTime wall() const override { return owner_.host().wall(); }
   env::Task<Result<void>> sleep_until(Instant deadline) override {
-    Pause pause(owner_, owner_.host().to_world(deadline));
+    Pause pause(owner_, Instant::never(), deadline);
     co_return co_await pause;
   }
 
@@ -112,16 +114,22 @@ void Incarnation::end(bool silent) {
   host_.drop_locks(*this);
 }
 
-Pause::Pause(Incarnation& owner, Instant until) : Operation(owner), engine_(owner.engine()) {
+Pause::Pause(Incarnation& owner, Instant until, Instant until_local)
+    : Operation(owner),
+      host_(owner.host()),
+      engine_(owner.engine()),
+      until_(until),
+      until_local_(until_local) {
   if (completed()) return;
-  if (until <= engine_.now()) {
+  const Instant at = due();
+  if (at <= engine_.now()) {
     finish(Result<void>());
-  } else if (until != Instant::never()) {
-    event_ = engine_.schedule(until, owner.host().number, [this] { finish(Result<void>()); });
+  } else if (at != Instant::never()) {
+    engine_.schedule(*this, at, host_.number);
   }
 }
 
-void Pause::withdraw() { engine_.cancel(event_); }
+Instant Pause::due() const { return std::min(until_, host_.to_world(until_local_)); }
 
 std::unique_ptr<env::Clock> make_clock(Incarnation& owner) {
   return std::make_unique<VirtualClock>(owner);

@@ -111,18 +111,23 @@ class Operation : public env::Parked<Result<T>> {
   OnDeath on_death_;
 };
 
-// Waits for a time of the world.
-class Pause : public Operation<void> {
+// Waits for a time of the world or of the machine's clock, whichever comes first.
+class Pause : public Operation<void>, private Event {
  public:
-  Pause(Incarnation& owner, Instant until);
-  ~Pause() override = default;
+  Pause(Incarnation& owner, Instant until, Instant until_local = Instant::never());
+  ~Pause() override { engine_.cancel(*this); }
 
  protected:
-  void withdraw() override;
+  void withdraw() override { engine_.cancel(*this); }
 
  private:
+  void happen() override { finish(Result<void>()); }
+  [[nodiscard]] Instant due() const override;
+
+  Host& host_;
   Engine& engine_;
-  EventId event_;
+  Instant until_;
+  Instant until_local_;
 };
 
 // The same for what, once begun, runs to its end even if its task is cancelled.

@@ -1,6 +1,7 @@
 #pragma once
 
-// The log lines of a whole run, in order, with virtual time and the program that wrote them.
+// The log lines of a whole run, in order, with virtual time and the program that wrote them. They
+// are for people: no part of the trace hash, which is the same at every level.
 
 #include <string>
 #include <string_view>
@@ -15,7 +16,7 @@ struct Journal {
   observe::Level level = observe::Level::kInfo;
   std::vector<std::string> lines;
 
-  void write(Engine& engine, std::string_view who, std::string_view level_name,
+  void write(const Engine& engine, std::string_view who, std::string_view level_name,
              std::string_view line);
 };
 

@@ -93,6 +93,20 @@ void Machine::corrupt(std::string_view path, std::uint64_t offset) {
   BLX_ASSERT(flipped.has_value());
 }
 
+void Machine::replace_disk() {
+  BLX_ASSERT(!host_->powered);
+  host_->files.format();
+}
+
+std::optional<std::string> Machine::rot(std::string_view below, std::uint64_t where) {
+  return host_->files.rot(below, where);
+}
+
+void Machine::misdirect_next_write(std::string_view below, std::uint64_t where) {
+  host_->disk_faults.misdirect_next_write_below = below;
+  host_->disk_faults.misdirect_where = where;
+}
+
 void Machine::install_program(std::string path, Behaviour behaviour) {
   host_->processes.install(std::move(path), std::move(behaviour));
 }
@@ -118,6 +132,7 @@ void Machine::exhaust_sockets(bool exhausted) { host_->sockets_exhausted = exhau
 
 void Machine::set_load_average(double load) { host_->load_average = load; }
 void Machine::set_memory_available(Bytes memory) { host_->memory_available = memory; }
-void Machine::set_wall_offset(Duration offset) { host_->wall_offset = offset; }
+void Machine::set_wall_offset(Duration offset) { host_->set_wall_offset(offset); }
+void Machine::set_drift(int ppm) { host_->set_drift(ppm); }
 
 }  // namespace blixard::sim

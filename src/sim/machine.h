@@ -60,6 +60,14 @@ class Machine {
   DiskFaults& disk_faults();
   void set_disk_capacity(Bytes capacity);
   void corrupt(std::string_view path, std::uint64_t offset);  // flips a bit, on the disk too
+  // A new disk: no file of the old one is there. Precondition: the machine is off.
+  void replace_disk();
+  // Flips one bit of one file that is stored below the path, both chosen by `where`; programs that
+  // read it see it. The path of the file; none: nothing is stored there.
+  std::optional<std::string> rot(std::string_view below, std::uint64_t where);
+  // The next write of a file below the path goes to other sectors of it, chosen by `where`, rather
+  // to ones that hold something, and is reported as done. See disk_faults.h.
+  void misdirect_next_write(std::string_view below, std::uint64_t where);
 
   // While true no connection can be accepted, for want of file descriptors.
   void exhaust_sockets(bool exhausted);
@@ -79,6 +87,10 @@ class Machine {
   void set_load_average(double load);
   void set_memory_available(Bytes memory);
   void set_wall_offset(Duration offset);  // from the world's wall clock
+  // From now on the clocks, the monotonic and the wall clock, run fast by so many parts per million
+  // of the world's time, or slow; up to 100,000 either way. Neither jumps. A sleep ends when the
+  // machine's clock says so, also one that began before. A reboot does not mend it.
+  void set_drift(int ppm);
 
   [[nodiscard]] Host& host() { return *host_; }
 

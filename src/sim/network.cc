@@ -17,11 +17,14 @@ constexpr std::uint16_t kChosenPortFirst = 32768;
 
 class SimStream final : public env::Stream {
  public:
-  SimStream(std::shared_ptr<Connection> connection, int side, env::PeerIdentity peer)
-      : connection_(std::move(connection)), number_(side), peer_(std::move(peer)) {}
+  SimStream(Connection& connection, int side, env::PeerIdentity peer)
+      : connection_(connection), number_(side), peer_(std::move(peer)) {}
   SimStream(const SimStream&) = delete;
   SimStream& operator=(const SimStream&) = delete;
-  ~SimStream() override { connection_->fabric.close(*connection_, number_); }
+  ~SimStream() override {
+    connection_.fabric.close(connection_, number_);
+    connection_.fabric.release(connection_);
+  }
 
   env::Task<Result<std::size_t>> read_some(std::span<char> buffer) override {
     Side& mine = side();
@@ -34,15 +37,9 @@ class SimStream final : public env::Stream {
       Wakeup wakeup(*mine.owner, mine.reader);
       BLX_CO_TRY(co_await wakeup);
     }
-    std::size_t count = std::min(buffer.size(), mine.unread());
-    SeededRandom& random = connection_->fabric.random();
-    if (count > 1 && random.one_in(8)) count = 1 + random.below(count);
-    std::copy_n(mine.arrived.data() + mine.read, count, buffer.data());
-    mine.read += count;
-    if (mine.unread() == 0) {
-      mine.arrived.clear();
-      mine.read = 0;
-    }
+    const std::size_t count = mine.link->read_of(std::min(buffer.size(), mine.unread()));
+    std::copy_n(mine.bytes.data() + mine.read, count, buffer.data());
+    mine.consume(count);
     Wakeup::wake(other().writer);
     co_return count;
   }
@@ -54,28 +51,29 @@ class SimStream final : public env::Stream {
         if (!mine.owner->alive()) co_return crashed();
         if (mine.closed) co_return fail(Code::kUnavailable, "closed");
         if (mine.reset) co_return fail(Code::kUnavailable, "connection_lost");
-        const std::size_t held = other().bytes_under_way + other().unread();
+        const std::size_t held = other().held();
         if (held >= kStreamBytes) {
           Wakeup wakeup(*mine.owner, mine.writer);
           BLX_CO_TRY(co_await wakeup);
           continue;
         }
         const std::string_view now = part.substr(0, kStreamBytes - held);
-        connection_->fabric.send(*connection_, 1 - number_, Segment::Kind::kBytes, now);
+        connection_.fabric.send(connection_, 1 - number_, Segment::Kind::kBytes, now);
         part.remove_prefix(now.size());
       }
     }
     co_return Result<void>();
   }
 
-  void close() override { connection_->fabric.close(*connection_, number_); }
+  void close() override { connection_.fabric.close(connection_, number_); }
   const env::PeerIdentity& peer() const override { return peer_; }
+  void make_secure() { connection_.secure = true; }
 
  private:
-  Side& side() { return connection_->sides[number_]; }
-  Side& other() { return connection_->sides[1 - number_]; }
+  Side& side() { return connection_.sides[number_]; }
+  Side& other() { return connection_.sides[1 - number_]; }
 
-  std::shared_ptr<Connection> connection_;
+  Connection& connection_;
   int number_;
   env::PeerIdentity peer_;
 };
@@ -134,49 +132,59 @@ class SimNetwork final : public env::Network {
 
   env::Task<Result<Accepted>> dial(Endpoint endpoint, Instant deadline) override {
     Host& here = owner_.host();
-    const Instant last = here.to_world(deadline);
-    if (endpoint.kind == Endpoint::Kind::kUnix) co_return co_await dial_unix(endpoint.host, last);
+    if (endpoint.kind == Endpoint::Kind::kUnix) {
+      co_return co_await dial_unix(endpoint.host, deadline);
+    }
     Host* there = here.fabric.find(endpoint.host, here);
     for (Duration retry = kRetryFirst;; retry = std::min(2 * retry, kRetryMost)) {
       if (there != nullptr && here.fabric.passes(here, *there)) {
-        BLX_CO_TRY(co_await wait(here.fabric.latency(here, *there), last));
-        if (here.fabric.passes(here, *there) && here.fabric.passes(*there, here)) {
+        Link& link = link_to(here, *there);
+        const bool is_lost = link.loses_dial();
+        BLX_CO_TRY(co_await wait(link.latency(), deadline));
+        if (!is_lost && here.fabric.passes(here, *there) && here.fabric.passes(*there, here)) {
           const auto port = find_port(*there, endpoint);
           if (port == nullptr || port->waiting.size() < kBacklog) {
-            co_return co_await answer(*there, port, last);
+            co_return co_await answer(*there, port, deadline);
           }
         }
       }
-      BLX_CO_TRY(co_await wait(retry, last));
+      BLX_CO_TRY(co_await wait(retry, deadline));
     }
   }
 
  private:
-  // Past `last` the dial has failed.
-  env::Task<Result<void>> wait(Duration duration, Instant last) {
+  static Link& link_to(Host& from, Host& to) { return from.fabric.link(from.number, to.number); }
+
+  // Past the deadline, which is of this machine's clock, the dial has failed.
+  env::Task<Result<void>> wait(Duration duration, Instant deadline) {
     const Instant until = owner_.engine().now() + duration;
-    Pause pause(owner_, std::min(until, last));
+    Pause pause(owner_, until, deadline);
     BLX_CO_TRY(co_await pause);
-    if (until > last) co_return fail(Code::kDeadlineExceeded, "connect_timed_out");
+    if (owner_.engine().now() < until) {
+      co_return fail(Code::kDeadlineExceeded, "connect_timed_out");
+    }
     co_return Result<void>();
   }
 
-  env::Task<Result<Accepted>> answer(Host& there, std::shared_ptr<Port> port, Instant last) {
+  env::Task<Result<Accepted>> answer(Host& there, std::shared_ptr<Port> port, Instant deadline) {
     Host& here = owner_.host();
-    const Duration back = here.fabric.latency(there, here);
+    Link& link = link_to(there, here);
+    Duration back = link.latency();
+    for (Duration again = kRetryFirst; again <= kRetryMost && link.loses_dial(); again *= 2)
+      back += again;
     if (port == nullptr) {
-      BLX_CO_TRY(co_await wait(back, last));
+      BLX_CO_TRY(co_await wait(back, deadline));
       co_return fail(Code::kUnavailable, "connection_refused");
     }
     const auto address = Endpoint::tcp(&there == &here ? "127.0.0.1" : here.address, choose_port());
     Accepted stream = here.fabric.connect(owner_, *port, address.text());
-    BLX_CO_TRY(co_await wait(back, last));
+    BLX_CO_TRY(co_await wait(back, deadline));
     co_return std::move(stream);
   }
 
-  env::Task<Result<Accepted>> dial_unix(std::string path, Instant last) {
+  env::Task<Result<Accepted>> dial_unix(std::string path, Instant deadline) {
     Host& here = owner_.host();
-    BLX_CO_TRY(co_await wait(here.fabric.latency(here, here), last));
+    BLX_CO_TRY(co_await wait(link_to(here, here).latency(), deadline));
     const auto socket = here.files.find(path);
     if (!socket) co_return fail(Code::kUnavailable, "socket_missing", path);
     const std::uint32_t uid = owner_.owner().uid;
@@ -256,9 +264,11 @@ class SimNetwork final : public env::Network {
 
 }  // namespace
 
-Accepted make_stream(std::shared_ptr<Connection> connection, int side, env::PeerIdentity peer) {
-  return std::make_unique<SimStream>(std::move(connection), side, std::move(peer));
+Accepted make_stream(Connection& connection, int side, env::PeerIdentity peer) {
+  return std::make_unique<SimStream>(connection, side, std::move(peer));
 }
+
+void make_secure(env::Stream& stream) { static_cast<SimStream&>(stream).make_secure(); }
 
 std::unique_ptr<env::Network> make_network(Incarnation& owner) {
   return std::make_unique<SimNetwork>(owner);

@@ -157,8 +157,8 @@ class SimProcess final : public env::Process {
   env::Task<Result<ProcessRecord*>> start(env::SpawnSpec spec, Capture* capture) {
     if (!owner_.alive()) co_return crashed();
     BLX_CO_TRY(ProcessRecord * process, table().start(owner_, std::move(spec), capture));
-    UncutPause pause(owner_,
-                     owner_.engine().now() + owner_.host().random.between(kSpawnMin, kSpawnMax));
+    UncutPause pause(
+        owner_, owner_.engine().now() + owner_.host().process_random.between(kSpawnMin, kSpawnMax));
     const auto paused = co_await pause;
     if (!paused) {
       process->capture = nullptr;

@@ -13,6 +13,7 @@
 #include "env/handshakes.h"
 #include "env/sync.h"
 #include "sim/certificate.h"
+#include "sim/fabric.h"
 #include "sim/host.h"
 #include "sim/incarnation.h"
 
@@ -128,6 +129,7 @@ Result<env::CertificateFacts> check_peer(const Trust& trust, std::string_view te
 
 env::Task<Result<Accepted>> shake_dialling(Incarnation& owner, Accepted plain, Trust trust,
                                            std::string own_certificate) {
+  make_secure(*plain);
   BLX_CO_TRY(co_await send(*plain, std::string(kHello)));
   BLX_CO_TRY(const std::string theirs, co_await receive(*plain));
   const auto line = theirs.find('\n');
@@ -149,6 +151,7 @@ env::Task<Result<Accepted>> shake_dialling(Incarnation& owner, Accepted plain, T
 
 env::Task<Result<Accepted>> shake_accepting(Incarnation& owner, Accepted plain,
                                             env::Credentials credentials) {
+  make_secure(*plain);
   BLX_CO_TRY(const std::string hello, co_await receive(*plain));
   if (hello != kHello) co_return no_handshake();
   BLX_CO_TRY(co_await send(*plain, credentials.certificate + credentials.authority));

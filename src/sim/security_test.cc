@@ -181,6 +181,61 @@ TEST_F(SecurityTest, AStoppedDaemonEndsItsListener) {
   EXPECT_THAT(refusal, HasSubstr("connection_refused"));
 }
 
+// A changed byte ends a secure stream: for its reader, who notices, and then for the other end.
+struct DamagedRun final : SecurityTest {
+  explicit DamagedRun(std::uint64_t seed) : SecurityTest(seed) {}
+  void TestBody() override {
+    EXPECT_TRUE(world.run(listen()));
+    EXPECT_TRUE(world.run(dial()));
+    EXPECT_TRUE(world.run(accept()));
+    world.set_damage(b, a, 10);
+    EXPECT_TRUE(world.run(talk()));
+  }
+  Task<void> talk() {
+    std::array<char, 100> buffer{};
+    for (int i = 0; i < 1000; ++i) {
+      const auto written = co_await stream->write_all(std::string(1, static_cast<char>(i % 100)));
+      if (!written) {
+        told = std::string(written.error().reason());
+        co_return;
+      }
+      const auto got = co_await accepted->read_some(std::span(buffer).first(1));
+      if (!got) {
+        noticed = std::string(got.error().reason());
+        const auto lost = co_await stream->read_some(buffer);
+        if (!lost) told = std::string(lost.error().reason());
+        co_return;
+      }
+      EXPECT_EQ(buffer[0], static_cast<char>(i % 100));
+      ++delivered;
+    }
+  }
+  int delivered = 0;
+  std::string noticed;
+  std::string told;
+};
+
+TEST(SecuritySeeds, DamageIsNoticed) {
+  int delivered = 0;
+  for (std::uint64_t seed = 0; seed < 50; ++seed) {
+    DamagedRun run(seed);
+    run.TestBody();
+    EXPECT_EQ(run.noticed, "connection_lost") << "seed " << seed;
+    EXPECT_EQ(run.told, "connection_lost") << "seed " << seed;
+    delivered += run.delivered;
+  }
+  EXPECT_GT(delivered, 200);
+  EXPECT_LT(delivered, 1000);
+}
+
+TEST_F(SecurityTest, ADamagedHandshakeFails) {
+  ASSERT_TRUE(world.run(listen()));
+  world.set_damage(a, b, 1);
+  ASSERT_TRUE(world.run(dial()));
+  EXPECT_EQ(stream, nullptr);
+  EXPECT_THAT(refusal, HasSubstr("connection_lost"));
+}
+
 struct SeededRun final : SecurityTest {
   explicit SeededRun(std::uint64_t seed) : SecurityTest(seed) {}
   void TestBody() override {

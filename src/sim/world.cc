@@ -34,6 +34,10 @@ class World::Impl final : public env::Executor {
     return step;
   }
 
+  [[nodiscard]] Link& link(Machine& from, Machine& to) {
+    return fabric.link(from.host().number, to.host().number);
+  }
+
   [[nodiscard]] std::size_t unfinished_tasks() const {
     std::size_t count = 0;
     for (const auto& machine : machines)
@@ -82,32 +86,58 @@ void World::partition(Machine& a, Machine& b) {
   partition_one_way(b, a);
 }
 
-void World::partition_one_way(Machine& from, Machine& to) {
-  impl_->fabric.cut(from.host().number, to.host().number);
-}
+void World::partition_one_way(Machine& from, Machine& to) { impl_->link(from, to).cut = true; }
 
 void World::heal(Machine& a, Machine& b) {
-  impl_->fabric.heal(a.host().number, b.host().number);
-  impl_->fabric.heal(b.host().number, a.host().number);
+  impl_->link(a, b).cut = false;
+  impl_->link(b, a).cut = false;
+  impl_->fabric.resume();
 }
 
 void World::heal_all() { impl_->fabric.heal_all(); }
 
 void World::set_latency(Machine& from, Machine& to, Duration least, Duration most) {
-  impl_->fabric.set_latency(from.host().number, to.host().number, {least, most});
+  BLX_ASSERT(least <= most);
+  impl_->link(from, to).faults.latency = {least, most};
 }
 
-void World::restore_latency(Machine& from, Machine& to) {
-  impl_->fabric.restore_latency(from.host().number, to.host().number);
+void World::set_loss(Machine& from, Machine& to, std::uint32_t percent) {
+  BLX_ASSERT(percent <= 100);
+  impl_->link(from, to).faults.loss_percent = percent;
+}
+
+void World::set_bandwidth(Machine& from, Machine& to, Bytes a_second) {
+  impl_->fabric.set_bandwidth(impl_->link(from, to), a_second);
+}
+
+void World::set_damage(Machine& from, Machine& to, std::uint64_t one_in) {
+  impl_->link(from, to).faults.damage_one_in = one_in;
+}
+
+void World::clog(Machine& a, Machine& b) { impl_->fabric.clog(a.host().number, b.host().number); }
+
+void World::unclog(Machine& a, Machine& b) {
+  impl_->link(a, b).faults.clogged = false;
+  impl_->link(b, a).faults.clogged = false;
+  impl_->fabric.resume();
+}
+
+void World::restore_link(Machine& from, Machine& to) {
+  impl_->fabric.restore(impl_->link(from, to));
 }
 
 void World::reset_connections(Machine& a, Machine& b) {
   impl_->fabric.reset(a.host().number, b.host().number);
 }
 
+void World::half_open(Machine& a, Machine& b) {
+  impl_->fabric.half_open(a.host().number, b.host().number);
+}
+
 void World::set_rareness(Rareness rareness) { impl_->rareness = std::move(rareness); }
 void World::set_log_level(observe::Level level) { impl_->journal.level = level; }
 Duration World::elapsed() const { return impl_->engine.now().since_start; }
+std::uint64_t World::steps() const { return impl_->engine.steps(); }
 std::uint64_t World::trace_hash() const { return impl_->engine.trace().hash(); }
 const std::vector<std::string>& World::log_lines() const { return impl_->journal.lines; }
 

@@ -48,16 +48,27 @@ class World {
   // run().
   bool run(env::Task<void> task, Duration limit = 1h);
 
-  // Links. Bytes on a cut link wait until it heals; dials over it run into their deadline.
+  // Links; link.h says what each fault is. Bytes on a cut link wait until it heals; dials over it
+  // run into their deadline.
   void partition(Machine& a, Machine& b);
   void partition_one_way(Machine& from, Machine& to);
   void heal(Machine& a, Machine& b);
   void heal_all();
   void set_latency(Machine& from, Machine& to, Duration least, Duration most);
-  void restore_latency(Machine& from, Machine& to);  // to what it is at the beginning
+  void set_loss(Machine& from, Machine& to, std::uint32_t percent);
+  void set_bandwidth(Machine& from, Machine& to, Bytes a_second);     // 0: no limit
+  void set_damage(Machine& from, Machine& to, std::uint64_t one_in);  // segments; 0: none
+  // Some of the connections between the two, new ones too, deliver nothing until unclogged.
+  void clog(Machine& a, Machine& b);
+  void unclog(Machine& a, Machine& b);
+  // This direction as at the beginning, but not the cuts.
+  void restore_link(Machine& from, Machine& to);
   // Every connection between the two is lost for both ends at once, with what was under way; as
   // when a box in between forgets them.
   void reset_connections(Machine& a, Machine& b);
+  // Every connection between the two is lost at a's end without a word to b, which finds out when
+  // it sends; as when a box in between resets one end.
+  void half_open(Machine& a, Machine& b);
 
   // Which rare-event points are taken, and how often: none at the beginning.
   void set_rareness(Rareness rareness);
@@ -65,7 +76,9 @@ class World {
   void set_log_level(observe::Level level);  // from which lines are kept: kInfo
 
   [[nodiscard]] Duration elapsed() const;
-  [[nodiscard]] std::uint64_t trace_hash() const;  // of every event so far
+  [[nodiscard]] std::uint64_t steps() const;  // events and resumed coroutines so far
+  // Of all of them, what links delivered and disks were given. The log is no part of it.
+  [[nodiscard]] std::uint64_t trace_hash() const;
   [[nodiscard]] const std::vector<std::string>& log_lines() const;
 
  private:

@@ -56,8 +56,9 @@ struct Outcome {
   friend bool operator==(const Outcome&, const Outcome&) = default;
 };
 
-Outcome conversation(std::uint64_t seed) {
+Outcome conversation(std::uint64_t seed, observe::Level level = observe::Level::kInfo) {
   World world(seed);
+  world.set_log_level(level);
   Machine& server = world.add_machine("server");
   Machine& client = world.add_machine("client");
   server.start(serve(server.env()));
@@ -74,6 +75,15 @@ TEST(World, SameSeedSameRun) {
   EXPECT_NE(first.hash, other.hash);
   EXPECT_NE(first.elapsed, other.elapsed);
   EXPECT_FALSE(first.lines.empty());
+}
+
+TEST(World, TheTraceIsTheSameAtEveryLogLevel) {
+  const Outcome quiet = conversation(7, observe::Level::kError);
+  const Outcome loud = conversation(7, observe::Level::kDebug);
+  EXPECT_TRUE(quiet.lines.empty());
+  EXPECT_FALSE(loud.lines.empty());
+  EXPECT_EQ(quiet.hash, loud.hash);
+  EXPECT_EQ(quiet.elapsed, loud.elapsed);
 }
 
 Task<void> count_ticks(Env env, Duration every, int& ticks) {
@@ -95,6 +105,7 @@ TEST(World, TenHoursOfTimersTakeNoTime) {
   EXPECT_TRUE(world.run(sleep_exactly(machine.env(), 10h), 11h));
   EXPECT_EQ(world.elapsed(), 10h);
   EXPECT_GE(ticks, 359'999);
+  EXPECT_GT(world.steps(), 2u * 359'999);  // each is an event and a coroutine that goes on
 }
 
 TEST(World, DeadlockAndLimitAreTold) {

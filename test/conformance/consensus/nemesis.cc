@@ -142,7 +142,7 @@ void Nemesis::strike_network(Fault fault, env::Scope& scope) {
       const Duration most = random_.between(5ms, 400ms);
       world.set_latency(*daemon.machine, *other.machine, 1ms, most);
       after(scope,
-            [&world, &daemon, &other] { world.restore_latency(*daemon.machine, *other.machine); });
+            [&world, &daemon, &other] { world.restore_link(*daemon.machine, *other.machine); });
       return;
     }
     case Fault::kReset:
@@ -189,7 +189,7 @@ void Nemesis::heal() {
   cluster_.weather() = {};
   for (const auto& daemon : cluster_.daemons()) {
     for (const auto& other : cluster_.daemons())
-      world.restore_latency(*daemon->machine, *other->machine);
+      world.restore_link(*daemon->machine, *other->machine);
     daemon->machine->disk_faults().slowdown = 1;
     daemon->machine->disk_faults().fail_next_sync_below.clear();
     daemon->machine->set_disk_capacity(Bytes(std::uint64_t{1} << 40));

@@ -1,0 +1,87 @@
+#pragma once
+
+// QEMU on a simulated machine: a program that understands the driver's command line, opens the
+// monitor's and the agent's sockets, boots, and has what QemuFaults wants go wrong. The product's
+// own driver runs against it.
+//
+//   sim::ScriptedQemu qemu;              // before the world: processes refer to it until its end
+//   sim::World world(seed);
+//   qemu.install(world.add_machine("a"));
+//   qemu.faults.starts_fail = true;
+//
+// Guests belong to the machine: they live on when the daemon crashes and end with its power.
+//
+// Invariant: on_guest() hears of each guest that runs exactly twice, in the very step in which it
+// begins to run and in which its process ends, however it ends. So what it was told is, at every
+// instant, what runs.
+
+#include <cstdint>
+#include <functional>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/ids.h"
+#include "base/units.h"
+#include "env/process.h"
+#include "env/task.h"
+#include "node/vm/driver.h"
+#include "sim/machine.h"
+#include "sim/qemu/faults.h"
+#include "sim/qemu/guest.h"
+
+namespace blixard::sim {
+
+inline constexpr const char* kQemuPath = "/usr/bin/qemu-system-x86_64";
+
+struct GuestView {
+  env::ProcessId process;
+  Uuid uuid;
+  std::string name;
+  vm::Accelerator accelerator = vm::Accelerator::kTcg;
+  Bytes memory;
+  bool is_trial = false;  // of KVM: no VM
+  // "prelaunch" (the guest does not run yet), "running", "paused", "shutdown", "guest-panicked"
+  std::string_view status;
+  bool booted = false;  // its agent answers, or did
+};
+
+class ScriptedQemu {
+ public:
+  // It must not do anything to the world.
+  using OnGuest = std::function<void(Machine& machine, const GuestView& guest, bool lives)>;
+
+  ScriptedQemu() = default;
+  ScriptedQemu(const ScriptedQemu&) = delete;
+  ScriptedQemu& operator=(const ScriptedQemu&) = delete;
+  ~ScriptedQemu();
+
+  void install(Machine& machine);  // once
+
+  QemuFaults faults;
+  OnGuest on_guest;
+
+  [[nodiscard]] std::vector<GuestView> guests() const;  // whose process lives, in order of start
+  // The one with the most memory, of several the newest: what the kernel ends when there is none
+  // left (Machine::kill_process).
+  [[nodiscard]] std::optional<GuestView> largest() const;
+  [[nodiscard]] std::uint64_t started() const { return started_; }  // processes for guests
+
+  // The guest's own doing. False: no guest runs in this process.
+  bool panic(env::ProcessId process);
+  bool power_off(env::ProcessId process);
+
+ private:
+  class Life;
+
+  env::Task<void> run(ProcessContext process);
+  env::Task<void> run_guest(ProcessContext process);
+  [[nodiscard]] QemuGuest* find(env::ProcessId process) const;
+
+  Machine* machine_ = nullptr;
+  std::vector<Life*> lives_;
+  std::uint64_t started_ = 0;
+};
+
+}  // namespace blixard::sim

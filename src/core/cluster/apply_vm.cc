@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include "base/bug.h"
 #include "base/limits.h"
 #include "blixard/v1/cluster.pb.h"
 #include "core/cluster/codec.h"
@@ -91,7 +92,7 @@ Result<std::uint64_t> State::carry_out(const v1::SetDesired& command, const Step
     return fail(Code::kFailedPrecondition, reason::kVmBeingDeleted,
                 fmt::format("VM {} is being deleted", vm->name));
   }
-  if (*desired == VmDesired::kDeleted && !vm->node) {
+  if (*desired == VmDesired::kDeleted && (!vm->node || BLX_BUG(kDeleteFreesAtOnce))) {
     remove_vm(vm->id, step);
     return id;
   }
@@ -131,12 +132,13 @@ Result<std::uint64_t> State::carry_out(const v1::PlaceVm& command, const Step& s
     return fail(Code::kNotFound, reason::kNodeNotFound,
                 fmt::format("no node has id {}", command.node_id()));
   }
-  if (node->leaving) {
+  if (node->leaving && !BLX_BUG(kPlacesOnLeaving)) {
     return fail(Code::kFailedPrecondition, reason::kNodeLeaving,
                 fmt::format("node {} is being removed", node->name));
   }
   const Free free = free_on(*node);
-  if (free.memory_mib < vm->spec.memory_mib || free.vcpus < vm->spec.vcpus) {
+  const bool is_full = free.memory_mib < vm->spec.memory_mib || free.vcpus < vm->spec.vcpus;
+  if (is_full && !BLX_BUG(kTrustsThePlan)) {
     return fail(Code::kResourceExhausted, reason::kNodeFull,
                 fmt::format("node {} has {} MiB of memory and {} vCPUs free, VM {} needs {} and {}",
                             node->name, free.memory_mib, free.vcpus, vm->name, vm->spec.memory_mib,
@@ -169,7 +171,7 @@ Result<std::uint64_t> State::carry_out(const v1::ExplainPending& command, const 
 void State::remove_vm(VmId id, const Step& step) {
   const auto found = vms_.find(id);
   const Vm vm = std::move(found->second);
-  if (vm.node) release(vm);
+  if (vm.node && !BLX_BUG(kForgetsToFree)) release(vm);
   vm_names_.erase(vm.name);
   vm_uuids_.erase(vm.uuid);
   vms_.erase(found);

@@ -8,6 +8,7 @@
 
 #include <fmt/format.h>
 
+#include "base/bug.h"
 #include "base/limits.h"
 
 namespace blixard::sched {
@@ -79,7 +80,7 @@ std::vector<Candidate> candidates(const State& state) {
   std::vector<Candidate> all;
   all.reserve(state.nodes().size());
   for (const auto& [id, node] : state.nodes()) {
-    if (node.leaving) continue;
+    if (node.leaving && !BLX_BUG(kPlacesOnLeaving)) continue;
     all.push_back({.node = id, .free = state.free_on(node), .ports = {}});
   }
   return all;
@@ -102,6 +103,7 @@ std::pair<Candidate*, Refusals> best(std::vector<Candidate>& all, const State& s
 }
 
 void take(Candidate& candidate, const VmSpec& spec) {
+  if (BLX_BUG(kTrustsThePlan)) return;
   candidate.free.memory_mib -= spec.memory_mib;
   candidate.free.vcpus -= spec.vcpus;
   for (const auto& port : spec.published_ports) {

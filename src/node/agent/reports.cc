@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "base/bug.h"
 #include "base/limits.h"
 
 namespace blixard::agent {
@@ -49,11 +50,17 @@ env::Task<void> Reports::run() {
     while (pending_.empty()) {
       if (!co_await changed_.wait()) co_return;
     }
-    const std::size_t count = std::min(pending_.size(), limits::kReportsPerCommand);
+    std::size_t count = std::min(pending_.size(), limits::kReportsPerCommand);
+    // What may be in the log already goes together again, or the log would go back to its begin.
+    const bool is_retry = delay > kRetryMin;
+    if (!is_retry && env_.rare.happens(env::RareSite::kReportsSplit)) count = (count + 1) / 2;
     in_flight_ = count;
-    const auto sent = co_await send(count);
+    auto sent = co_await send(count);
     in_flight_ = 0;
-    if (sent || !is_passing(sent.error().code())) {
+    if (sent && env_.rare.happens(env::RareSite::kReportAnswerLost)) {
+      sent = fail(Code::kUnavailable, "leadership_lost");
+    }
+    if (sent || !is_passing(sent.error().code()) || BLX_BUG(kReportsOnlyOnce)) {
       if (!sent) BLX_LOG(env_.log, kError, "reports refused: {}", sent.error().message());
       pending_.erase(pending_.begin(), pending_.begin() + static_cast<std::ptrdiff_t>(count));
       changed_.notify_all();

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "base/bug.h"
 #include "base/limits.h"
 #include "core/cluster/text.h"
 
@@ -15,6 +16,7 @@ using cluster::VmState;
 constexpr Duration kTurnRetryMin = 1s;
 constexpr Duration kTurnRetryMax = 60s;
 constexpr std::uint32_t kTurnsUntilReported = 3;
+constexpr Duration kLateMax = 3s;  // of a start, in simulation
 
 bool has_ended(vm::Phase phase) {
   return phase == vm::Phase::kEnded || phase == vm::Phase::kPanicked || phase == vm::Phase::kGone;
@@ -57,6 +59,10 @@ VmKeeper::VmKeeper(Services& services, VmId id, std::optional<vm::Record> record
     const bool is_other =
         record_ && (record_->generation != vm->generation || record_->uuid != vm->uuid);
     if (!is_other) begin_assignment(*vm);
+    if (BLX_BUG(kStartsWithoutAdopting)) {
+      record_.reset();
+      is_clean_ = true;
+    }
   }
   restart_at_ = services_.env.clock.monotonic() + limits::kRestartDelayMin;
 }
@@ -172,7 +178,7 @@ env::Task<Result<void>> VmKeeper::turn() {
     finished_ = true;
     co_return Result<void>();
   }
-  if (vm->generation != generation_) {
+  if (vm->generation != generation_ && !BLX_BUG(kIgnoresGeneration)) {
     BLX_CO_TRY(co_await put_away());
     if (const cluster::Vm* now = assigned()) begin_assignment(*now);
     co_return Result<void>();
@@ -262,12 +268,16 @@ env::Task<Result<void>> VmKeeper::wait_to_restart() {
 env::Task<Result<void>> VmKeeper::keep_stopped(cluster::Vm vm) {
   if (watching_ && !ended_) {
     if (may_follow(reported_, VmState::kStopping)) report(VmState::kStopping, "");
+    if (BLX_BUG(kReleasesTooEarly) && vm.desired == VmDesired::kDeleted && !is_released_) {
+      send_report(VmState::kStopped, "", true);
+      is_released_ = true;
+    }
     BLX_CO_TRY(co_await stop_guest(vm.spec.stop_grace_seconds));
   }
   BLX_CO_TRY(co_await put_away());
   if (vm.desired == VmDesired::kDeleted) {
     // The report ends this VM; until it is applied there is nothing to do but to wait.
-    if (!is_released_) send_report(VmState::kStopped, "", true);
+    if (!is_released_) send_report(VmState::kStopped, "", !BLX_BUG(kNeverReleases));
     is_released_ = true;
   } else if (reported_ != VmState::kStopped || !stopped_by_wish_) {
     stopped_by_wish_ = true;
@@ -413,9 +423,13 @@ env::Task<Result<void>> VmKeeper::boot(cluster::Vm vm) {
   // Before and after: a crash in between leaves a record without a process, and the driver's own
   // traces, by which the next daemon clears it away.
   BLX_CO_TRY(co_await services_.records.save(*record_));
-  const auto& clock = services_.env.clock;
-  BLX_CO_TRY(record_,
-             co_await driver.start(spec, *record_, clock.monotonic() + limits::kMonitorTimeout));
+  const env::Env& env = services_.env;
+  if (env.rare.happens(env::RareSite::kGuestStartLate)) {
+    const auto most = static_cast<std::uint64_t>(kLateMax.count());
+    BLX_CO_TRY(co_await env.clock.sleep(Duration(env.random.below(most))));
+  }
+  BLX_CO_TRY(record_, co_await driver.start(spec, *record_,
+                                            env.clock.monotonic() + limits::kMonitorTimeout));
   BLX_CO_TRY(co_await services_.records.save(*record_));
   co_return co_await wait_ready();
 }
@@ -452,6 +466,7 @@ env::Task<void> VmKeeper::watch(vm::Record record) {
     }
     const vm::Status status = change ? *change : ended_unseen(change.error().message());
     if (has_ended(status.phase)) {
+      if (BLX_BUG(kMissesGuestEnd)) co_return;
       ended_ = status;
       changed_.notify_all();
       co_return;

@@ -6,6 +6,7 @@
 
 #include <fmt/format.h>
 
+#include "base/bug.h"
 #include "base/limits.h"
 #include "blixard/v1/cluster.pb.h"
 #include "node/api/json.h"
@@ -229,14 +230,14 @@ Result<Uuid> Api::request_id_of(const http::Request& request) {
 
 env::Task<Result<cluster::Outcome>> Api::propose(const Call& call, v1::Command command) {
   const auto& bytes = call.request_id.bytes;
-  command.set_request_id(bytes.data(), bytes.size());
+  if (!BLX_BUG(kDropsRequestIds)) command.set_request_id(bytes.data(), bytes.size());
   const auto deadline = env_.clock.monotonic() + limits::kApiCommandTimeout;
   co_return co_await env::with_deadline(env_.executor, env_.clock, deadline,
                                         replica_.propose(std::move(command)));
 }
 
 env::Task<Result<void>> Api::barrier(const Call& call) {
-  if (call.query.stale) co_return Result<void>();
+  if (call.query.stale || BLX_BUG(kReadsWithoutBarrier)) co_return Result<void>();
   const auto deadline = env_.clock.monotonic() + limits::kApiCommandTimeout;
   co_return co_await env::with_deadline(env_.executor, env_.clock, deadline,
                                         replica_.read_barrier());

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "base/bug.h"
 #include "base/limits.h"
 
 namespace blixard::replica {
@@ -18,12 +19,14 @@ void Proposals::track(Proposal& proposal) {
 }
 
 Proposal* Proposals::take(Position position) {
-  if (position.term != term_) lose_earlier_terms(position.term);
+  const bool by_index = BLX_BUG(kAnswersByIndex);
+  if (position.term != term_ && !by_index) lose_earlier_terms(position.term);
   Proposal* found = nullptr;
   while (!tracked_.empty() && tracked_.front()->position.index <= position.index) {
     Proposal* proposal = tracked_.front();
     tracked_.pop_front();
-    if (found == nullptr && proposal->position == position) {
+    if (found == nullptr && (proposal->position == position ||
+                             (by_index && proposal->position.index == position.index))) {
       found = proposal;
     } else {
       proposal->done.complete(lost());

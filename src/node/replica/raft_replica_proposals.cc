@@ -5,6 +5,7 @@
 
 #include <fmt/format.h>
 
+#include "base/bug.h"
 #include "base/limits.h"
 #include "core/raft/quorum.h"
 #include "node/replica/raft_replica.h"
@@ -124,7 +125,8 @@ std::size_t RaftReplica::place_some(raft::Core& core, std::size_t first) {
       at += proposal.bytes;
     }
   }
-  const bool taken = core.is_leader() && core.propose(std::move(entries)).has_value();
+  const bool taken = core.is_leader() && !env_.rare.happens(env::RareSite::kProposalQueueFull) &&
+                     core.propose(std::move(entries)).has_value();
   // A transfer is under way, or leadership is lost; or else more is uncommitted than may be.
   const bool full = !taken && core.is_leader() && !core.status().transferee;
   LogIndex index(core.last_index().value - count);
@@ -137,7 +139,7 @@ std::size_t RaftReplica::place_some(raft::Core& core, std::size_t first) {
     }
     index = index.next();
     proposal.position = {core.term(), index};
-    if (proposal.answer_placed) {
+    if (proposal.answer_placed || BLX_BUG(kAnswersWhenPlaced)) {
       proposal.done.complete(cluster::Outcome{.index = index});
     } else {
       proposals_.track(proposal);
@@ -153,8 +155,11 @@ env::Task<Result<cluster::Outcome>> RaftReplica::ask_leader(peer::RequestKind ki
                                                             bool& taken) {
   const NodeId leader = driver_.core().leader();
   proposals_.expect();
-  const auto reply =
+  auto reply =
       co_await peers_.request(leader, kind, std::move(body), deadline).under(scope_.cancellation());
+  if (reply && env_.rare.happens(env::RareSite::kForwardAnswerLost)) {
+    reply = fail(Code::kUnavailable, "peer_unreachable");
+  }
   Result<Position> position = fail(Code::kUnavailable, "leader_unreachable");
   if (reply) position = decode_position(*reply);
   std::optional<Result<cluster::Outcome>> answer;
@@ -274,8 +279,10 @@ env::Task<Result<void>> RaftReplica::read_barrier() {
 }
 
 void RaftReplica::on_read(const raft::ReadState& read) {
+  // The next tick asks again.
+  if (env_.rare.happens(env::RareSite::kReadRoundLate)) return;
   reads_.confirmed(read.read, read.index);
-  reads_.applied(machine_.applied());
+  reads_.applied(BLX_BUG(kReadsBeforeApplied) ? read.index : machine_.applied());
 }
 
 }  // namespace blixard::replica

@@ -37,7 +37,7 @@ struct Row {
   std::span<const Test> tests;
 };
 
-// Of every fault; a fault without a row does not compile.
+// Of every fault of consensus; of others an empty row, which check_switches() finds.
 [[nodiscard]] Row row_of(Bug bug);
 
 // Judges besides the simulation of cores.

@@ -9,6 +9,7 @@ namespace {
 
 constexpr Duration kRetryDelay = 1s;
 constexpr Duration kFlushPatience = 10s;
+constexpr Duration kLateMax = 3s;  // of news, in simulation
 
 }  // namespace
 
@@ -33,6 +34,10 @@ env::Task<Result<void>> Agent::run() {
   while (waited && !leaving_) {
     follow_changes();
     waited = co_await services_.replica.applied().wait();
+    if (waited && env_.rare.happens(env::RareSite::kAgentLate)) {
+      const auto most = static_cast<std::uint64_t>(kLateMax.count());
+      waited = co_await env_.clock.sleep(Duration(env_.random.below(most)));
+    }
   }
   while (waited && !keepers_.empty())
     waited = co_await changed_.wait();

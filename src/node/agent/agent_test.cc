@@ -7,6 +7,7 @@
 
 #include "base/limits.h"
 #include "node/agent/test_daemon.h"
+#include "sim/test_rare.h"
 
 namespace blixard::agent {
 namespace {
@@ -757,6 +758,71 @@ TEST_F(AgentTest, ConsoleOfAVm) {
     const auto elsewhere = co_await t.daemon.agent->console(VmId(created->object_id), 100);
     CO_ASSERT(!elsewhere);
     EXPECT_EQ(elsewhere.error().reason(), "vm_not_here");
+  }(*this));
+}
+
+// Rare events.
+
+TEST_F(AgentTest, NewsAndStartsMayBeLate) {
+  run([](AgentTest& t) -> env::Task<void> {
+    for (const auto site : {env::RareSite::kAgentLate, env::RareSite::kGuestStartLate}) {
+      const sim::OnlyRare rare(t.world, site);
+      if (!t.find("web")) {
+        CO_ASSERT(co_await t.up_with_web());
+      } else {
+        co_await t.desire("web", v1::VM_DESIRED_RUNNING);
+        EXPECT_TRUE(co_await t.until_state("web", VmState::kRunning));
+      }
+      co_await t.desire("web", v1::VM_DESIRED_STOPPED);
+      EXPECT_TRUE(co_await t.until_state("web", VmState::kStopped));
+      EXPECT_EQ(t.machine.processes(), 0u);
+      EXPECT_GE(rare.taken(), 1u);
+    }
+  }(*this));
+}
+
+TEST_F(AgentTest, ADaemonMayEndBetweenPreparingAndStarting) {
+  run([](AgentTest& t) -> env::Task<void> {
+    {
+      const sim::OnlyRare rare(t.world, env::RareSite::kGuestStartLate);
+      t.start_daemon();
+      CO_ASSERT(co_await t.until_up());
+      co_await t.create("web", kNever);
+      EXPECT_TRUE(co_await t.until([&] { return rare.taken() == 1; }));
+      t.crash_daemon();
+    }
+    EXPECT_EQ(t.spawned.size(), 0u);
+    t.start_daemon();
+    EXPECT_TRUE(co_await t.until_state("web", VmState::kRunning));
+    EXPECT_EQ(t.machine.processes(), 1u);
+  }(*this));
+}
+
+TEST_F(AgentTest, ReportsMayGoInPartsAndTwice) {
+  run([](AgentTest& t) -> env::Task<void> {
+    t.start_daemon();
+    CO_ASSERT(co_await t.until_up());
+    {
+      // They wait, so that there are several to split.
+      t.replica_faults.reports_fail = Error(Code::kUnavailable, "no_leader");
+      co_await t.create("web", kNever);
+      EXPECT_TRUE(co_await t.until([&] { return t.daemon.agent->reports_waiting() == 2; }));
+      t.replica_faults.reports_fail.reset();
+      EXPECT_TRUE(co_await t.until([&] { return t.idle(); }));
+      const sim::OnlyRare rare(t.world, env::RareSite::kReportsSplit);
+      co_await t.desire("web", v1::VM_DESIRED_STOPPED);
+      EXPECT_TRUE(co_await t.until_state("web", VmState::kStopped));
+      EXPECT_GE(rare.taken(), 1u);
+    }
+    {
+      const sim::OnlyRare rare(t.world, env::RareSite::kReportAnswerLost);
+      co_await t.desire("web", v1::VM_DESIRED_RUNNING);
+      EXPECT_TRUE(co_await t.until([&] { return rare.taken() >= 3; }));
+      EXPECT_FALSE(t.idle());
+    }
+    EXPECT_TRUE(co_await t.until_state("web", VmState::kRunning));
+    EXPECT_TRUE(co_await t.until([&] { return t.idle(); }));
+    EXPECT_EQ(t.machine.processes(), 1u);
   }(*this));
 }
 

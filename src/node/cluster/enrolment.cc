@@ -206,6 +206,9 @@ env::Task<Result<std::string>> Enroller::enrol(Payload body) {
   BLX_CO_TRY(*answer.mutable_certificate(),
              issue(id, enrolled->role, request.certificate_request()));
   BLX_LOG(env_.log, kInfo, "node {} \"{}\" has enrolled", id.value, answer.name());
+  if (env_.rare.happens(env::RareSite::kEnrolmentAnswerLost)) {
+    co_return fail(Code::kUnavailable, "not_ready");
+  }
   co_return answer.SerializeAsString();
 }
 

@@ -12,6 +12,7 @@
 #include "core/cluster/codec.h"
 #include "core/cluster/scenario.h"
 #include "core/image/digest.h"
+#include "sim/test_rare.h"
 #include "sim/world.h"
 
 namespace blixard::membership {
@@ -215,6 +216,22 @@ TEST_F(EnrolmentTest, AWorkerLetsNobodyIn) {
   enroller_ = std::make_unique<Enroller>(env(), replica_, std::nullopt);
   EXPECT_EQ(reason_of(enrol(request_of(token, "n2"))), "not_a_server");
   EXPECT_EQ(replica_.proposals, 0);
+}
+
+TEST_F(EnrolmentTest, ALostAnswerIsGivenAgain) {
+  const JoinToken token = make_token();
+  {
+    const sim::OnlyRare rare(world_, env::RareSite::kEnrolmentAnswerLost);
+    EXPECT_EQ(reason_of(enrol(request_of(token, "n2"))), "not_ready");
+    EXPECT_EQ(rare.taken(), 1u);
+  }
+  ASSERT_NE(replica_.state().find_node("n2"), nullptr);
+  const auto answer = enrol(request_of(token, "n2"));
+  ASSERT_TRUE(answer) << answer.error().message();
+  const auto enrolment = read(token, *answer);
+  ASSERT_TRUE(enrolment);
+  EXPECT_EQ(enrolment->id, replica_.state().find_node("n2")->id);
+  EXPECT_EQ(replica_.proposals, 1);
 }
 
 // At the machine.

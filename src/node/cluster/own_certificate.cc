@@ -40,7 +40,7 @@ void OwnCertificate::tell(const Error& error) const {
 env::Task<void> OwnCertificate::run() {
   while (true) {
     Duration pause = kLook;
-    if (is_due()) {
+    if (is_due() || env_.rare.happens(env::RareSite::kCertificateRenewedEarly)) {
       const auto renewed = co_await rotate();
       if (!renewed) {
         if (renewed.error().code() == Code::kCancelled) co_return;

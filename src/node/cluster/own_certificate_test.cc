@@ -9,6 +9,7 @@
 #include <gtest/gtest.h>
 
 #include "env/scope.h"
+#include "sim/test_rare.h"
 #include "sim/world.h"
 
 namespace blixard::membership {
@@ -296,6 +297,16 @@ TEST_F(OwnCertificateTest, OneRotationAtATime) {
     EXPECT_EQ(done, 1);
     EXPECT_EQ(refused, 2);
   });
+}
+
+TEST_F(OwnCertificateTest, MayBeRenewedAtAnyTime) {
+  const sim::OnlyRare rare(world_, env::RareSite::kCertificateRenewedEarly);
+  play([](Holder& holder) -> Task<void> {
+    co_await pause(holder, 25min);
+    EXPECT_EQ(holder.stored_count_, 3);
+    EXPECT_EQ(holder.certificate_->facts()->subject.node, kSelf);
+  });
+  EXPECT_EQ(rare.taken(), 3u);
 }
 
 }  // namespace

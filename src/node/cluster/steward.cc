@@ -11,6 +11,7 @@ namespace {
 
 constexpr Duration kLook = 500ms;  // how often followers' progress is looked at
 constexpr Duration kRetryDelay = 1s;
+constexpr Duration kLateMax = 3s;  // of a step, in simulation
 
 std::string_view step_name(Step::Kind kind) {
   switch (kind) {
@@ -44,6 +45,10 @@ env::Task<void> Steward::run() {
       const auto step =
           next_step(replica_.state(), replica_.status().self, close_, env_.clock.monotonic());
       if (step) {
+        if (env_.rare.happens(env::RareSite::kMembershipLate)) {
+          const auto most = static_cast<std::uint64_t>(kLateMax.count());
+          if (!co_await env_.clock.sleep(Duration(env_.random.below(most)))) co_return;
+        }
         const auto done = co_await carry_out(*step);
         if (!done && done.error().code() == Code::kCancelled) co_return;
         if (done) {

@@ -144,8 +144,10 @@ env::Task<bool> Connection::serve_one(RequestParser& parser) {
   if (abandoned_) work.request();
   const Response response = co_await handler_.handle(request).under(work);
   const bool keep_alive = wants_more && !stopping_;
-  const auto sent =
-      co_await send(response, request.method == Method::kHead, keep_alive, is_http_10);
+  Result<void> sent = fail(Code::kUnavailable, "connection_ended");
+  if (!env_.rare.happens(env::RareSite::kHttpClosesBeforeAnswer)) {
+    sent = co_await send(response, request.method == Method::kHead, keep_alive, is_http_10);
+  }
   work_ = nullptr;
   streaming_ = false;
   const bool goes_on = keep_alive && framing_ != Framing::kUntilClose;

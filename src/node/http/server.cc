@@ -23,7 +23,9 @@ env::Task<Result<void>> Server::serve(std::unique_ptr<env::Listener> listener) {
   env::Scope scope(env_.executor, co_await env::this_cancellation());
   scopes_.push_back(&scope);
   const auto result = co_await accepting_.run(*listener, [&](std::unique_ptr<env::Stream> stream) {
-    if (active_ < limits_.connections) {
+    const bool has_room =
+        active_ < limits_.connections && !env_.rare.happens(env::RareSite::kHttpTurnsAway);
+    if (has_room) {
       ++active_;
       scope.spawn(run_connection(std::move(stream), transport));
     } else if (refusals_ < limits_.refusals) {

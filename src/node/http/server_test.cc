@@ -12,6 +12,7 @@
 
 #include "linux/runtime.h"
 #include "node/http/client.h"
+#include "sim/test_rare.h"
 #include "sim/world.h"
 
 namespace blixard::http {
@@ -557,6 +558,29 @@ TEST_P(ServerTest, QueriesAreDecoded) {
         "GET /query?b=1%202&a=x+y&c HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
     EXPECT_EQ(body_of(answer), "a=x y;b=1 2;c=;");
   });
+}
+
+TEST(RareServerTest, TurnsAwayAndLosesAnswers) {
+  sim::World world(7);
+  auto& machine = world.add_machine("a");
+  bool done = false;
+  const Body body = [&world](Bench& bench) -> Task<void> {
+    {
+      const sim::OnlyRare rare(world, env::RareSite::kHttpTurnsAway);
+      EXPECT_EQ(status_of(co_await bench.raw(kGet)), 503);
+      EXPECT_EQ(rare.taken(), 1u);
+      EXPECT_EQ(bench.handler.handled, 0);
+    }
+    {
+      const sim::OnlyRare rare(world, env::RareSite::kHttpClosesBeforeAnswer);
+      EXPECT_EQ((co_await bench.raw(post("x"))).value_or("?"), "");
+      EXPECT_EQ(rare.taken(), 1u);
+      EXPECT_EQ(bench.handler.handled, 1) << "it took effect";
+    }
+    EXPECT_EQ(status_of(co_await bench.raw(kGet)), 200);
+  };
+  EXPECT_TRUE(world.run(bench_main(machine.env(), {}, body, done)));
+  EXPECT_TRUE(done);
 }
 
 }  // namespace

@@ -280,7 +280,9 @@ env::Task<Result<void>> DurableLog::write_records(const Batch& batch) {
     if (!prepared) co_return refuse_or_fail(prepared.error());
   }
   const std::string_view bytes = encoder_.bytes();
-  if (contents_.position + bytes.size() > active().bytes) {
+  const bool rolls_early = contents_.position > kSegmentHeaderBytes &&
+                           env_.rare.happens(env::RareSite::kLogSegmentRollsEarly);
+  if (rolls_early || contents_.position + bytes.size() > active().bytes) {
     BLX_CO_TRY(co_await roll(bytes.size()));
   }
   const std::array<std::string_view, 1> parts{bytes};

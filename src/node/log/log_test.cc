@@ -7,6 +7,7 @@
 #include "env/test_coroutine.h"
 #include "node/log/format.h"
 #include "node/log/segment.h"
+#include "sim/test_rare.h"
 #include "sim/world.h"
 
 namespace blixard::log {
@@ -660,6 +661,23 @@ TEST_F(LogTest, ADamagedSnapshotIsRefusedOnlyWhenTheLogBehindItIsGone) {
   std::string header = machine.content(newer)->substr(0, kSnapshotHeaderBytes);
   run(overwrite_file(newer, 0, with_version(header, 9)));
   run(expect_refused(Code::kFailedPrecondition, "log_too_new", {newer, "format 9"}));
+}
+
+TEST_F(LogTest, SegmentsMayRollWithEveryBatch) {
+  {
+    const sim::OnlyRare rare(world, env::RareSite::kLogSegmentRollsEarly);
+    run(fill({entries(1, 2), entries(3, 3), entries(4, 9), entries(10, 10)}));
+    EXPECT_EQ(rare.taken(), 3u);
+  }
+  EXPECT_TRUE(machine.content(segment_path(4)));
+  run([&]() -> env::Task<void> {
+    auto log = co_await open();
+    CO_ASSERT(log, << log.error().message());
+    EXPECT_EQ((*log)->first(), LogIndex(1));
+    EXPECT_EQ((*log)->last(), LogIndex(10));
+    EXPECT_THAT(co_await payloads(**log), testing::EndsWith("1:entry 10 "));
+    co_await (*log)->close();
+  }());
 }
 
 }  // namespace

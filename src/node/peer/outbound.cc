@@ -201,6 +201,10 @@ env::Task<void> Outbound::watch(Link& link) {
       link.end(Error(Code::kDeadlineExceeded, "queue_stuck"));
       co_return;
     }
+    if (context_->env.rare.happens(env::RareSite::kPeerClosesEarly)) {
+      link.end(Error(Code::kUnavailable, "peer_closed"));
+      co_return;
+    }
     if (ping_ == 0) {
       ping_ = context_->next_id();
       ping_since_ = now;
@@ -267,12 +271,16 @@ void Outbound::dropped() {
   tell_unreachable_();
 }
 
+void Outbound::drop(raft::Message message) {
+  const wire::Message frame{.content = std::move(message)};
+  ++traffic_.dropped[static_cast<std::size_t>(urgency_of(frame.content))];
+  dropped();
+}
+
 void Outbound::send(raft::Message message) {
-  wire::Message frame{.content = std::move(message)};
   if (link_ == nullptr) {
-    ++traffic_.dropped[static_cast<std::size_t>(urgency_of(frame.content))];
-    dropped();
-  } else if (!link_->send(std::move(frame))) {
+    drop(std::move(message));
+  } else if (!link_->send({.content = std::move(message)})) {
     dropped();
   } else if (told_unreachable_ && link_->queue().frames() == 1) {
     told_unreachable_ = false;  // what was too much is written

@@ -40,6 +40,8 @@ class Outbound {
   void hurry();
 
   void send(raft::Message message);
+  // As send() when there is no room for it.
+  void drop(raft::Message message);
   static env::Task<Result<std::string>> request(std::shared_ptr<Outbound> self, RequestKind kind,
                                                 std::string body, Instant deadline);
   static env::Task<Result<void>> send_snapshot(std::shared_ptr<Outbound> self,

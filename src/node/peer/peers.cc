@@ -233,10 +233,15 @@ Counters PeerSet::counters() const {
 }
 
 void PeerSet::send(std::vector<raft::Message> messages) {
+  const bool is_full = context_->env.rare.happens(env::RareSite::kPeerQueueFull);
   for (raft::Message& message : messages) {
     BLX_ASSERT(message.type != raft::MessageType::kSnapshot);
     // A node that nobody told us of (yet, or any more): as if its network were down.
-    if (const auto found = outbound_.find(message.to); found != outbound_.end()) {
+    const auto found = outbound_.find(message.to);
+    if (found == outbound_.end()) continue;
+    if (is_full) {
+      found->second->drop(std::move(message));
+    } else {
       found->second->send(std::move(message));
     }
   }

@@ -5,6 +5,7 @@
 #include "node/peer/frame_reader.h"
 #include "node/peer/reasons.h"
 #include "node/peer/test_node.h"
+#include "sim/test_rare.h"
 
 namespace blixard::peer {
 namespace {
@@ -531,6 +532,36 @@ class PeersTest : public TwoNodes {
     a->knows(*b);
     EXPECT_TRUE(co_await soon([&] { return a->status_of(*b).connected; }, 1s));
   }
+
+  Task<void> no_room() {
+    co_await connected(*a, *b);
+    {
+      const sim::OnlyRare rare(*world, env::RareSite::kPeerQueueFull);
+      a->peers->send(one(append(*a, *b, 1, {"lost"})));
+      a->peers->send(one(heartbeat(*a, *b, 1)));
+      EXPECT_EQ(rare.taken(), 2u);
+    }
+    EXPECT_TRUE(co_await soon([&] { return !a->handler.unreachable.empty(); }));
+    EXPECT_EQ(a->handler.unreachable, std::vector{b->id});
+    EXPECT_EQ(a->status_of(*b).traffic.all_dropped(), 2u);
+    a->peers->send(one(append(*a, *b, 2, {"comes"})));
+    EXPECT_TRUE(co_await soon([&] { return !b->handler.came.empty(); }));
+    EXPECT_EQ(b->handler.came.at(0).message.index, LogIndex(2));
+  }
+
+  Task<void> closes() {
+    co_await connected(*a, *b);
+    const std::uint64_t before = a->status_of(*b).traffic.connections;
+    {
+      const sim::OnlyRare rare(*world, env::RareSite::kPeerClosesEarly);
+      EXPECT_TRUE(co_await soon([&] { return rare.taken() >= 6; }));
+    }
+    EXPECT_GE(a->status_of(*b).traffic.connections, before + 2);
+    EXPECT_EQ(b->status_of(*a).traffic.violations, 0u);
+    co_await connected(*a, *b);
+    const auto answer = co_await a->peers->request(b->id, RequestKind::kPropose, "x", in(1s));
+    EXPECT_EQ(answer.value_or("?"), "to 1: x");
+  }
 };
 
 TEST_F(PeersTest, MessagesArriveInOrderUnderTheProvenName) { run(messages()); }
@@ -606,6 +637,10 @@ TEST_F(PeersTest, TheSameSeedGivesTheSameRun) {
   EXPECT_EQ(hashes[0], hashes[1]);
   EXPECT_NE(hashes[0], hashes[2]);
 }
+
+TEST_F(PeersTest, QueuesMayBeFullAtAnyTime) { run(no_room()); }
+
+TEST_F(PeersTest, ConnectionsMayEndAtAnyTime) { run(closes()); }
 
 }  // namespace
 }  // namespace blixard::peer

@@ -3,6 +3,7 @@
 #include "base/limits.h"
 #include "node/peer/peers.h"
 #include "node/peer/test_node.h"
+#include "sim/test_rare.h"
 
 namespace blixard::peer {
 namespace {
@@ -233,6 +234,20 @@ class SnapshotTest : public TwoNodes {
     EXPECT_EQ(finished(), 0u);
     co_await works();
   }
+
+  Task<void> is_cut() {
+    co_await connected(*a, *b);
+    {
+      const sim::OnlyRare rare(*world, env::RareSite::kSnapshotTransferCut, 40);
+      while (rare.taken() == 0) {
+        const auto result = co_await send(content(5 * kChunk));
+        EXPECT_EQ(result.has_value(), rare.taken() == 0) << text(result);
+        if (!result) EXPECT_EQ(text(result), "peer_queue_full");
+      }
+    }
+    EXPECT_TRUE(co_await soon([&] { return all_thrown_away(); }, 1s));
+    co_await works();
+  }
 };
 
 TEST_F(SnapshotTest, ArrivesWhateverItsSize) {
@@ -280,6 +295,13 @@ TEST_F(SnapshotTest, ASourceThatGivesLessOrMoreThanItSaidIsRefused) {
   for (const std::uint64_t promised : {3 * kChunk + 1, 3 * kChunk - 1, kChunk}) {
     build(1);
     run(source_lies(promised));
+  }
+}
+
+TEST_F(SnapshotTest, MayBeCutByItsSenderAtAnyChunk) {
+  for (std::uint64_t seed = 1; seed <= 5; ++seed) {
+    build(seed);
+    run(is_cut());
   }
 }
 

@@ -81,6 +81,7 @@ env::Task<Result<void>> Outbound::push_snapshot(SnapshotTransfer& transfer, raft
     while (!transfer.result &&
            transfer.sent + chunk.size() - transfer.taken > limits::kSnapshotWindowBytes)
       BLX_CO_TRY(co_await progress(transfer));
+    if (context_->env.rare.happens(env::RareSite::kSnapshotTransferCut)) co_return full();
     checksum.add(chunk.view());
     const std::uint64_t offset = transfer.sent;
     transfer.sent += chunk.size();

@@ -9,6 +9,7 @@ namespace blixard::placement {
 namespace {
 
 constexpr Duration kRetryDelay = 1s;
+constexpr Duration kLateMax = 3s;  // of a plan, in simulation
 
 }  // namespace
 
@@ -32,6 +33,10 @@ env::Task<void> Placer::run() {
 
 env::Task<void> Placer::place_pending() {
   const sched::Plan plan = sched::plan_pending(replica_.state());
+  if (!plan.empty() && env_.rare.happens(env::RareSite::kPlacementLate)) {
+    const auto most = static_cast<std::uint64_t>(kLateMax.count());
+    if (!co_await env_.clock.sleep(Duration(env_.random.below(most)))) co_return;
+  }
   // Side by side, so that one plan costs one group commit and not one sync a VM.
   env::Scope scope(env_.executor, co_await env::this_cancellation());
   for (const sched::Placement& placement : plan.placements) {

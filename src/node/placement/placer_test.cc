@@ -10,6 +10,7 @@
 #include "env/scope.h"
 #include "env/test_coroutine.h"
 #include "node/replica/test_alone.h"
+#include "sim/test_rare.h"
 #include "sim/world.h"
 
 namespace blixard::placement {
@@ -194,6 +195,17 @@ TEST_F(PlacerTest, TriesAgainWhatTheLogDidNotTake) {
     EXPECT_LE(replica.place_tries, 70u);
     replica.is_full = false;
     EXPECT_TRUE(co_await t.until([&] { return vm(replica, "web").node == NodeId(1); }));
+  });
+}
+
+TEST_F(PlacerTest, APlanMayBeLate) {
+  run([](PlacerTest& t, FullReplica& replica) -> env::Task<void> {
+    co_await t.set_up(replica, 1024);
+    const sim::OnlyRare rare(t.world, env::RareSite::kPlacementLate);
+    for (const char* name : {"one", "two"})
+      co_await t.create(replica, name);
+    EXPECT_TRUE(co_await t.until([&] { return vm(replica, "two").node == NodeId(1); }));
+    EXPECT_EQ(rare.taken(), 2u) << "the first plan was made when there was one";
   });
 }
 

@@ -207,6 +207,13 @@ Result<cluster::Outcome> RaftReplica::apply_change(const raft::Entry& entry) {
   return outcome;
 }
 
+Result<std::vector<cluster::Change>> RaftReplica::changes(std::uint64_t since) const {
+  if (env_.rare.happens(env::RareSite::kChangesCompacted)) {
+    return fail(Code::kFailedPrecondition, "revision_compacted");
+  }
+  return machine_.changes().after(since);
+}
+
 void RaftReplica::tell_restored() const {
   if (options_.watch == nullptr) return;
   options_.watch->on_restored(machine_.state(), machine_.applied(), machine_.applied_term());

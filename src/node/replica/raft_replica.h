@@ -53,9 +53,7 @@ class RaftReplica final : public Replica,
   [[nodiscard]] bool is_leader() const override { return !end_ && driver_.core().is_leader(); }
   [[nodiscard]] std::vector<MemberProgress> members() const override;
   [[nodiscard]] env::Signal& applied() override { return applied_signal_; }
-  [[nodiscard]] Result<std::vector<cluster::Change>> changes(std::uint64_t since) const override {
-    return machine_.changes().after(since);
-  }
+  [[nodiscard]] Result<std::vector<cluster::Change>> changes(std::uint64_t since) const override;
   env::Task<Result<void>> failed() override;
   env::Task<void> stop() override;
 

@@ -14,12 +14,12 @@ namespace blixard::replica {
 // Taken.
 
 void RaftReplica::snapshot_if_due() {
-  if (snapshotting_ || end_ ||
-      (machine_.entries_since_snapshot() < options_.snapshot_entries &&
-       machine_.bytes_since_snapshot() < options_.snapshot_bytes)) {
-    return;
+  if (snapshotting_ || end_) return;
+  if (machine_.entries_since_snapshot() >= options_.snapshot_entries ||
+      machine_.bytes_since_snapshot() >= options_.snapshot_bytes ||
+      env_.rare.happens(env::RareSite::kSnapshotTakenEarly)) {
+    begin_snapshot();
   }
-  begin_snapshot();
 }
 
 void RaftReplica::begin_snapshot() {
@@ -112,7 +112,9 @@ env::Task<Result<std::unique_ptr<peer::SnapshotSink>>> RaftReplica::on_snapshot(
     driver_.step(std::move(message));  // tells how far this node is
     co_return fail(Code::kFailedPrecondition, "snapshot_stale");
   }
-  if (receiving_ || received_) co_return fail(Code::kUnavailable, "snapshot_in_progress");
+  if (receiving_ || received_ || env_.rare.happens(env::RareSite::kSnapshotRefused)) {
+    co_return fail(Code::kUnavailable, "snapshot_in_progress");
+  }
   receiving_ = true;
   auto file = co_await log_->begin_snapshot(
       {.index = message.snapshot->index, .term = message.snapshot->term}, bytes);

@@ -3,6 +3,7 @@
 #include "base/limits.h"
 #include "env/test_coroutine.h"
 #include "node/replica/test_cluster.h"
+#include "sim/test_rare.h"
 
 namespace blixard::replica {
 namespace {
@@ -590,6 +591,132 @@ TEST(ReplicaTrace, TheSameSeedGivesTheSameTrace) {
   };
   EXPECT_EQ(trace(5), trace(5));
   EXPECT_NE(trace(5), trace(6));
+}
+
+// Rare events.
+
+TEST_F(ReplicaClusterTest, ASnapshotMayBeTakenAtAnyTime) {
+  run([](TestCluster& c) -> env::Task<void> {
+    const sim::OnlyRare rare(c.world(), env::RareSite::kSnapshotTakenEarly);
+    co_await c.start_all();
+    for (int i = 0; i < 5; ++i)
+      CO_ASSERT(co_await c.add("image-" + std::to_string(i)));
+    EXPECT_TRUE(co_await c.settled());
+    EXPECT_GE(rare.taken(), 5u);
+    EXPECT_TRUE(co_await c.until([&] {
+      return std::ranges::all_of(c.nodes(), [](const auto& node) {
+        return node->replica->status().snapshot > LogIndex(3);
+      });
+    }));
+    TestNode* restarted = c.follower();
+    c.lose_power(*restarted);
+    c.start(*restarted);
+    EXPECT_TRUE(co_await c.settled());
+  });
+}
+
+TEST_F(ReplicaClusterTest, AFullQueueIsSaidOnLeaderAndFollower) {
+  run([](TestCluster& c) -> env::Task<void> {
+    co_await c.start_all();
+    TestNode* leader = co_await c.wait_for_leader();
+    CO_ASSERT(leader != nullptr);
+    {
+      const sim::OnlyRare rare(c.world(), env::RareSite::kProposalQueueFull);
+      for (TestNode* node : {leader, c.follower()}) {
+        const auto answer = co_await c.propose(*node, add_image("one", 1));
+        CO_ASSERT(!answer);
+        EXPECT_EQ(answer.error().code(), Code::kResourceExhausted);
+        EXPECT_EQ(answer.error().reason(), "too_many_proposals");
+      }
+      EXPECT_EQ(rare.taken(), 2u);
+    }
+    EXPECT_FALSE(c.has(*leader, "one"));
+    EXPECT_TRUE(co_await c.propose(*leader, add_image("one", 1)));
+    EXPECT_TRUE(co_await c.settled());
+  });
+}
+
+TEST_F(ReplicaClusterTest, ALostAnswerOfTheLeaderIsAskedForAgain) {
+  run([](TestCluster& c) -> env::Task<void> {
+    co_await c.start_all();
+    TestNode* leader = co_await c.wait_for_leader();
+    CO_ASSERT(leader != nullptr);
+    TestNode* follower = c.follower();
+    {
+      const sim::OnlyRare rare(c.world(), env::RareSite::kForwardAnswerLost);
+      const auto answer = co_await c.propose(*follower, add_image("one", 1));
+      CO_ASSERT(!answer);
+      EXPECT_EQ(answer.error().code(), Code::kUnavailable);
+      EXPECT_EQ(answer.error().reason(), "leader_unreachable");
+      EXPECT_EQ(rare.taken(), 1u);
+    }
+    EXPECT_TRUE(co_await c.until([&] { return c.has(*leader, "one"); }));
+    const auto again = co_await c.propose(*follower, add_image("one", 1));
+    CO_ASSERT(again, << again.error().message());
+    EXPECT_EQ(leader->replica->state().find_image("one")->id.value, again->object_id);
+  });
+}
+
+TEST_F(ReplicaClusterTest, AReadAsksAgainWhenItsRoundIsLost) {
+  run([](TestCluster& c) -> env::Task<void> {
+    co_await c.start_all();
+    TestNode* leader = co_await c.wait_for_leader();
+    CO_ASSERT(leader != nullptr);
+    for (TestNode* node : {leader, c.follower()}) {
+      const sim::OnlyRare rare(c.world(), env::RareSite::kReadRoundLate, 50);
+      while (rare.taken() < 3) {
+        const auto read = co_await node->replica->read_barrier();
+        CO_ASSERT(read || read.error().reason() == "no_quorum", << read.error().message());
+      }
+    }
+    const sim::OnlyRare rare(c.world(), env::RareSite::kReadRoundLate);
+    const auto read = co_await leader->replica->read_barrier();
+    CO_ASSERT(!read);
+    EXPECT_EQ(read.error().reason(), "no_quorum");
+    EXPECT_GE(rare.taken(), 5u);
+  });
+}
+
+TEST_F(ReplicaClusterTest, ChangesMayBeForgottenAtAnyTime) {
+  run([](TestCluster& c) -> env::Task<void> {
+    co_await c.start_all();
+    TestNode* leader = co_await c.wait_for_leader();
+    CO_ASSERT(leader != nullptr);
+    const std::uint64_t revision = leader->replica->state().revision();
+    const sim::OnlyRare rare(c.world(), env::RareSite::kChangesCompacted);
+    const auto changes = leader->replica->changes(revision);
+    CO_ASSERT(!changes);
+    EXPECT_EQ(changes.error().reason(), "revision_compacted");
+    EXPECT_EQ(rare.taken(), 1u);
+  });
+}
+
+TEST_F(ReplicaClusterTest, ASnapshotThatIsRefusedOrCutIsSentAgain) {
+  config.replica.snapshot_entries = 10;
+  config.replica.trailing_entries = 2;
+  config.replica.log.segment_bytes = 2u << 20;
+  run([](TestCluster& c) -> env::Task<void> {
+    co_await c.start_all();
+    for (const auto site : {env::RareSite::kSnapshotRefused, env::RareSite::kSnapshotTransferCut}) {
+      CO_ASSERT(co_await c.wait_for_leader() != nullptr);
+      TestNode* slow = c.follower();
+      c.lose_power(*slow);
+      // Segments roll, so that entries are gone.
+      const std::string name = std::to_string(static_cast<int>(site));
+      for (int i = 0; i < 40; ++i) {
+        const sim::OnlyRare rolls(c.world(), env::RareSite::kLogSegmentRollsEarly);
+        CO_ASSERT(co_await c.add(name + "-" + std::to_string(i)));
+      }
+      {
+        const sim::OnlyRare rare(c.world(), site);
+        c.start(*slow);
+        EXPECT_TRUE(co_await c.until([&] { return rare.taken() >= 3; }));
+        EXPECT_FALSE(c.has(*slow, name + "-39"));
+      }
+      EXPECT_TRUE(co_await c.settled());
+      EXPECT_TRUE(c.has(*slow, name + "-39"));
+    }
+  });
 }
 
 }  // namespace

@@ -127,11 +127,13 @@ class Clients:
     """`ask(node, method, target, body, key, timeout)` is one exchange with a node, giving (status,
     JSON); `nodes()` are those to choose from, also ones that are down. `hasty` is how often a
     change is tried only once, `noisy` how often one is repeated that was answered; `pace` and
-    `pause` are the mean seconds before an operation and before a repetition."""
+    `pause` are the mean seconds before an operation and before a repetition. With `is_stale` the
+    reads are not linearizable, which is to be found."""
 
     def __init__(self, path, ask, nodes, count=6, images=("none",), names=8, seed=None, hasty=0.05,
-                 noisy=0.1, pace=0.04, pause=0.05):
+                 noisy=0.1, pace=0.04, pause=0.05, is_stale=False):
         self.history = History(path)
+        self.read_query = "?consistency=stale" if is_stale else ""
         self.ask, self.nodes = ask, nodes
         self.hasty, self.noisy, self.pace, self.pause = hasty, noisy, pace, pause
         self.seed = random.getrandbits(32) if seed is None else seed
@@ -185,9 +187,9 @@ class Clients:
             body = {"name": name, **self.vms[name]}
             return None if body["start"] else {"start": False}, ("POST", "/v1/vms", body)
         if operation == "list":
-            return None, ("GET", "/v1/vms", None)
+            return None, ("GET", f"/v1/vms{self.read_query}", None)
         method = {"get": "GET", "delete": "DELETE"}.get(operation, "POST")
-        tail = f"/{operation}" if method == "POST" else ""
+        tail = {"POST": f"/{operation}", "GET": self.read_query}.get(method, "")
         return None, (method, f"/v1/vms/{name}{tail}", None)
 
     def exchange(self, request, key, chance):

@@ -17,6 +17,7 @@ import unittest
 
 from cluster import ELECTION_SECONDS, Cluster, answer_of
 from harness import wait_until
+from history import Verdict
 
 OPTIONS = None
 SKIPPED = 77  # exit code, as ctest is told
@@ -188,6 +189,20 @@ class Partition(unittest.TestCase):
             self.heal(lonely)
             cluster.leader()
             clients.go_on(60)
+        cluster.judge()
+
+
+    def test_stale_reads_would_be_found(self):
+        cluster = self.form(3)
+        clients = cluster.begin_history(is_stale=True)
+        lonely = cluster.followers()[:1]
+        self.cut(lonely)
+        clients.go_on(60)
+        self.heal(lonely)
+        clients.end()
+        verdict = Verdict(OPTIONS.checker, clients.history.path)
+        self.assertTrue(verdict.is_violation, verdict.text)
+        cluster.clients = None  # it was judged
         cluster.judge()
 
 

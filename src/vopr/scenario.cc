@@ -19,7 +19,6 @@ namespace blixard::vopr {
 namespace {
 
 constexpr std::size_t kShownBytes = 40;  // of what a file says, in an error
-// The library keeps a table for every part of a dotted key and takes them apart by recursion.
 constexpr std::ptrdiff_t kDotsInLine = 16;
 
 std::unexpected<Error> wrong_at(std::uint64_t line, std::string_view what,
@@ -340,16 +339,37 @@ Result<Scenario> read_scenario(const toml::table& table) {
   return scenario;
 }
 
+bool begins_key(char letter) {
+  return (letter >= 'a' && letter <= 'z') || (letter >= 'A' && letter <= 'Z') ||
+         (letter >= '0' && letter <= '9') || letter == '-' || letter == '_' || letter == '"' ||
+         letter == '\'';
+}
+
+// What the library itself cannot be trusted with: keys of so many parts that taking them apart ends
+// the stack, and headers without a name, where it assumes one. Without texts of several lines, what
+// a line is can be told from its beginning.
+Result<> check_line(std::string_view line, std::uint64_t number) {
+  const std::size_t first = line.find_first_not_of(" \t\r");
+  if (first == std::string_view::npos || line[first] == '#') return {};
+  const bool plain = std::ranges::all_of(
+      line, [](char c) { return (c >= ' ' && c <= '~') || c == '\t' || c == '\r'; });
+  if (!plain) return wrong_at(number, "there is more than ASCII", "ASCII but in lines of comment");
+  if (line.contains("\"\"\"") || line.contains("'''"))
+    return wrong_at(number, "a text of several lines", "a text in one line");
+  if (std::ranges::count(line, '.') > kDotsInLine)
+    return wrong_at(number, "the line is full of dots", "a key without them");
+  if (line[first] != '[') return {};
+  const std::size_t name = line.find_first_not_of("[ \t", first);
+  if (name == std::string_view::npos || !begins_key(line[name]))
+    return wrong_at(number, "a table without a name", "[faults], [[workload]] or [[step]]");
+  return {};
+}
+
 Result<> check_lines(std::string_view text) {
-  std::uint64_t number = 1;
-  while (!text.empty()) {
+  for (std::uint64_t number = 1; !text.empty(); ++number) {
     const std::string_view line = text.substr(0, text.find('\n'));
-    const std::size_t first = line.find_first_not_of(" \t");
-    const bool comment = first != std::string_view::npos && line[first] == '#';
-    if (!comment && std::ranges::count(line, '.') > kDotsInLine)
-      return wrong_at(number, "the line is full of dots", "a key without them");
+    BLX_TRY(check_line(line, number));
     text.remove_prefix(std::min(text.size(), line.size() + 1));
-    ++number;
   }
   return {};
 }

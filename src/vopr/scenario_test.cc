@@ -234,6 +234,13 @@ TEST(ParseScenario, SaysWhatIsWrongWhereAndWhatInstead) {
       {"name = \"a\"\nseed = \"x\"", "line 2: ", "a number from 1 on"},
       {"name = \"a\"\nname = \"b\"", "line 2: ", "; instead: TOML"},
       {"name = \"a\"\n=", "line 2: ", "; instead: TOML"},
+      {"name = \"a\"\n[[#]]", "line 2: ", "a table without a name; instead: [faults]"},
+      {"name = \"a\"\n\t[\n", "line 2: ", "a table without a name"},
+      {"name = \"a\"\n[ [ ] ]", "line 2: ", "a table without a name"},
+      {"\xef\xbb\xbf[!]", "line 1: ", "there is more than ASCII"},
+      {"name = \"a\" # \xc3\xbc", "line 1: ", "there is more than ASCII"},
+      {"name = \"\"\"\n#\"\"\"", "line 1: ", "a text of several lines"},
+      {"name = '''a'''", "line 1: ", "a text of several lines"},
       {"name = \"a\"\nworkload = 3", "line 2: ", "not a list of tables"},
       {"name = \"a\"\nworkload = [3]", "line 2: ", "is not a table"},
       {"name = \"a\"\n[[workload]]\ngap = \"1s\"", "line 2: ", "no kind; instead: vms, reads"},
@@ -302,7 +309,7 @@ TEST(ParseScenario, IsBounded) {
     deep += ".a";
   EXPECT_THAT(error_of("name = \"a\"\n" + deep + " = 1"), StartsWith("line 2: the line is full"));
   EXPECT_THAT(error_of("name = " + std::string(100'000, '[')), HasSubstr("instead: TOML"));
-  EXPECT_THAT(error_of("name = \"a\"\n# " + std::string(100, '.') + "\n"), "it was taken");
+  EXPECT_THAT(error_of("name = \"a\"\n# \xc3\xbc" + std::string(100, '.') + "\n"), "it was taken");
 }
 
 TEST(Draw, TheSameSeedGivesTheSamePlanAndAnotherAnother) {

@@ -32,7 +32,7 @@ class Stream {
         gap_(workload.gap),
         steps_(steps) {
     // Some are busy: always near the shortest gap.
-    if (random_.one_in(4)) gap_.most = gap_.least + (gap_.most - gap_.least) / 8;
+    if (random_.one_in(4)) gap_.most = gap_.least + (gap_.most - gap_.least) / 6;
   }
 
   // False when the time is over.

@@ -70,6 +70,7 @@ Host::Host(Engine& engine_of_it, Fabric& fabric_of_it, Journal& journal_of_it,
 Host::~Host() = default;
 
 Duration Host::drifted(Instant since, Instant now) const {
+  if (drift_ppm_ == 0) return {};
   constexpr std::int64_t kMillion = 1'000'000;
   const std::int64_t passed = (now - since).count();
   // In two parts, since years of nanoseconds leave no room for a factor.

@@ -38,8 +38,10 @@ class Chaos {
       for (const std::string& name : acknowledged_)
         EXPECT_TRUE(TestCluster::has(*node, name)) << name << " on " << node->id.value;
     }
-    EXPECT_GT(acknowledged_.size(), 20u);
+    EXPECT_FALSE(acknowledged_.empty());
   }
+
+  [[nodiscard]] std::size_t acknowledged() const { return acknowledged_.size(); }
 
  private:
   std::uint64_t below(std::uint64_t bound) { return cluster_.env().random.below(bound); }
@@ -121,6 +123,7 @@ class Chaos {
 };
 
 TEST(ReplicaChaos, WhatIsAcknowledgedStaysAndIsRead) {
+  std::size_t acknowledged = 0;
   for (std::uint64_t seed = 1; seed <= kSeeds && !testing::Test::HasFailure(); ++seed) {
     SCOPED_TRACE(seed);
     sim::World world(seed);
@@ -128,11 +131,14 @@ TEST(ReplicaChaos, WhatIsAcknowledgedStaysAndIsRead) {
                           .snapshot_entries = seed % 3 == 0 ? 10'000u : 30u,
                           .trailing_entries = seed % 5 == 0 ? 1000u : 10u};
     TestCluster cluster(world, {.nodes = seed % 2 == 0 ? 5u : 3u, .replica = options});
-    EXPECT_TRUE(cluster.run([](TestCluster& c) -> env::Task<void> {
+    EXPECT_TRUE(cluster.run([&acknowledged](TestCluster& c) -> env::Task<void> {
       Chaos chaos(c);
       co_await chaos.run();
+      acknowledged += chaos.acknowledged();
     }));
   }
+  // Some seeds leave a majority for moments only.
+  EXPECT_GT(acknowledged, 20u * kSeeds);
 }
 
 }  // namespace

@@ -127,7 +127,7 @@ TEST_F(ScriptedQemuTest, AGuestFromItsStartToItsEnd) {
     BLX_CO_TRY(co_await driver_->wait_ready(record, in(10s)));
     EXPECT_TRUE(qemu_.guests().at(0).booted);
     EXPECT_GE(env().clock.monotonic() - begin, qemu_.faults.boot.least);
-    EXPECT_LE(env().clock.monotonic() - begin, qemu_.faults.boot.most + 100ms);
+    EXPECT_LE(env().clock.monotonic() - begin, qemu_.faults.boot.most + 500ms);
     BLX_CO_TRY(const std::string console, co_await driver_->console(record, 100));
     EXPECT_EQ(console, "booting\nblx-vm-1 ready\n");
 
@@ -287,22 +287,17 @@ TEST_F(ScriptedQemuTest, EachNoiseAtEachCommandIsSurvived) {
 // A simulated cluster runs many guests for days of virtual time: what an idle one costs is bounded.
 TEST_F(ScriptedQemuTest, AnIdleGuestCostsLittle) {
   run([this]() -> Task<Result<void>> {
-    Engine& engine = machine_.host().engine;
-    const auto steps = [&engine] {
-      const EventId mark = engine.schedule(engine.now(), 0, [] {});
-      engine.cancel(mark);
-      return mark.sequence;
-    };
+    const Engine& engine = machine_.host().engine;
     BLX_CO_TRY(const vm::Record record, co_await start_ready(guest()));
     BLX_CO_TRY(co_await env().clock.sleep(2s));
-    const std::uint64_t before = steps();
+    const std::uint64_t before = engine.steps();
     BLX_CO_TRY(co_await env().clock.sleep(100s));
-    const std::uint64_t with_driver = (steps() - before) / 100;
+    const std::uint64_t with_driver = (engine.steps() - before) / 100;
     co_await driver_->close();
     BLX_CO_TRY(co_await env().clock.sleep(2s));
-    const std::uint64_t alone = steps();
+    const std::uint64_t alone = engine.steps();
     BLX_CO_TRY(co_await env().clock.sleep(100s));
-    EXPECT_LE(steps() - alone, 5u);  // this task's own
+    EXPECT_LE(engine.steps() - alone, 5u);  // this task's own
     EXPECT_LE(with_driver, 200u) << "events and resumptions a second";
     RecordProperty("steps_a_second", std::to_string(with_driver));
     make_driver();

@@ -483,6 +483,28 @@ INSTANTIATE_TEST_SUITE_P(Shapes, LongKeyValues,
                                            Long{50, 25, 0, 10}, Long{50, 40, 0, 10},
                                            Long{50, 0, 100, 10}, Long{50, 25, 0, 3}));
 
+// Where a value that was never there is read late in a long history, the end of it tells.
+TEST(Checker, LongRegistersAreJudgedInFewSteps) {
+  for (const std::uint64_t lost_one_in : {0U, 100U, 6U}) {
+    for (std::uint64_t seed = 1; seed <= 3; ++seed) {
+      const bool is_lossy = lost_one_in == 6;
+      auto history = registers(seed, {.operations = is_lossy ? 170U : 10'000U,
+                                      .processes = is_lossy ? 5U : 50U,
+                                      .lost_one_in = lost_one_in});
+      Outcome outcome = check(RegisterModel(), history);
+      EXPECT_EQ(outcome.verdict, Verdict::kOk);
+      EXPECT_LT(outcome.steps, is_lossy ? 500U : 400'000U) << lost_one_in << " seed " << seed;
+      spoil(history);
+      outcome = check(RegisterModel(), history);
+      EXPECT_EQ(outcome.verdict, Verdict::kViolation);
+      EXPECT_LT(outcome.steps, is_lossy ? 4000U : 600'000U) << lost_one_in << " seed " << seed;
+      ASSERT_EQ(outcome.parts.size(), 1U);
+      EXPECT_TRUE(is_explained(RegisterModel(), history, outcome.parts[0]));
+      EXPECT_EQ(history[outcome.parts[0].stuck.value()].output->value, "9");
+    }
+  }
+}
+
 template <class Kind>
 class EveryModel : public ::testing::Test {
  protected:

@@ -261,7 +261,7 @@ DepthFirst::Look DepthFirst::follow(const Frame& frame, const Candidate& candida
     const Event& event = operations_[candidate.operation];
     const bool is_stock =
         !has_end(candidate.operation) || is_free(frame.situation, candidate.operation);
-    place(candidate.operation);
+    if (!event.is_unlimited) place(candidate.operation);
     if (event.overwrites) next.free_before = frame.entry;
     if (event.never_refused || is_stock) {
       next.spared_at = frame.entry;

@@ -56,6 +56,12 @@ class DepthFirst {
   // further.
   Progress advance(std::uint64_t steps_in_vain);
 
+  // Counts steps that were done elsewhere for it.
+  void charge(std::uint64_t steps) {
+    found_.steps += steps;
+    further_at_ += steps;
+  }
+
   // ok or violation only if it was decided. What is stuck, and the order up to it, is how far the
   // search got, also before it is decided.
   [[nodiscard]] const Found& found() const { return found_; }

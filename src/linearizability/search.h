@@ -12,7 +12,8 @@
 // Where a search does not get on, it may be that nothing gets beyond the return that it came to.
 // To know that, all that came before need not be tried: if the object could have been in any state
 // some returns earlier, and what was under way then could have happened or not, and still nothing
-// gets beyond, there is no order. That is tried with more and more returns before it.
+// gets beyond, there is no order. That is tried with more and more returns before it, at first as
+// if what may happen or not could happen often: then nothing needs to be known of what did.
 //
 // Deterministic, no recursion. What is stuck is the end of the shortest prefix without an order.
 // (What is under way at that end may be placed or not, but only with the answer that it was given
@@ -54,6 +55,7 @@ struct Event {
   bool overwrites = false;     // every state accepts it, and it leads to the same from all
   bool never_refused = false;  // every state accepts it; true of what overwrites
   bool is_optional = false;    // may have happened before the history
+  bool is_unlimited = false;   // may happen as often as one likes, also never
   std::uint64_t invoked = 0;
   std::uint64_t returned = kNever;
 };

@@ -5,7 +5,8 @@
 #include "node/node.h"
 #include "node/replica/test_alone.h"
 #include "node/vm/qemu/qemu_driver.h"
-#include "node/vm/qemu/test_qemu.h"
+#include "sim/qemu/scripted_qemu.h"
+#include "sim/world.h"
 
 namespace blixard::node {
 namespace {
@@ -67,11 +68,11 @@ Task<Result<std::string>> accelerator_after_a_start(env::Env env) {
 
 TEST(Registration, FollowsWhatTheDriverLearns) {
   for (const bool boots : {true, false}) {
-    qemu::FakeQemu qemu;
+    sim::ScriptedQemu qemu;
     sim::World world(3);
     sim::Machine& machine = world.add_machine("here");
     qemu.install(machine);
-    qemu.plan.kvm_boots = boots;
+    qemu.faults.kvm_boots = boots;
     machine.kvm() = {.usable = true, .module = "kvm_intel", .loop_time = {}, .explanation = {}};
     Result<std::string> accelerator = "none";
     // It outlives the run. NOLINTNEXTLINE(cppcoreguidelines-avoid-capturing-lambda-coroutines)

@@ -2,8 +2,13 @@
 
 #include "node/vm/qemu/qemu_driver.h"
 
-#include "base/limits.h"
-#include "node/vm/qemu/test_qemu.h"
+#include <algorithm>
+
+#include "env/scope.h"
+#include "node/vm/qemu/arguments.h"
+#include "node/vm/qemu/qmp_client.h"
+#include "sim/qemu/scripted_qemu.h"
+#include "sim/world.h"
 
 namespace blixard::qemu {
 namespace {
@@ -92,6 +97,30 @@ class QemuDriverTest : public testing::Test {
     co_return record;
   }
 
+  Task<Result<vm::Status>> next_change(vm::Record record) {
+    co_return co_await env::with_deadline(env().executor, env().clock, in(5s),
+                                          driver_->next_change(std::move(record)));
+  }
+
+  // Over the second monitor socket, which is for people.
+  Task<Result<void>> say_as_operator(vm::Record record, std::string command) {
+    const auto socket =
+        env::Endpoint::unix_socket(env::join_path(record.directory, kOperatorSocket));
+    BLX_CO_TRY(auto stream, co_await env().network.dial(socket, in(1s)));
+    QmpClient client(env().executor, env().clock, std::move(stream), [](const Event&) {});
+    env::Scope scope(env().executor, nullptr);
+    scope.spawn(client.run());
+    Result<void> said;
+    if (const auto greeted = co_await client.handshake(in(1s)); !greeted) {
+      said = std::unexpected(greeted.error());
+    } else if (const auto done = co_await client.execute(command, {}, in(1s)); !done) {
+      said = std::unexpected(done.error());
+    }
+    client.close();
+    co_await scope.join();
+    co_return said;
+  }
+
   Task<Result<void>> expect_nothing_left() {
     EXPECT_EQ(machine_.processes(), 0u);
     BLX_CO_TRY(const std::vector<std::string> groups, co_await env().process.groups());
@@ -101,7 +130,7 @@ class QemuDriverTest : public testing::Test {
     co_return Result<void>();
   }
 
-  FakeQemu qemu_;
+  sim::ScriptedQemu qemu_;
   sim::World world_{7};
   sim::Machine& machine_;
   std::optional<Accelerator> forced_ = Accelerator::kTcg;
@@ -126,7 +155,8 @@ TEST_F(QemuDriverTest, AGuestLivesAndEnds) {
 
 TEST_F(QemuDriverTest, CrashAtStartIsToldWithItsOutput) {
   run([this]() -> Task<Result<void>> {
-    qemu_.plan.last_words = "a first line\nthe board is on fire";
+    qemu_.faults.starts_fail = true;
+    qemu_.faults.last_words = "a first line\nthe board is on fire";
     const vm::GuestSpec spec = guest();
     BLX_CO_TRY(const vm::Record record, co_await driver_->prepare(spec));
     const auto started = co_await driver_->start(spec, record, in(15s));
@@ -141,14 +171,14 @@ TEST_F(QemuDriverTest, CrashAtStartIsToldWithItsOutput) {
 
 TEST_F(QemuDriverTest, HangAtStartEndsAtTheDeadline) {
   run([this]() -> Task<Result<void>> {
-    qemu_.plan.hangs = true;
+    qemu_.faults.starts_hang = true;
     const Instant begin = env().clock.monotonic();
     const auto started = co_await start(guest(), 3s);
     EXPECT_TRUE(!started && started.error().code() == Code::kDeadlineExceeded);
     EXPECT_GE(env().clock.monotonic() - begin, 3s);
     EXPECT_LE(env().clock.monotonic() - begin, 4s);
     EXPECT_EQ(machine_.processes(), 0u);
-    qemu_.plan.hangs = false;
+    qemu_.faults.starts_hang = false;
     BLX_CO_TRY(const vm::Record record, co_await start_ready(guest()));
     co_return co_await driver_->release(record);
   });
@@ -158,7 +188,7 @@ TEST_F(QemuDriverTest, NoSecondProcessWhereTheMonitorOfAFirstIsSilent) {
   run([this]() -> Task<Result<void>> {
     const vm::GuestSpec spec = guest();
     BLX_CO_TRY(const vm::Record record, co_await start_ready(spec));
-    qemu_.plan.is_silent = true;
+    qemu_.faults.monitor_silent = true;
     co_await restart_driver();
     BLX_CO_TRY(const vm::Record prepared, co_await driver_->prepare(spec));
     EXPECT_EQ(prepared.process, record.process);
@@ -175,7 +205,7 @@ TEST_F(QemuDriverTest, NoSecondProcessWhereTheMonitorOfAFirstIsSilent) {
 TEST_F(QemuDriverTest, AStartThatIsGivenUpIsFoundAgain) {
   run([this]() -> Task<Result<void>> {
     const vm::GuestSpec spec = guest();
-    qemu_.plan.hangs = true;
+    qemu_.faults.starts_hang = true;
     env::Scope scope(env().executor, nullptr);
     scope.spawn([](QemuDriverTest& test, vm::GuestSpec what) -> Task<void> {
       const auto started = co_await test.start(what);
@@ -196,14 +226,13 @@ TEST_F(QemuDriverTest, AStartThatIsGivenUpIsFoundAgain) {
 // A monitor that talks nonsense.
 
 TEST_F(QemuDriverTest, NoiseAtStartCostsTheConnectionOnly) {
-  const std::string noises[] = {"{nonsense", R"({"return":{}})", "[]",
-                                std::string(limits::kQmpLineBytes + 1000, '{')};
+  const std::string noises[] = {"{nonsense", R"({"return":{}})", "[]", "<flood>"};
   for (const std::string& noise : noises) {
     run([&]() -> Task<Result<void>> {
       // Said in place of the greeting.
-      qemu_.plan.noise = noise;
+      qemu_.faults.noise = noise;
       BLX_CO_TRY(const vm::Record record, co_await start_ready(guest()));
-      EXPECT_TRUE(qemu_.plan.noise.empty());
+      EXPECT_TRUE(qemu_.faults.noise.empty());
       BLX_CO_TRY(co_await driver_->release(record));
       BLX_CO_TRY(co_await expect_nothing_left());
       co_return Result<void>();
@@ -212,13 +241,13 @@ TEST_F(QemuDriverTest, NoiseAtStartCostsTheConnectionOnly) {
 }
 
 TEST_F(QemuDriverTest, NoiseLaterCostsTheConnectionOnly) {
-  const std::string noises[] = {"{nonsense", std::string(limits::kQmpLineBytes + 1000, 'x')};
+  const std::string noises[] = {"{nonsense", "<flood>"};
   for (const std::string& noise : noises) {
     run([&]() -> Task<Result<void>> {
       BLX_CO_TRY(const vm::Record record, co_await start_ready(guest()));
-      qemu_.plan.noise = noise;
+      qemu_.faults.noise = noise;
       BLX_CO_TRY(co_await env().clock.sleep(5s));
-      EXPECT_TRUE(qemu_.plan.noise.empty());
+      EXPECT_TRUE(qemu_.faults.noise.empty());
       EXPECT_TRUE(machine_.is_alive(record.process));
       BLX_CO_TRY(co_await driver_->pause(record));
       BLX_CO_TRY(const vm::Status status, co_await driver_->inspect(record));
@@ -230,17 +259,38 @@ TEST_F(QemuDriverTest, NoiseLaterCostsTheConnectionOnly) {
   }
 }
 
+TEST_F(QemuDriverTest, WhatHappenedBetweenConnectionsIsSeenDespiteNoise) {
+  for (const char* noise : {"error", "unknown-status", "wrong-types", "garbage"}) {
+    run([&]() -> Task<Result<void>> {
+      BLX_CO_TRY(const vm::Record record, co_await start_ready(guest()));
+      qemu_.faults.answer_delay = {400ms, 400ms};  // of which the guest uses one
+      qemu_.faults.noise = "{nonsense";
+      while (!qemu_.faults.noise.empty())
+        BLX_CO_TRY(co_await env().clock.sleep(100ms));
+      EXPECT_TRUE(qemu_.panic(record.process));
+      const auto* said = std::ranges::find(sim::kMonitorNoise, noise, &sim::MonitorNoise::name);
+      qemu_.faults.noise = said->text;
+      qemu_.faults.noise_at = "query-status";
+      const auto status = co_await next_change(record);
+      EXPECT_TRUE(qemu_.faults.noise.empty()) << noise;
+      EXPECT_TRUE(status && status->phase == Phase::kPanicked) << noise;
+      qemu_.faults = sim::QemuFaults();
+      co_return co_await driver_->release(record);
+    });
+  }
+}
+
 // Taking over.
 
 TEST_F(QemuDriverTest, AMonitorOfAnotherUuidIsLeftAlone) {
   run([this]() -> Task<Result<void>> {
     BLX_CO_TRY(const vm::Record record, co_await start_ready(guest()));
-    qemu_.plan.uuid = env().random.uuid();
+    qemu_.faults.uuid = env().random.uuid();
     co_await restart_driver();
     const auto adopted = co_await driver_->adopt(record);
     EXPECT_TRUE(!adopted && adopted.error().reason() == "not_ours");
     EXPECT_TRUE(machine_.is_alive(record.process));
-    qemu_.plan.uuid.reset();
+    qemu_.faults.uuid.reset();
     BLX_CO_TRY(const vm::Status status, co_await driver_->adopt(record));
     EXPECT_EQ(status.phase, Phase::kRunning);
     co_return co_await driver_->release(record);
@@ -251,7 +301,7 @@ TEST_F(QemuDriverTest, WhatHappenedWhileNobodyListenedIsSeenAtTakeOver) {
   run([this]() -> Task<Result<void>> {
     BLX_CO_TRY(const vm::Record record, co_await start_ready(guest()));
     co_await driver_->close();
-    qemu_.tell(record.process, "guest-panicked", R"({"event":"GUEST_PANICKED"})");
+    EXPECT_TRUE(qemu_.panic(record.process));
     BLX_CO_TRY(co_await env().clock.sleep(1s));
     make_driver();
     BLX_CO_TRY(const vm::Status status, co_await driver_->adopt(record));
@@ -265,25 +315,17 @@ TEST_F(QemuDriverTest, WhatHappenedWhileNobodyListenedIsSeenAtTakeOver) {
 
 TEST_F(QemuDriverTest, EventsEndTheGuest) {
   struct Row {
-    const char* status;
-    const char* event;
+    bool panics;
     Phase phase;
     EndReason end;
   };
-  const Row rows[] = {
-      {"shutdown", R"({"event":"SHUTDOWN","data":{"reason":"guest-shutdown"}})", Phase::kEnded,
-       EndReason::kGuestShutdown},
-      {"guest-panicked", R"({"event":"GUEST_PANICKED","data":{"action":"pause"}})",
-       Phase::kPanicked, EndReason::kGuestPanic},
-      {"paused", R"({"event":"STOP"})", Phase::kPaused, EndReason::kNone},
-  };
+  const Row rows[] = {{false, Phase::kEnded, EndReason::kGuestShutdown},
+                      {true, Phase::kPanicked, EndReason::kGuestPanic}};
   for (const Row& row : rows) {
     run([&]() -> Task<Result<void>> {
       BLX_CO_TRY(const vm::Record record, co_await start_ready(guest()));
-      qemu_.tell(record.process, row.status, row.event);
-      BLX_CO_TRY(const vm::Status status,
-                 co_await env::with_deadline(env().executor, env().clock, in(5s),
-                                             driver_->next_change(record)));
+      EXPECT_TRUE(row.panics ? qemu_.panic(record.process) : qemu_.power_off(record.process));
+      BLX_CO_TRY(const vm::Status status, co_await next_change(record));
       EXPECT_EQ(status.phase, row.phase);
       EXPECT_EQ(status.end, row.end);
       EXPECT_TRUE(machine_.is_alive(record.process));
@@ -294,10 +336,24 @@ TEST_F(QemuDriverTest, EventsEndTheGuest) {
   }
 }
 
+TEST_F(QemuDriverTest, WhatAnOperatorPausesIsSeen) {
+  run([this]() -> Task<Result<void>> {
+    BLX_CO_TRY(const vm::Record record, co_await start_ready(guest()));
+    BLX_CO_TRY(co_await say_as_operator(record, "stop"));
+    BLX_CO_TRY(const vm::Status paused, co_await next_change(record));
+    EXPECT_EQ(paused.phase, Phase::kPaused);
+    EXPECT_EQ(paused.end, EndReason::kNone);
+    BLX_CO_TRY(co_await say_as_operator(record, "cont"));
+    BLX_CO_TRY(const vm::Status resumed, co_await next_change(record));
+    EXPECT_EQ(resumed.phase, Phase::kRunning);
+    co_return co_await driver_->release(record);
+  });
+}
+
 TEST_F(QemuDriverTest, StopLadderRungByRung) {
   struct Row {
     bool ignores_shutdown;
-    std::set<std::string> ignored;
+    std::set<std::string, std::less<>> ignored;
     std::string dies_at;
     EndReason expected;
   };
@@ -311,11 +367,11 @@ TEST_F(QemuDriverTest, StopLadderRungByRung) {
   };
   for (const Row& row : rows) {
     run([&]() -> Task<Result<void>> {
-      qemu_.plan = {};
+      qemu_.faults = sim::QemuFaults();
       BLX_CO_TRY(const vm::Record record, co_await start_ready(guest()));
-      qemu_.plan.ignores_shutdown = row.ignores_shutdown;
-      qemu_.plan.ignored = row.ignored;
-      qemu_.plan.dies_at = row.dies_at;
+      qemu_.faults.ignores_shutdown = row.ignores_shutdown;
+      qemu_.faults.ignored = row.ignored;
+      qemu_.faults.dies_at = row.dies_at;
       const Instant begin = env().clock.monotonic();
       BLX_CO_TRY(const EndReason reason, co_await driver_->stop(record, {}));
       EXPECT_EQ(vm::end_reason_name(reason), vm::end_reason_name(row.expected));
@@ -330,14 +386,14 @@ TEST_F(QemuDriverTest, StopLadderRungByRung) {
 
 TEST_F(QemuDriverTest, AnAgentThatAnswersOldNoncesIsNotReady) {
   run([this]() -> Task<Result<void>> {
-    qemu_.plan.agent_is_stale = true;
+    qemu_.faults.agent_is_stale = true;
     BLX_CO_TRY(const vm::Record record, co_await start(guest()));
     const auto ready = co_await driver_->wait_ready(record, in(5s));
     EXPECT_TRUE(!ready && ready.error().reason() == "guest_not_ready");
     EXPECT_TRUE(!ready && ready.error().message().contains("booting"));
     BLX_CO_TRY(const vm::Status status, co_await driver_->inspect(record));
     EXPECT_EQ(status.phase, Phase::kStarting);
-    qemu_.plan.agent_is_stale = false;
+    qemu_.faults.agent_is_stale = false;
     BLX_CO_TRY(co_await driver_->wait_ready(record, in(5s)));
     co_return co_await driver_->release(record);
   });
@@ -349,7 +405,7 @@ TEST_F(QemuDriverTest, WithoutGroupsAProcessEndsByPidStartTimeAndUuid) {
   machine_.set_group_support(env::Process::GroupSupport::kNone);
   run([this]() -> Task<Result<void>> {
     BLX_CO_TRY(const vm::Record record, co_await start_ready(guest()));
-    qemu_.plan.is_silent = true;
+    qemu_.faults.monitor_silent = true;
     co_await restart_daemon();
     BLX_CO_TRY(co_await driver_->release(record));
     BLX_CO_TRY(co_await expect_nothing_left());
@@ -361,7 +417,7 @@ TEST_F(QemuDriverTest, WithoutGroupsAStrangerWithThePidIsLeftAlone) {
   machine_.set_group_support(env::Process::GroupSupport::kNone);
   run([this]() -> Task<Result<void>> {
     BLX_CO_TRY(const vm::Record record, co_await start_ready(guest()));
-    qemu_.plan.is_silent = true;
+    qemu_.faults.monitor_silent = true;
     co_await restart_daemon();
     const std::string path = "/proc/" + std::to_string(record.process.pid) + "/cmdline";
     std::string stranger("qemu\0-uuid\0", 11);
@@ -400,13 +456,19 @@ class KvmTrialTest : public QemuDriverTest {
   KvmTrialTest() {
     forced_.reset();
     machine_.kvm() = {.usable = true, .module = "kvm_intel", .loop_time = {}, .explanation = {}};
+    qemu_.on_guest = [this](sim::Machine&, const sim::GuestView& guest, bool lives) {
+      if (lives) started_.emplace_back(vm::accelerator_name(guest.accelerator));
+    };
   }
 
   using Names = std::vector<std::string>;
-  [[nodiscard]] Names started() { return std::exchange(qemu_.started, {}); }
+  [[nodiscard]] Names started() { return std::exchange(started_, {}); }
   [[nodiscard]] std::optional<std::string> verdict() const {
     return machine_.content(kVms + "/kvm-trial.json");
   }
+
+ private:
+  Names started_;  // the accelerators of guests that began to run
 };
 
 TEST_F(KvmTrialTest, AGuestThatBootsProvesItOnce) {
@@ -447,7 +509,7 @@ TEST_F(KvmTrialTest, AnotherBootVersionOrModuleIsTriedAgain) {
 
 TEST_F(KvmTrialTest, AGuestThatDoesNotBootLeadsToSoftwareEmulation) {
   run([this]() -> Task<Result<void>> {
-    qemu_.plan.kvm_boots = false;
+    qemu_.faults.kvm_boots = false;
     BLX_CO_TRY(const vm::Capabilities before, co_await driver_->probe());
     EXPECT_EQ(before.accelerator, Accelerator::kKvm);
     const Instant begin = env().clock.monotonic();
@@ -475,7 +537,7 @@ TEST_F(KvmTrialTest, AGuestThatDoesNotBootLeadsToSoftwareEmulation) {
 TEST_F(KvmTrialTest, ForcedKvmThatDoesNotBootIsAnError) {
   forced_ = Accelerator::kKvm;
   run([this]() -> Task<Result<void>> {
-    qemu_.plan.kvm_boots = false;
+    qemu_.faults.kvm_boots = false;
     for (std::uint64_t number = 1; number <= 2; ++number) {
       const auto refused = co_await start(guest(number));
       EXPECT_TRUE(!refused && refused.error().reason() == "accelerator_unusable");
@@ -485,7 +547,7 @@ TEST_F(KvmTrialTest, ForcedKvmThatDoesNotBootIsAnError) {
     }
     EXPECT_EQ(started(), (Names{"kvm"}));
     // It was mended, and the node started again.
-    qemu_.plan.kvm_boots = true;
+    qemu_.faults.kvm_boots = true;
     co_await restart_driver();
     BLX_CO_TRY(co_await start_ready(guest(3)));
     EXPECT_EQ(started(), (Names{"kvm", "kvm"}));
@@ -496,7 +558,7 @@ TEST_F(KvmTrialTest, ForcedKvmThatDoesNotBootIsAnError) {
 TEST_F(KvmTrialTest, FirstStartsAtOnceShareOneTrial) {
   for (const bool boots : {true, false}) {
     run([&]() -> Task<Result<void>> {
-      qemu_.plan.kvm_boots = boots;
+      qemu_.faults.kvm_boots = boots;
       machine_.facts().boot_id = boots ? "one" : "two";
       env::Scope scope(env().executor, nullptr);
       for (std::uint64_t number = 1; number <= 4; ++number) {
@@ -519,7 +581,8 @@ TEST_F(KvmTrialTest, FirstStartsAtOnceShareOneTrial) {
 
 TEST_F(KvmTrialTest, WhatQemuSaysAboutKvmIsTheReason) {
   run([this]() -> Task<Result<void>> {
-    qemu_.plan.kvm_words = "Could not access KVM kernel module: Permission denied";
+    qemu_.faults.kvm_starts_fail = true;
+    qemu_.faults.last_words = "Could not access KVM kernel module: Permission denied";
     BLX_CO_TRY(const vm::Record record, co_await start_ready(guest()));
     EXPECT_EQ(record.accelerator, Accelerator::kTcg);
     BLX_CO_TRY(const vm::Capabilities after, co_await driver_->probe());
@@ -531,11 +594,12 @@ TEST_F(KvmTrialTest, WhatQemuSaysAboutKvmIsTheReason) {
 
 TEST_F(KvmTrialTest, ABadImageSaysNothingAboutKvm) {
   run([this]() -> Task<Result<void>> {
-    qemu_.plan.last_words = "could not load kernel";
+    qemu_.faults.starts_fail = true;
+    qemu_.faults.last_words = "could not load kernel";
     const auto refused = co_await start(guest());
     EXPECT_TRUE(!refused && refused.error().message().contains("could not load kernel"));
     EXPECT_FALSE(verdict());
-    qemu_.plan.last_words = {};
+    qemu_.faults.starts_fail = false;
     BLX_CO_TRY(const vm::Record record, co_await start_ready(guest(2)));
     EXPECT_EQ(record.accelerator, Accelerator::kKvm);
     co_return Result<void>();
@@ -544,7 +608,7 @@ TEST_F(KvmTrialTest, ABadImageSaysNothingAboutKvm) {
 
 TEST_F(KvmTrialTest, AnImageThatBootsNowhereSaysNothingAboutKvm) {
   run([this]() -> Task<Result<void>> {
-    qemu_.plan.agent_is_stale = true;
+    qemu_.faults.agent_is_stale = true;
     BLX_CO_TRY(const vm::Record record, co_await start(guest()));
     EXPECT_EQ(record.accelerator, Accelerator::kTcg);
     const auto ready = co_await driver_->wait_ready(record, in(10s));
@@ -552,7 +616,7 @@ TEST_F(KvmTrialTest, AnImageThatBootsNowhereSaysNothingAboutKvm) {
     EXPECT_FALSE(verdict());
     BLX_CO_TRY(const vm::Capabilities after, co_await driver_->probe());
     EXPECT_EQ(after.accelerator, Accelerator::kKvm);
-    qemu_.plan.agent_is_stale = false;
+    qemu_.faults.agent_is_stale = false;
     BLX_CO_TRY(const vm::Record next, co_await start_ready(guest(2)));
     EXPECT_EQ(next.accelerator, Accelerator::kKvm);
     EXPECT_EQ(started(), (Names{"kvm", "tcg", "kvm", "kvm"}));
@@ -562,7 +626,7 @@ TEST_F(KvmTrialTest, AnImageThatBootsNowhereSaysNothingAboutKvm) {
 
 TEST_F(KvmTrialTest, AStartWithLittleTimeSaysNothingAboutKvm) {
   run([this]() -> Task<Result<void>> {
-    qemu_.plan.kvm_boots = false;
+    qemu_.faults.kvm_boots = false;
     const auto late = co_await start(guest(), 2s);
     EXPECT_TRUE(!late && late.error().code() == Code::kDeadlineExceeded);
     EXPECT_FALSE(verdict());
@@ -574,8 +638,8 @@ TEST_F(KvmTrialTest, AStartWithLittleTimeSaysNothingAboutKvm) {
 TEST_F(KvmTrialTest, ATrialThatIsGivenUpEndsItsGuest) {
   for (const bool hangs : {true, false}) {
     run([&]() -> Task<Result<void>> {
-      qemu_.plan.kvm_boots = false;
-      qemu_.plan.hangs = hangs;
+      qemu_.faults.kvm_boots = false;
+      qemu_.faults.starts_hang = hangs;
       env::Scope scope(env().executor, nullptr);
       scope.spawn([](KvmTrialTest& test) -> Task<void> {
         const auto started = co_await test.start(test.guest());
@@ -587,7 +651,7 @@ TEST_F(KvmTrialTest, ATrialThatIsGivenUpEndsItsGuest) {
       co_await scope.join();
       EXPECT_EQ(machine_.processes(), 0u);
       EXPECT_FALSE(verdict());
-      qemu_.plan = {};
+      qemu_.faults = sim::QemuFaults();
       BLX_CO_TRY(const vm::Record record, co_await start_ready(guest()));
       EXPECT_EQ(record.accelerator, Accelerator::kKvm);
       BLX_CO_TRY(co_await driver_->release(record));
@@ -599,7 +663,7 @@ TEST_F(KvmTrialTest, ATrialThatIsGivenUpEndsItsGuest) {
 
 TEST_F(KvmTrialTest, ATrialThatADaemonLeftBehindIsALeftover) {
   run([this]() -> Task<Result<void>> {
-    qemu_.plan.kvm_boots = false;
+    qemu_.faults.kvm_boots = false;
     machine_.start([](KvmTrialTest& test) -> Task<void> {
       QemuDriver driver(test.env(), Options{.directory = kVms, .binary = {}, .accelerator = {}});
       const vm::GuestSpec spec = test.guest();

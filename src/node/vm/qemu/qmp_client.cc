@@ -62,6 +62,10 @@ void QmpClient::close() {
   changed_.notify_all();
 }
 
+env::Task<Result<void>> QmpClient::wait_closed(Instant deadline) {
+  co_return co_await wait_until(executor_, clock_, changed_, deadline, [this] { return closed_; });
+}
+
 env::Task<Result<std::string>> QmpClient::handshake(Instant deadline) {
   const auto greeted = [this] { return version_.has_value() || closed_; };
   BLX_CO_TRY(co_await wait_until(executor_, clock_, changed_, deadline, greeted));

@@ -46,6 +46,9 @@ class QmpClient {
   env::Task<Result<boost::json::value>> execute(std::string command, boost::json::object arguments,
                                                 Instant deadline);
 
+  // Waits for the end of the connection. Errors: kDeadlineExceeded, kCancelled.
+  env::Task<Result<void>> wait_closed(Instant deadline);
+
   void close();
   [[nodiscard]] bool closed() const { return closed_; }
 

@@ -1,6 +1,7 @@
 #include "node/vm/qemu/running_vm.h"
 
 #include <algorithm>
+#include <array>
 #include <utility>
 
 #include <boost/json.hpp>
@@ -24,6 +25,10 @@ constexpr Duration kDrainInterval = 500ms;
 constexpr int kReadsPerDrain = 8;
 constexpr std::uint64_t kOutputMax = 256 * 1024;
 constexpr std::size_t kPanicSearchBytes = 16 * 1024;
+// States of QEMU that say nothing of the guest's phase: on the way to or from those that do.
+constexpr std::array<std::string_view, 8> kOtherStates = {"prelaunch",  "inmigrate", "postmigrate",
+                                                          "restore-vm", "suspended", "watchdog",
+                                                          "debug",      "colo"};
 
 std::string member(const json::value& value, std::string_view key) {
   const json::object* object = value.if_object();
@@ -137,6 +142,7 @@ env::Task<void> RunningVm::keep_connected() {
     if (!connected) {
       BLX_LOG(env_.log, kWarn, "vm {}: its monitor does not answer: {}", record_.id.value,
               connected.error().message());
+      client_->close();  // or nobody would ask this one for the state again
       if (!co_await env_.clock.sleep(kDialAgainMax)) co_return;
     }
   }
@@ -196,7 +202,8 @@ env::Task<Result<json::value>> RunningVm::execute(std::string command, Duration 
 
 env::Task<Result<void>> RunningVm::refresh(Duration patience) {
   BLX_CO_TRY(const json::value answer, co_await execute("query-status", patience));
-  take_state(member(answer, "status"));
+  const std::string state = member(answer, "status");
+  if (!take_state(state)) co_return fail(Code::kDataLoss, "qmp_malformed", "no state: " + state);
   co_return Result<void>();
 }
 
@@ -214,7 +221,7 @@ void RunningVm::take(const Event& event) {
   }
 }
 
-void RunningVm::take_state(std::string_view state) {
+bool RunningVm::take_state(std::string_view state) {
   if (state == "running") {
     set_phase(ready_ ? Phase::kRunning : Phase::kStarting);
   } else if (state == "paused" || state == "save-vm" || state == "finish-migrate") {
@@ -226,7 +233,10 @@ void RunningVm::take_state(std::string_view state) {
   } else if (state == "internal-error" || state == "io-error") {
     goodbye_ = state;
     set_phase(Phase::kEnded, EndReason::kProcessDied);
+  } else {
+    return std::ranges::find(kOtherStates, state) != kOtherStates.end();
   }
+  return true;
 }
 
 // An end stays: what comes after it, as the STOP after a power-off, changes nothing.

@@ -43,7 +43,7 @@ class RunningVm {
   env::Task<void> close();
 
   env::Task<Result<boost::json::value>> execute(std::string command, Duration patience);
-  // Asks QEMU for the guest's state.
+  // Asks QEMU for the guest's state. Errors: those of execute(), kDataLoss "qmp_malformed".
   env::Task<Result<void>> refresh(Duration patience);
 
   // Waits until condition(*this) holds; it is asked at each change. Errors: kDeadlineExceeded,
@@ -94,7 +94,7 @@ class RunningVm {
   env::Task<Result<void>> bound_output();
 
   void take(const Event& event);
-  void take_state(std::string_view state);
+  bool take_state(std::string_view state);  // false: QEMU has no such state
   void set_phase(vm::Phase phase, vm::EndReason end = vm::EndReason::kNone);
   void set_exited(env::ExitStatus status);
   [[nodiscard]] vm::EndReason reason_or_rung(vm::EndReason reason) const;

@@ -77,6 +77,23 @@ env::Task<Result<void>> end_process(env::Env env, RunningVm& vm, Duration patien
   co_return Result<void>();
 }
 
+env::Task<void> quit_whoever_serves(env::Env env, std::string monitor_socket) {
+  const Instant deadline = env.clock.monotonic() + kQuitPatience;
+  const auto endpoint = env::Endpoint::unix_socket(std::move(monitor_socket));
+  auto stream = co_await env.network.dial(endpoint, deadline);
+  if (!stream) co_return;
+  QmpClient client(env.executor, env.clock, *std::move(stream), [](const Event&) {});
+  env::Scope scope(env.executor, nullptr);
+  scope.spawn(client.run());
+  if (co_await client.handshake(deadline)) {
+    ignore(co_await client.execute("quit", {}, deadline), "it may close before it answers");
+    ignore(co_await client.wait_closed(deadline), "the caller looks at what is left");
+  }
+  client.close();
+  scope.cancel();
+  co_await scope.join();
+}
+
 env::Task<Result<EndReason>> climb_stop_ladder(env::Env env, RunningVm& vm, vm::StopLadder ladder,
                                                std::string agent_socket) {
   if (vm.phase() == vm::Phase::kPaused) {

@@ -23,4 +23,8 @@ env::Task<Result<vm::EndReason>> climb_stop_ladder(env::Env env, RunningVm& vm,
 // The last rungs alone: quit within `patience`, then SIGKILL. Errors: as above.
 env::Task<Result<void>> end_process(env::Env env, RunningVm& vm, Duration patience);
 
+// Tells the process behind this monitor to quit, whichever it is, and waits until it hangs up: it
+// answers first and ends then, and until it has it is one more copy and holds its ports.
+env::Task<void> quit_whoever_serves(env::Env env, std::string monitor_socket);
+
 }  // namespace blixard::qemu

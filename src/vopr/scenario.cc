@@ -359,7 +359,9 @@ Result<> check_line(std::string_view line, std::uint64_t number) {
   if (std::ranges::count(line, '.') > kDotsInLine)
     return wrong_at(number, "the line is full of dots", "a key without them");
   if (line[first] != '[') return {};
-  const std::size_t name = line.find_first_not_of("[ \t", first);
+  std::size_t name = line.find_first_not_of(" \t", first + 1);
+  if (name != std::string_view::npos && line[name] == '[')
+    name = line.find_first_not_of(" \t", name + 1);
   if (name == std::string_view::npos || !begins_key(line[name]))
     return wrong_at(number, "a table without a name", "[faults], [[workload]] or [[step]]");
   return {};

@@ -24,12 +24,22 @@ std::string one_line(std::string_view text) {
   return is_long ? line + "…" : line;
 }
 
+std::string seconds_of(Duration at) {
+  const auto micros = std::chrono::duration_cast<std::chrono::microseconds>(at).count();
+  return fmt::format("{}.{:06}", micros / 1'000'000, micros % 1'000'000);
+}
+
 std::string text_of(const TraceEvent& event) {
   if (event.action == Action::kNone) return one_line(event.text);
-  const std::string_view name = facts_of(event.action).name;
-  if (event.text.empty()) return std::string(name);
-  return one_line(event.text.starts_with(name) ? event.text
-                                               : fmt::format("{} {}", name, event.text));
+  std::string text(facts_of(event.action).name);
+  if (event.text.starts_with(text)) {
+    text = event.text;
+  } else if (!event.text.empty()) {
+    text += ' ' + event.text;
+  }
+  if (event.other != 0) text += fmt::format(", with n{}", event.other);
+  if (event.until > event.at) text += fmt::format(", until {}", seconds_of(event.until));
+  return one_line(text);
 }
 
 }  // namespace
@@ -84,12 +94,11 @@ std::string trace_header() {
 }
 
 std::string trace_line(const TraceEvent& event) {
-  const auto micros = std::chrono::duration_cast<std::chrono::microseconds>(event.at).count();
   const std::string node = event.node == 0 ? "-" : fmt::format("n{}", event.node);
   std::string line =
-      fmt::format("{:>5}.{:06} {:<4} {:<9} {:>5} {:>7} {:<18} {}", micros / 1'000'000,
-                  micros % 1'000'000, node, event.node == 0 ? "-" : role_name(event.role),
-                  event.term.value, event.commit.value, event_name(event.event), text_of(event));
+      fmt::format("{:>12} {:<4} {:<9} {:>5} {:>7} {:<18} {}", seconds_of(event.at), node,
+                  event.node == 0 ? "-" : role_name(event.role), event.term.value,
+                  event.commit.value, event_name(event.event), text_of(event));
   line.erase(line.find_last_not_of(' ') + 1);
   return line;
 }

@@ -33,6 +33,9 @@ TEST(Trace, ADecisionIsNamedOnce) {
   EXPECT_TRUE(trace_line(event).ends_with(" step               cut n1 n3"));
   event.text.clear();
   EXPECT_TRUE(trace_line(event).ends_with(" step               cut"));
+  event.other = 3;
+  event.until = 15s;
+  EXPECT_TRUE(trace_line(event).ends_with(" cut, with n3, until 15.000000"));
 }
 
 TEST(Trace, ForeignTextStaysOneBoundedLine) {

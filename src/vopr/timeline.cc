@@ -48,7 +48,8 @@ summary{cursor:pointer;font-weight:600;margin:1em 0 .3em}
 svg{display:block;font:11px system-ui,sans-serif}svg text{fill:var(--ink);pointer-events:none}
 svg .small{font-size:10px}svg .soft{fill:var(--soft)}svg .middle{text-anchor:middle}
 svg .last{text-anchor:end}svg .name{font-size:14px;font-weight:700}
-svg .heading{font-weight:600;font-size:12px;fill:var(--soft)}svg .onleader{fill:#fff;font-weight:600}
+svg .heading{font-weight:600;
+font-size:12px;fill:var(--soft)}svg .onleader{fill:#fff;font-weight:600}
 svg .onwrong{fill:#fff;font-weight:600}.wrongbox{fill:#c62828;rx:4px}
 .wrong{stroke:var(--bad);stroke-width:2}.rule,.grid{stroke:var(--line)}.tick{stroke:var(--soft)}
 .grid{opacity:.6}.border{stroke:var(--soft);stroke-dasharray:4 3}.pressed{fill:var(--pressed)}

@@ -281,13 +281,21 @@ class Picture {
                          top + kRoleHeight / 2, title, shape);
   }
 
+  // "n1-n3 cut", "n2 slow-disk 20".
+  static std::string words_of(const FaultSpan& fault) {
+    std::string words = fault.node == 0 ? "" : fmt::format("n{}", fault.node);
+    if (fault.other != 0) words += fmt::format("-n{}", fault.other);
+    if (!words.empty()) words += ' ';
+    const std::string_view name = facts_of(fault.action).name;
+    if (fault.text.starts_with(name)) return words + fault.text;
+    return fmt::format("{}{} {}", words, name, fault.text);
+  }
+
   void faults() {
     Rows rows(kFaultRows);
     for (const FaultSpan& fault : tracks_.faults) {
-      const std::string_view name = facts_of(fault.action).name;
-      std::string label(fault.text.starts_with(name) ? "" : name);
-      if (!label.empty() && !fault.text.empty()) label += ' ';
-      label = scale_.is_pressed(fault.span.from) ? "" : shortened(label + fault.text, 34);
+      const std::string label =
+          scale_.is_pressed(fault.span.from) ? "" : shortened(words_of(fault), 40);
       const double left = scale_.x(fault.span.from);
       const double right = std::max(scale_.x(fault.span.until), left + 3);
       const double room = label.empty() ? 0 : width_of(label) + 10;
@@ -302,7 +310,7 @@ class Picture {
       const double top = y_ + kRowHeight * static_cast<double>(*row);
       const Group group = facts_of(fault.action).group;
       rect(fmt::format("g-{}", group_name(group)), left, top, right, kRowHeight - 3,
-           fmt::format("{} {}\n{}", name, fault.text, when(fault.span)));
+           words_of(fault) + "\n" + when(fault.span));
       if (label.empty()) continue;
       text(before ? "small last" : "small", before ? left - 4 : (inside ? left + 4 : right + 4),
            top + 11, label);

@@ -103,6 +103,24 @@ TEST(Tracks, FaultsEndWhenTheyHealAndCutBothNodesOff) {
   EXPECT_TRUE(tracks.nodes[1].cut_off.empty());
 }
 
+TEST(Tracks, OfTwoFaultsOfAKindEachEndsByItself) {
+  Story story;
+  const auto heal = [&](Duration at) {
+    story.add(at, 1, Role::kFollower, Event::kHealed).action = Action::kSlowDisk;
+  };
+  story.step(4s, 1, Action::kSlowDisk, 9s);
+  story.step(5s, 1, Action::kSlowDisk, 20s);
+  story.step(6s, 1, Action::kSlowDisk, 25s);
+  heal(9s);
+  heal(12s);
+  heal(12s);
+  const Tracks tracks = story.tracks();
+  ASSERT_EQ(tracks.faults.size(), 3U);
+  EXPECT_EQ(tracks.faults[0].span.until, 9s);
+  EXPECT_EQ(tracks.faults[1].span.until, 12s);
+  EXPECT_EQ(tracks.faults[2].span.until, 12s);
+}
+
 TEST(Tracks, AnswersFindTheirQuestions) {
   Story story;
   story.add(1s, 0, Role::kDown, Event::kAsked, "client 2: create web");

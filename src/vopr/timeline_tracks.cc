@@ -195,7 +195,8 @@ class Reader {
 
   void stop(NodeState& node, const TraceEvent& event) {
     node.stopped = true;
-    node.track.stops.push_back({event.at, event.event, event.action, event.text});
+    if (node.role.role != Role::kDown)
+      node.track.stops.push_back({event.at, event.event, event.action, event.text});
     take_role(node, event.at, Role::kDown, {});
   }
 
@@ -210,26 +211,30 @@ class Reader {
   void read_step(const TraceEvent& event) {
     Span span{event.at, std::max(event.at, event.until), true};
     if (span.until > tracks_.end) span = {event.at, tracks_.end, false};
-    tracks_.faults.push_back({span, event.action, event.node, event.text});
+    tracks_.faults.push_back({span, event.action, event.node, event.other, event.text, false});
     if (!cuts_off(event.action)) return;
     for (const std::uint32_t number : {event.node, event.other}) {
       if (NodeState* node = node_at(number)) node->track.cut_off.push_back(span);
     }
   }
 
-  // What healed before its time.
+  // What healed at its time or, of the same kind and at the same node, before it.
   void read_healed(const TraceEvent& event) {
-    const auto last = std::ranges::find_if(
-        tracks_.faults.rbegin(), tracks_.faults.rend(), [&](const FaultSpan& fault) {
-          return fault.action == event.action && fault.node == event.node;
-        });
-    if (last == tracks_.faults.rend() || last->span.until < event.at) return;
+    FaultSpan* over = nullptr;
+    for (FaultSpan& fault : tracks_.faults) {
+      if (fault.healed || fault.action != event.action || fault.node != event.node) continue;
+      over = &fault;
+      if (fault.span.until == event.at) break;
+    }
+    if (over == nullptr) return;
+    over->healed = true;
+    if (over->span.until < event.at) return;
     for (auto& [number, node] : nodes_) {
       for (Span& cut : node.track.cut_off) {
-        if (cut.from == last->span.from && cut.until == last->span.until) cut.until = event.at;
+        if (cut.from == over->span.from && cut.until == over->span.until) cut.until = event.at;
       }
     }
-    last->span = {last->span.from, event.at, true};
+    over->span = {over->span.from, event.at, true};
   }
 
   void read_client(const TraceEvent& event) {

@@ -52,7 +52,9 @@ struct FaultSpan {
   Span span;
   Action action = Action::kNone;
   std::uint32_t node = 0;
+  std::uint32_t other = 0;
   std::string text;
+  bool healed = false;  // it was said that it is over
 };
 
 struct OperationSpan {

@@ -13,6 +13,7 @@ namespace {
 
 constexpr std::size_t kStepRows = 1'000;
 constexpr std::size_t kTraceLines = 400;
+constexpr std::size_t kTraceLinesOpen = 60;  // so many are shown without a click
 constexpr std::size_t kViolationBytes = 4'000;
 constexpr std::size_t kNameBytes = 80;
 
@@ -139,7 +140,7 @@ std::string row_of(const Step& step, Duration trouble_from) {
 
 std::string steps_section(const Plan& plan, const Report& report) {
   std::string text = fmt::format(
-      "<details{}><summary>The plan: {} decisions, with the time at which each was due</summary>\n"
+      "<details{}><summary>The plan, {} long: each decision and when it was due</summary>\n"
       "<table><tr><th class=\"number\">seconds</th><th>decision</th><th>node</th><th>other</th>"
       "<th class=\"number\">for</th><th class=\"number\">amount</th><th></th><th></th><th></th>"
       "</tr>\n",
@@ -162,9 +163,10 @@ std::string trace_section(const Report& report) {
     end = static_cast<std::size_t>(after - report.events.begin());
   }
   const std::size_t first = end > kTraceLines ? end - kTraceLines : 0;
-  std::string text = fmt::format(
-      "<details><summary>The last {} events {}</summary>\n<pre>{}\n", end - first,
-      report.violation ? "before the violation" : "of the run", escaped(trace_header()));
+  std::string text = fmt::format("<details{}><summary>The last {} events {}</summary>\n<pre>{}\n",
+                                 end - first <= kTraceLinesOpen ? " open" : "", end - first,
+                                 report.violation ? "before the violation" : "of the run",
+                                 escaped(trace_header()));
   for (std::size_t i = first; i < end; ++i)
     text += escaped(trace_line(report.events[i])) + "\n";
   return text + "</pre></details>\n";

@@ -203,7 +203,7 @@ class Reader {
   static void take_role(NodeState& node, Duration at, Role role, Term term) {
     const bool same_term = role != Role::kLeader || node.role.term == term;
     if (node.role.role == role && same_term) return;
-    node.role.span.until = at;
+    node.role.span = {node.role.span.from, at, true};
     if (at > node.role.span.from) node.track.roles.push_back(node.role);
     node.role = {{at, {}, false}, role, term};
   }

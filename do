@@ -19,7 +19,8 @@ manual() {
 ./do bench [NAME [ARGS]]
                        build and run the benchmarks whose name contains NAME (ARGS go to them);
                        node_raft --save: beside etcd, and into docs/performance.md
-./do sim [ARGS]        run the cluster in virtual time (ARGS go to blixard-vopr)
+./do sim [ARGS]        whole clusters in virtual time: every seed that ever failed, then 200 fresh
+                       ones (--from S: those). Other ARGS go to blixard-vopr: ./do sim --help
 ./do fuzz [NAME] [S]   run the fuzzers whose name contains NAME for S seconds each (20)
 ./do package           build the .deb into build/package
 ./do clean             remove build/ (packages, ccache and .blixard/ stay)
@@ -150,8 +151,6 @@ build() {
   step "build-$preset" "build $preset${*:+ ($*)}" \
     env NINJA_STATUS='[%f/%t] ' ninja -C "build/$preset" "$@"
 }
-
-has_target() { ninja -C "build/$1" -t query "$2" >/dev/null 2>&1; }
 
 guest_inputs() {
   find tools/guest -type f -not -path '*/__pycache__/*' -print0 | sort -z | xargs -0 sha256sum |
@@ -314,15 +313,38 @@ bench() {
   done
 }
 
+# The hash of all traces of 20 seeds from $1 on. Another process has its memory elsewhere, so what
+# depends on addresses shows.
+trace_hash() {
+  build/release/bin/blixard-vopr fuzz --scenario test/scenarios --from "$1" --seeds 20 --jobs "$2" \
+    --keep-going --save build/sim | sed -n 's/^hash of all traces: //p'
+}
+
+# Every seed that ever failed, then fresh ones: from the present second on, or from S.
 sim() {
+  local vopr=build/release/bin/blixard-vopr from first again
   setup
-  configure release
-  if ! has_target release blixard-vopr; then
-    echo "./do sim: this tree has no simulator yet; it comes as build/release/bin/blixard-vopr" >&2
-    exit 2
-  fi
   build release blixard-vopr
-  build/release/bin/blixard-vopr "$@"
+  if (($# > 0)) && [[ $1 != --from ]]; then
+    "$vopr" "$@"
+    return
+  fi
+  from=${2:-$(date +%s)}
+  if (($# > 2)) || [[ ! $from =~ ^[0-9]{1,19}$ ]]; then
+    die "sim takes --from S, or what blixard-vopr takes: ./do sim --help"
+  fi
+  say "sim: the seeds that ever failed (test/scenarios/failed.txt)"
+  "$vopr" suite test/scenarios/failed.txt --jobs 2 ||
+    die "a seed that failed before fails again; ./do sim suite test/scenarios/failed.txt"
+  say "sim: 200 seeds from $from on, every tenth twice (again: ./do sim --from $from)"
+  "$vopr" fuzz --scenario test/scenarios --from "$from" --seeds 200 --jobs 2 --time 4m \
+    --twice-every 10 --keep-going --save build/sim ||
+    die "seeds failed; their plans are in build/sim, and the lines above say how to run them"
+  first=$(trace_hash "$from" 2)
+  again=$(trace_hash "$from" 1)
+  [[ -n $first && $first == "$again" ]] ||
+    die "the same 20 seeds differ from one process to the next: $first and $again"
+  say "sim: ok; the first 20 seeds did the same in other processes ($first)"
 }
 
 fuzz() {

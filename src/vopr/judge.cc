@@ -68,10 +68,10 @@ bool is_of_leader(const raft::Message& message) {
 
 }  // namespace
 
-void Judge::fail(const std::string& text) {
+void Judge::fail(std::string_view checker, const std::string& text) {
   if (violation_) return;
   violation_ = text;
-  on_violation_(text);
+  on_violation_(checker, text);
 }
 
 const Judge::Applied* Judge::applied_at(LogIndex index) const {
@@ -92,8 +92,8 @@ void Judge::on_sent(NodeId node, const raft::Message& message) {
   if (message.type == MessageType::kVoteResponse && !message.reject) {
     const auto [vote, first] = promises.votes.try_emplace(message.term, message.to);
     if (!first && vote->second != message.to) {
-      fail(fmt::format("node {} votes for {} and for {} in term {}", node.value, vote->second.value,
-                       message.to.value, message.term.value));
+      fail("promises", fmt::format("node {} votes for {} and for {} in term {}", node.value,
+                                   vote->second.value, message.to.value, message.term.value));
     }
   }
 }
@@ -101,15 +101,16 @@ void Judge::on_sent(NodeId node, const raft::Message& message) {
 void Judge::check_leader(NodeId node, const raft::Message& message) {
   const auto [leader, first] = leaders_.try_emplace(message.term, node);
   if (leader->second != node) {
-    fail(fmt::format("nodes {} and {} lead in term {}", leader->second.value, node.value,
-                     message.term.value));
+    fail("one-leader", fmt::format("nodes {} and {} lead in term {}", leader->second.value,
+                                   node.value, message.term.value));
   }
   if (!first || message.type != MessageType::kAppend) return;
   // What stands before its first entry is the end of the log it was elected with.
   for (std::size_t i = history_.size(); i-- > 0;) {
     if (history_[i].known_in >= message.term) continue;
     if (message.index.value < kFirst + i) {
-      fail(fmt::format("node {} leads in term {} with a log that ends at {}, but {} was applied",
+      fail("leader-completeness",
+           fmt::format("node {} leads in term {} with a log that ends at {}, but {} was applied",
                        node.value, message.term.value, message.index.value, kFirst + i));
     }
     break;
@@ -132,12 +133,13 @@ void Judge::check_logged(NodeId node, const raft::Entry& entry, std::optional<Te
       log_.try_emplace({entry.index, entry.term}, Logged{.entry = hash, .before = {}});
   Logged& logged = at->second;
   if (logged.entry != hash) {
-    fail(fmt::format("node {} has another entry {} of term {} than others", node.value,
-                     entry.index.value, entry.term.value));
+    fail("log-matching", fmt::format("node {} has another entry {} of term {} than others",
+                                     node.value, entry.index.value, entry.term.value));
   }
   if (!before) return;
   if (logged.before_known && logged.before != *before) {
-    fail(fmt::format("before entry {} of term {} node {} has term {}, others {}", entry.index.value,
+    fail("log-matching",
+         fmt::format("before entry {} of term {} node {} has term {}, others {}", entry.index.value,
                      entry.term.value, node.value, before->value, logged.before.value));
   }
   logged.before = *before;
@@ -147,7 +149,8 @@ void Judge::check_logged(NodeId node, const raft::Entry& entry, std::optional<Te
 void Judge::check_against_history(NodeId node, Term leads, LogIndex index, Term term) {
   const Applied* applied = applied_at(index);
   if (applied == nullptr || applied->known_in > leads || applied->term == term) return;
-  fail(fmt::format("node {} leads in term {} with entry {} of term {}; that of term {} was applied",
+  fail("leader-completeness",
+       fmt::format("node {} leads in term {} with entry {} of term {}; that of term {} was applied",
                    node.value, leads.value, index.value, term.value, applied->term.value));
 }
 
@@ -170,8 +173,8 @@ LogIndex Judge::promised(const Promises& promises) const {
 void Judge::on_opened(NodeId node, const replica::Status& status) {
   const Promises& promises = promises_[node];
   if (const LogIndex most = promised(promises); status.last < most) {
-    fail(fmt::format("node {} acknowledged entry {} and finds its log end at {}", node.value,
-                     most.value, status.last.value));
+    fail("promises", fmt::format("node {} acknowledged entry {} and finds its log end at {}",
+                                 node.value, most.value, status.last.value));
   }
   Term term;
   if (!promises.votes.empty()) term = promises.votes.rbegin()->first;
@@ -179,8 +182,8 @@ void Judge::on_opened(NodeId node, const replica::Status& status) {
     term = std::max(term, promises.acknowledged.rbegin()->first);
   }
   if (status.term < term) {
-    fail(fmt::format("node {} answered in term {} and finds term {}", node.value, term.value,
-                     status.term.value));
+    fail("promises", fmt::format("node {} answered in term {} and finds term {}", node.value,
+                                 term.value, status.term.value));
   }
 }
 
@@ -189,20 +192,20 @@ void Judge::on_opened(NodeId node, const replica::Status& status) {
 void Judge::on_restored(NodeId node, const cluster::State& state, LogIndex index, Term term) {
   Promises& promises = promises_[node];
   if (index < promises.applied) {
-    fail(fmt::format("node {} goes back from {} to the snapshot at {}", node.value,
-                     promises.applied.value, index.value));
+    fail("equal-state", fmt::format("node {} goes back from {} to the snapshot at {}", node.value,
+                                    promises.applied.value, index.value));
   }
   promises.applied = index;
   if (index.value < kFirst) return;
   const Applied* applied = applied_at(index);
   if (applied == nullptr) {
-    fail(fmt::format("node {} has a snapshot at {}, but {} was applied last", node.value,
-                     index.value, last().value));
+    fail("equal-state", fmt::format("node {} has a snapshot at {}, but {} was applied last",
+                                    node.value, index.value, last().value));
     return;
   }
   if (applied->term != term) {
-    fail(fmt::format("node {} has a snapshot at {} of term {}, not {}", node.value, index.value,
-                     term.value, applied->term.value));
+    fail("equal-state", fmt::format("node {} has a snapshot at {} of term {}, not {}", node.value,
+                                    index.value, term.value, applied->term.value));
   }
   check_state(node, state, index);
 }
@@ -211,7 +214,8 @@ void Judge::check_state(NodeId node, const cluster::State& state, LogIndex index
   std::string hash = state.hash();
   const auto [at, first] = states_.try_emplace(index, hash);
   if (at->second != hash) {
-    fail(fmt::format("node {} has another state at {} than others", node.value, index.value));
+    fail("equal-state",
+         fmt::format("node {} has another state at {} than others", node.value, index.value));
   }
 }
 
@@ -219,13 +223,13 @@ void Judge::on_applied(NodeId node, const cluster::State& state, const raft::Ent
                        const Result<cluster::Outcome>& outcome) {
   Promises& promises = promises_[node];
   if (entry.index != promises.applied.next()) {
-    fail(fmt::format("node {} applies {} behind {}", node.value, entry.index.value,
-                     promises.applied.value));
+    fail("equal-state", fmt::format("node {} applies {} behind {}", node.value, entry.index.value,
+                                    promises.applied.value));
   }
   promises.applied = entry.index;
   if (entry.index.value < kFirst || entry.index > last().next()) {
-    fail(fmt::format("node {} applies {}, but {} was applied last", node.value, entry.index.value,
-                     last().value));
+    fail("equal-state", fmt::format("node {} applies {}, but {} was applied last", node.value,
+                                    entry.index.value, last().value));
     return;
   }
   check_logged(node, entry, std::nullopt);
@@ -233,7 +237,8 @@ void Judge::on_applied(NodeId node, const cluster::State& state, const raft::Ent
   const std::uint64_t outcome_hash = hash_of(outcome);
   if (entry.index == last().next()) {
     if (!history_.empty() && history_.back().term > entry.term) {
-      fail(fmt::format("node {} applies {} of term {} behind term {}", node.value,
+      fail("log-matching",
+           fmt::format("node {} applies {} of term {} behind term {}", node.value,
                        entry.index.value, entry.term.value, history_.back().term.value));
     }
     history_.push_back({.term = entry.term,
@@ -246,11 +251,12 @@ void Judge::on_applied(NodeId node, const cluster::State& state, const raft::Ent
   } else {
     const Applied& applied = *applied_at(entry.index);
     if (applied.term != entry.term || applied.entry != entry_hash) {
-      fail(fmt::format("node {} applies another entry {} (term {}) than others (term {})",
+      fail("equal-state",
+           fmt::format("node {} applies another entry {} (term {}) than others (term {})",
                        node.value, entry.index.value, entry.term.value, applied.term.value));
     } else if (applied.outcome != outcome_hash) {
-      fail(fmt::format("at entry {} node {} comes to another end than others: {}",
-                       entry.index.value, node.value, text_of(outcome)));
+      fail("equal-state", fmt::format("at entry {} node {} comes to another end than others: {}",
+                                      entry.index.value, node.value, text_of(outcome)));
     }
   }
   if (entry.index.value % kStateEvery == 0) check_state(node, state, entry.index);
@@ -264,12 +270,13 @@ void Judge::remember_request(const raft::Entry& entry, const Result<cluster::Out
   Uuid id;
   if (command.request_id().size() != id.bytes.size()) return;
   std::memcpy(id.bytes.data(), command.request_id().data(), id.bytes.size());
-  const auto [at, first] = requests_.try_emplace(id, hash_of(outcome));
+  const Request request{.answer = hash_of(outcome), .done = outcome ? outcome->index : LogIndex()};
+  const auto [at, first] = requests_.try_emplace(id, request);
   if (first) return;
   ++repeated_requests_;
-  if (at->second != hash_of(outcome)) {
-    fail(fmt::format("request {} acts again at {}: {}", id.text(), entry.index.value,
-                     text_of(outcome)));
+  if (at->second.answer != request.answer) {
+    fail("acts-once", fmt::format("request {} acts again at {}: {}", id.text(), entry.index.value,
+                                  text_of(outcome)));
   }
 }
 
@@ -278,19 +285,40 @@ void Judge::remember_request(const raft::Entry& entry, const Result<cluster::Out
 void Judge::on_answer(const Uuid& request, const Result<cluster::Outcome>& outcome) {
   const auto at = requests_.find(request);
   if (at == requests_.end()) {
-    fail(fmt::format("request {} was answered and is nowhere in the history: {}", request.text(),
-                     text_of(outcome)));
-  } else if (at->second != hash_of(outcome)) {
-    fail(fmt::format("request {} was answered otherwise than in the history: {}", request.text(),
-                     text_of(outcome)));
+    fail("acknowledged", fmt::format("request {} was answered and is nowhere in the history: {}",
+                                     request.text(), text_of(outcome)));
+  } else if (at->second.answer != hash_of(outcome)) {
+    fail("acknowledged", fmt::format("request {} was answered otherwise than in the history: {}",
+                                     request.text(), text_of(outcome)));
   }
   if (outcome) read_floor_ = std::max(read_floor_, outcome->index);
 }
 
+void Judge::on_acknowledged(const Uuid& request) {
+  const auto at = requests_.find(request);
+  if (at == requests_.end()) {
+    fail("acknowledged",
+         fmt::format("request {} was acknowledged and is nowhere in the history", request.text()));
+  } else if (!at->second.done) {
+    fail("acknowledged",
+         fmt::format("request {} was acknowledged, and was refused", request.text()));
+  } else {
+    read_floor_ = std::max(read_floor_, at->second.done);
+  }
+}
+
+void Judge::on_digest(NodeId node, LogIndex index, const std::string& hash) {
+  const auto [at, first] = states_.try_emplace(index, hash);
+  if (at->second != hash) {
+    fail("equal-state",
+         fmt::format("node {} shows another state at {} than others", node.value, index.value));
+  }
+}
+
 void Judge::on_read(NodeId node, LogIndex floor_when_begun, LogIndex shown) {
   if (shown < floor_when_begun) {
-    fail(fmt::format("a read on node {} shows {}, but {} was acknowledged before it began",
-                     node.value, shown.value, floor_when_begun.value));
+    fail("read", fmt::format("a read on node {} shows {}, but {} was acknowledged before it began",
+                             node.value, shown.value, floor_when_begun.value));
   }
   read_floor_ = std::max(read_floor_, shown);
 }

@@ -21,7 +21,7 @@
 #include <optional>
 #include <set>
 #include <string>
-#include <unordered_map>
+#include <string_view>
 #include <vector>
 
 #include "base/ids.h"
@@ -33,9 +33,9 @@ namespace blixard::vopr {
 
 class Judge {
  public:
-  // Called with the text of the first violation.
-  explicit Judge(std::function<void(const std::string&)> on_violation)
-      : on_violation_(std::move(on_violation)) {}
+  // Called with the checker's name and the text of the first violation.
+  using OnViolation = std::function<void(std::string_view, const std::string&)>;
+  explicit Judge(OnViolation on_violation) : on_violation_(std::move(on_violation)) {}
 
   void on_sent(NodeId node, const raft::Message& message);
   // A new life of the node's program.
@@ -48,11 +48,15 @@ class Judge {
 
   // A client was told what became of its request.
   void on_answer(const Uuid& request, const Result<cluster::Outcome>& outcome);
+  // The same, where all that the client knows is that it was done.
+  void on_acknowledged(const Uuid& request);
   // Every read that begins now must show at least this.
   [[nodiscard]] LogIndex read_floor() const { return read_floor_; }
   void on_read(NodeId node, LogIndex floor_when_begun, LogIndex shown);
+  // Of a state that a client was shown the hash of.
+  void on_digest(NodeId node, LogIndex index, const std::string& hash);
 
-  void fail(const std::string& text);
+  void fail(std::string_view checker, const std::string& text);
   [[nodiscard]] const std::optional<std::string>& violation() const { return violation_; }
 
   [[nodiscard]] std::size_t elections() const { return leaders_.size(); }
@@ -90,13 +94,17 @@ class Judge {
   void remember_request(const raft::Entry& entry, const Result<cluster::Outcome>& outcome);
   [[nodiscard]] LogIndex promised(const Promises& promises) const;
 
-  std::function<void(const std::string&)> on_violation_;
+  OnViolation on_violation_;
   std::optional<std::string> violation_;
   std::map<Term, NodeId> leaders_;
   std::map<std::pair<LogIndex, Term>, Logged> log_;
   std::vector<Applied> history_;  // from index kFirst
   std::map<LogIndex, std::string> states_;
-  std::map<Uuid, std::uint64_t> requests_;  // the hash of its answer
+  struct Request {
+    std::uint64_t answer = 0;  // hash
+    LogIndex done;             // none: it was refused
+  };
+  std::map<Uuid, Request> requests_;
   std::map<NodeId, Promises> promises_;
   LogIndex read_floor_{1};
   std::size_t repeated_requests_ = 0;

@@ -1,9 +1,10 @@
 #pragma once
 
-// A node's connections with the judge between them and the replica, and with weather: messages of
+// A node's connections with a watch between them and the replica, and with weather: messages of
 // consensus may be lost, doubled or delayed behind later ones, which TCP alone does to them only
 // when a connection ends. Snapshots and requests go through as they are.
 
+#include <functional>
 #include <memory>
 #include <utility>
 #include <vector>
@@ -11,7 +12,6 @@
 #include "env/scope.h"
 #include "node/peer/peers.h"
 #include "sim/random.h"
-#include "vopr/judge.h"
 
 namespace blixard::vopr {
 
@@ -25,12 +25,13 @@ struct Weather {
 
 class WatchedPeers final : public peer::Peers {
  public:
-  WatchedPeers(env::Env env, NodeId self, std::unique_ptr<peer::Peers> peers, Judge& judge,
+  using OnSent = std::function<void(const raft::Message&)>;
+
+  WatchedPeers(env::Env env, std::unique_ptr<peer::Peers> peers, OnSent on_sent,
                const Weather& weather)
       : env_(env),
-        self_(self),
         peers_(std::move(peers)),
-        judge_(judge),
+        on_sent_(std::move(on_sent)),
         weather_(weather),
         random_(env.random.fork("weather")),
         delayed_(env.executor, nullptr) {}
@@ -49,7 +50,7 @@ class WatchedPeers final : public peer::Peers {
   void send(std::vector<raft::Message> messages) override {
     std::vector<raft::Message> now;
     for (raft::Message& message : messages) {
-      judge_.on_sent(self_, message);
+      on_sent_(message);
       if (hits(weather_.lost_percent)) continue;
       if (hits(weather_.doubled_percent)) now.push_back(message);
       if (!stopped_ && hits(weather_.delayed_percent)) {
@@ -66,7 +67,7 @@ class WatchedPeers final : public peer::Peers {
   }
   env::Task<Result<void>> send_snapshot(raft::Message message,
                                         std::unique_ptr<peer::SnapshotSource> source) override {
-    judge_.on_sent(self_, message);
+    on_sent_(message);
     return peers_->send_snapshot(std::move(message), std::move(source));
   }
   env::Task<void> stop() override {
@@ -88,9 +89,8 @@ class WatchedPeers final : public peer::Peers {
   }
 
   env::Env env_;
-  NodeId self_;
   std::unique_ptr<peer::Peers> peers_;
-  Judge& judge_;
+  OnSent on_sent_;
   const Weather& weather_;
   std::unique_ptr<env::Random> random_;
   env::Scope delayed_;

@@ -228,7 +228,7 @@ class CommandLine {
     CLI::App* fuzz = app_.add_subcommand("fuzz", "Run many seeds, and say what was never reached");
     fuzz->add_option("--scenario", fuzz_.scenarios, "Files, or folders of them")
         ->required()
-        ->type_name("FILE...");
+        ->type_name("FILE");
     add_number(
         *fuzz, "--seeds", [this](std::uint64_t seeds) { fuzz_.seeds = seeds; },
         "How many; without it and --time: 200")
@@ -246,8 +246,9 @@ class CommandLine {
     fuzz->add_option("--state", fuzz_.state, "Keep what is done here, and go on from it")
         ->type_name("FILE");
     fuzz->add_flag("--keep-going", fuzz_.keep_going, "Do not end with the first failure");
-    auto* twice = fuzz->add_flag("--twice{1}", fuzz_.twice_every,
-                                 "Run every seed twice: both must do the same");
+    auto* twice = fuzz->add_flag_callback(
+        "--twice", [this] { fuzz_.twice_every = 1; },
+        "Run every seed twice: both must do the same");
     add_number(
         *fuzz, "--twice-every", [this](std::uint64_t every) { fuzz_.twice_every = every; },
         "Run one in so many seeds twice")

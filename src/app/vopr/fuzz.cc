@@ -29,6 +29,7 @@ constexpr Duration kProgressEvery = 500ms;    // on a terminal
 constexpr Duration kProgressLineEvery = 15s;  // elsewhere
 constexpr std::size_t kNeverReachedLines = 40;
 constexpr std::size_t kTextShown = 600;
+constexpr std::size_t kSlowestShown = 3;
 
 int refuse(const Error& error) {
   fmt::print(stderr, "blixard-vopr: {}\n",
@@ -123,6 +124,8 @@ class Fuzz {
   void take(const Finished& finished) {
     const RunResult result = outcome_of(finished);
     state_.take(finished.piece, result);
+    slowest_.emplace(finished.took, finished.piece);
+    if (slowest_.size() > kSlowestShown) slowest_.erase(slowest_.begin());
     if (result.coverage) guide_.learn({}, *result.coverage);
     if (result.violation) save(finished, *result.violation);
   }
@@ -185,6 +188,8 @@ class Fuzz {
     fmt::print("faults:\n{}asked for:\n{}skipped: {}\n", steps_table(state_.counts, true),
                steps_table(state_.counts, false), state_.counts.skipped);
     fmt::print("{} states of coverage\n", state_.coverage.count());
+    for (const auto& [took, seed] : slowest_)
+      fmt::print("slow: seed {} took {}\n", seed, long_time_text(took));
     const auto missing = guide_.never_reached(kNeverReachedLines);
     if (!missing.empty()) fmt::print("never reached:\n");
     for (const std::string& line : missing)
@@ -206,6 +211,7 @@ class Fuzz {
   FuzzState state_;
   FuzzState before_;  // as this run found it
   std::set<std::uint64_t> undone_;
+  std::set<std::pair<Duration, std::uint64_t>> slowest_;
   steady_clock::time_point began_ = steady_clock::now();
   Duration state_kept_{};
   Duration progress_shown_{};

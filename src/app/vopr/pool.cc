@@ -238,7 +238,9 @@ class Pool {
       if (size == kDone) {
         at += sizeof size;
         if (!child.piece) continue;
-        Finished finished{.piece = *child.piece, .messages = std::move(child.messages)};
+        Finished finished{.piece = *child.piece,
+                          .took = steady_clock::now() - child.since,
+                          .messages = std::move(child.messages)};
         child.piece.reset();
         child.messages.clear();
         orders_.finished(std::move(finished));
@@ -256,6 +258,7 @@ class Pool {
     children_.erase(children_.begin() + static_cast<std::ptrdiff_t>(index));
     kill(child.pid, SIGKILL);  // nothing, if it is dead
     Finished finished{.piece = child.piece.value_or(0),
+                      .took = steady_clock::now() - child.since,
                       .messages = std::move(child.messages),
                       .hung = child.hung,
                       .complaint = complaint_of(child)};

@@ -18,6 +18,7 @@ namespace blixard::app {
 
 struct Finished {
   std::uint64_t piece = 0;
+  Duration took{};  // real time
   std::vector<std::string> messages;
   std::string death;      // "signal 6 (Aborted)"; "": it lives and the piece is done
   bool hung = false;      // it took too long, and was killed

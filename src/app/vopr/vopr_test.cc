@@ -349,6 +349,7 @@ TEST(Pool, AChildThatHangsIsKilled) {
   EXPECT_TRUE(run_pool(orders));
   ASSERT_THAT(collected.pieces, SizeIs(3));
   EXPECT_TRUE(collected.pieces[1].hung);
+  EXPECT_GE(collected.pieces[1].took, 300ms);
   EXPECT_EQ(collected.pieces[2].death, "");
 }
 

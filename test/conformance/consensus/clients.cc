@@ -35,7 +35,7 @@ env::Task<Result<cluster::Outcome>> Clients::ask(Daemon& daemon, v1::Command com
   } else if (outcome.error().code() == Code::kInvalidArgument ||
              outcome.error().code() == Code::kInternal ||
              outcome.error().code() == Code::kDataLoss) {
-    cluster_.judge().fail("a client is told " + outcome.error().message());
+    cluster_.judge().fail("ended", "a client is told " + outcome.error().message());
   }
   co_return outcome;
 }

@@ -155,9 +155,10 @@ env::Task<void> Cluster::live(Daemon& daemon) {
   const env::Env env = daemon.machine->env();
   auto transport = env.security.open(daemon.credentials);
   BLX_ASSERT(transport.has_value());
-  WatchedPeers peers(env, daemon.id,
-                     peer::Peers::make(env, {.self = daemon.id, .cluster = kName}, **transport),
-                     judge_, weather_);
+  const NodeId id = daemon.id;
+  WatchedPeers peers(
+      env, peer::Peers::make(env, {.self = id, .cluster = kName}, **transport),
+      [this, id](const raft::Message& message) { judge_.on_sent(id, message); }, weather_);
   Watch watch(judge_, daemon.id);
   env::Scope serving(env.executor, nullptr);
   if (auto listener = co_await (*transport)->listen(endpoint_of(daemon))) {
@@ -208,7 +209,8 @@ void Cluster::note_end(Daemon& daemon, const Error& why) {
   if (why.code() == Code::kCancelled || reason == "crashed" || reason == "stopped") return;
   if (reason == "removed") {
     if (!daemon.removal_begun) {
-      judge_.fail(fmt::format("node {} ends as removed, and nobody removed it", daemon.id.value));
+      judge_.fail("ended",
+                  fmt::format("node {} ends as removed, and nobody removed it", daemon.id.value));
     }
     daemon.removed = true;
     return;
@@ -216,7 +218,7 @@ void Cluster::note_end(Daemon& daemon, const Error& why) {
   const bool disk = why.code() == Code::kUnavailable || why.code() == Code::kResourceExhausted ||
                     reason == "log_failed";
   if (disk && (std::exchange(daemon.sync_failed, false) || daemon.disk_was_full)) return;
-  judge_.fail(fmt::format("node {} ends: {}", daemon.id.value, why.message()));
+  judge_.fail("ended", fmt::format("node {} ends: {}", daemon.id.value, why.message()));
 }
 
 env::Task<void> Cluster::manage() {

@@ -19,7 +19,7 @@ class Simulation {
   Simulation(const Settings& settings, LogLines lines)
       : settings_(settings),
         lines_(lines),
-        judge_([this](const std::string& text) { note(text); }),
+        judge_([this](std::string_view /*checker*/, const std::string& text) { note(text); }),
         world_(std::make_unique<sim::World>(settings.seed)) {
     world_->set_log_level(lines == LogLines::kDebug  ? observe::Level::kDebug
                           : lines == LogLines::kInfo ? observe::Level::kInfo
@@ -31,7 +31,7 @@ class Simulation {
 
   Outcome run() {
     if (!world_->run(play(), settings_.until + 10 * kRecovery) && !judge_.violation()) {
-      judge_.fail("the simulation does not end");
+      judge_.fail("settles", "the simulation does not end");
     }
     outcome_.elapsed = world_->elapsed();
     outcome_.trace_hash = world_->trace_hash();
@@ -98,7 +98,7 @@ class Simulation {
                                   : difference();
       if (why.empty()) break;
       if (now() - begun > kRecovery) {
-        judge_.fail("nothing is broken, and yet: " + why);
+        judge_.fail("settles", "nothing is broken, and yet: " + why);
         break;
       }
       if (!co_await cluster_->pause(50ms)) break;

@@ -26,7 +26,7 @@
 #include "node/node.h"
 #include "node/vm/sim/sim_driver.h"
 #include "sim/world.h"
-#include "test/conformance/node/rest.h"
+#include "vopr/rest.h"
 
 namespace blixard {
 

@@ -24,7 +24,7 @@
 #include "node/vm/sim/sim_driver.h"
 #include "sim/host.h"
 #include "sim/world.h"
-#include "test/conformance/node/rest.h"
+#include "vopr/rest.h"
 
 namespace blixard {
 namespace {

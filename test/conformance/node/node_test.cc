@@ -22,7 +22,7 @@
 #include "node/vm/qemu/qemu_driver.h"
 #include "node/vm/sim/sim_driver.h"
 #include "sim/world.h"
-#include "test/conformance/node/rest.h"
+#include "vopr/rest.h"
 
 namespace blixard {
 namespace {

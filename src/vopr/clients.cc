@@ -1,0 +1,358 @@
+#include "vopr/clients.h"
+
+#include <algorithm>
+#include <charconv>
+#include <string_view>
+#include <utility>
+
+#include <fmt/format.h>
+
+#include "node/http/event_stream.h"
+
+namespace blixard::vopr {
+namespace {
+
+using http::Method;
+
+constexpr Duration kPatience = 20s;  // of one attempt
+constexpr Duration kPause = 100ms;   // between two
+constexpr Duration kVanishesAfter = 3ms;
+constexpr std::uint32_t kReadTries = 3;
+
+// What a client asks for, from a number: size, policy, ports, whether it starts at once.
+std::string body_of_create(const std::string& name, std::uint64_t amount, std::uint32_t vm) {
+  constexpr std::string_view kPolicies[] = {"never", "on-failure", "always"};
+  constexpr std::uint32_t kSizes[] = {128, 128, 256, 512};
+  const std::string_view policy = kPolicies[amount % 3];
+  const std::uint32_t memory = kSizes[amount / 3 % 4];
+  const bool starts = amount / 12 % 8 != 0;
+  const std::uint64_t ports = amount / 96 % 4;
+  std::string publish;
+  if (ports == 1) publish = R"(,"publish":[{"guest_port":80}])";
+  // Two VMs share a port of the host: they cannot be on one node.
+  if (ports == 2) {
+    publish = fmt::format(R"(,"publish":[{{"host_port":{},"guest_port":80}}])", 8000 + vm / 2);
+  }
+  return fmt::format(R"({{"name":"{}","image":"tiny","restart":"{}","memory_mib":{},"start":{},)"
+                     R"("stop_grace_seconds":{}{}}})",
+                     name, policy, memory, starts, amount % 4, publish);
+}
+
+class Counted {
+ public:
+  explicit Counted(std::size_t& count) : count_(count) { ++count_; }
+  Counted(const Counted&) = delete;
+  Counted& operator=(const Counted&) = delete;
+  ~Counted() { --count_; }
+
+ private:
+  std::size_t& count_;
+};
+
+}  // namespace
+
+Clients::Clients(Cluster& cluster) : cluster_(cluster), noise_(cluster.env().executor, nullptr) {}
+
+std::string Clients::vm_name(std::uint32_t number) {
+  return std::string(1, static_cast<char>('a' + (number - 1) % 26));
+}
+
+env::Task<void> Clients::run(std::uint32_t number, Instant trouble_begins) {
+  for (const Step& step : cluster_.plan().steps) {
+    if (step.client != number || facts_of(step.action).group != Group::kClient) continue;
+    const Instant due = trouble_begins + step.at;
+    const Instant now = cluster_.now();
+    if (now < due && !co_await cluster_.pause(due - now)) break;
+    if (finishing_) break;
+    co_await carry_out(step);
+  }
+}
+
+env::Task<void> Clients::stop() {
+  noise_.cancel();
+  co_await noise_.join();
+}
+
+env::Task<void> Clients::carry_out(const Step& step) {
+  const Counted waiting(waiting_);
+  cluster_.recorder().note_step(0, Event::kStep, step.action,
+                                fmt::format("client {}", step.client));
+  if (step.action == Action::kFollow) co_return co_await follow(step);
+  if (step.action == Action::kScrape) co_return co_await scrape(step);
+  co_await ask(request_of(step));
+}
+
+Clients::Request Clients::request_of(const Step& step) {
+  const std::string vm = vm_name(std::max(step.vm, 1u));
+  const std::string path = "/v1/vms/" + vm;
+  Request request{.step = &step, .vm = vm};
+  const auto change = [&](Method method, std::string target, std::string function) {
+    request.method = method;
+    request.target = std::move(target);
+    request.function = std::move(function);
+    request.key = cluster_.env().random.uuid().text();
+  };
+  switch (step.action) {
+    case Action::kCreate:
+      change(Method::kPost, "/v1/vms", "create");
+      request.body = body_of_create(vm, step.amount, step.vm);
+      if (request.body.contains(R"("start":false)")) request.argument = R"({"start":false})";
+      if (step.amount % 7 == 0) request.target += "?wait=running&timeout=5s";
+      break;
+    case Action::kStart:
+      change(Method::kPost, path + "/start", "start");
+      break;
+    case Action::kStop:
+      change(Method::kPost, path + "/stop", "stop");
+      break;
+    case Action::kDelete:
+      change(Method::kDelete, path, "delete");
+      break;
+    case Action::kGet:
+      request.target = path;
+      request.function = "get";
+      break;
+    case Action::kList:
+      request.target = "/v1/vms";
+      request.function = "list";
+      request.vm.clear();
+      break;
+    case Action::kStaleGet:
+      request.target = path + "?consistency=stale";
+      break;
+    case Action::kStaleList:
+      request.target = "/v1/vms?consistency=stale";
+      break;
+    case Action::kDigest:
+      request.target = "/v1/cluster/digest";
+      break;
+    default:
+      change(Method::kPost, "/v1/images", "");
+      request.body = R"({"path":"/src"})";
+  }
+  return request;
+}
+
+env::Task<rest::Reply> Clients::call(Site& site, Method method, std::string target,
+                                     std::string body, std::string key, Duration patience) {
+  if (!site.machine->running()) co_return rest::Reply{};
+  const auto reply = co_await rest::send(cluster_.env(), site.api(),
+                                         {.method = method,
+                                          .target = std::move(target),
+                                          .body = std::move(body),
+                                          .token = site.api_token(),
+                                          .key = std::move(key)},
+                                         patience);
+  if (reply) co_return *reply;
+  co_return rest::Reply{};
+}
+
+Clients::Meaning Clients::meaning_of(const Request& request, const rest::Reply& reply) {
+  if (reply.status >= 200 && reply.status < 300) return Meaning::kDone;
+  const std::string code = reply.text("code");
+  // The command was carried out, what was waited for was not seen; or its VM is gone already.
+  if (code == "wait_timeout" || code == "wait_impossible" || code == "vm_failed") {
+    return Meaning::kDone;
+  }
+  if (request.function == "create" && code == "vm_not_found") return Meaning::kDone;
+  if (code == "vm_exists" || code == "vm_not_found" || code == "vm_being_deleted") {
+    return Meaning::kTold;
+  }
+  if (reply.status == 0 || reply.status == 401 || reply.status >= 500 || reply.status == 429) {
+    return Meaning::kUncertain;
+  }
+  return Meaning::kRefused;
+}
+
+env::Task<Clients::Answer> Clients::ask_patiently(const Request& request) {
+  const bool is_read = request.key.empty();
+  Answer answer;
+  std::uint32_t node = request.step->node;
+  for (std::uint32_t tries = 0; !is_read || tries < kReadTries; ++tries) {
+    Site* site = cluster_.resolve(node);
+    if (site == nullptr || !site->belongs) site = cluster_.serving(node);
+    if (site != nullptr) {
+      answer.reply = co_await call(*site, request.method, request.target, request.body, request.key,
+                                   kPatience);
+      answer.meaning = meaning_of(request, answer.reply);
+      answer.site = site;
+      if (answer.meaning != Meaning::kUncertain) co_return answer;
+      answer.was_uncertain = true;
+    }
+    if (cluster_.recorder().failed() || !co_await cluster_.pause(kPause)) co_return answer;
+    node = node % static_cast<std::uint32_t>(cluster_.sites().size()) + 1;
+  }
+  co_return answer;
+}
+
+// The same once more, whatever comes of it.
+env::Task<void> Clients::ask_again(Request request, std::uint32_t node) {
+  Site* site = cluster_.serving(node);
+  if (site == nullptr) co_return;
+  const rest::Reply reply =
+      co_await call(*site, request.method, request.target, request.body, request.key, kPatience);
+  if (meaning_of(request, reply) == Meaning::kDone && !request.function.empty()) {
+    cluster_.judge().on_acknowledged(*Uuid::parse(request.key));
+  }
+}
+
+env::Task<void> Clients::ask(Request request) {
+  const Step& step = *request.step;
+  const bool is_recorded = !request.function.empty();
+  cluster_.recorder().note(
+      0, Event::kAsked,
+      fmt::format("client {}: {} {}", step.client, facts_of(step.action).name, request.vm));
+  if (is_recorded) {
+    history_.invoke(step.client, request.function, request.vm, request.argument);
+  }
+  const LogIndex floor = cluster_.judge().read_floor();
+  Answer answer;
+  if (step.manner == Manner::kVanishes) {
+    if (Site* site = cluster_.serving(std::max(step.node, 1u))) {
+      answer.reply = co_await call(*site, request.method, request.target, request.body, request.key,
+                                   kVanishesAfter);
+      answer.meaning = meaning_of(request, answer.reply);
+    }
+  } else {
+    if (step.manner == Manner::kNoisy && !request.key.empty()) {
+      for (const std::uint32_t node : {step.node + 1, step.node + 2, step.node + 1})
+        noise_.spawn(ask_again(request, node));
+    }
+    answer = co_await ask_patiently(request);
+    answer.was_uncertain |= step.manner == Manner::kNoisy;
+  }
+  conclude(request, answer, floor);
+}
+
+void Clients::conclude(const Request& request, const Answer& answer, LogIndex read_floor) {
+  const Step& step = *request.step;
+  const bool is_recorded = !request.function.empty();
+  const bool is_read = request.key.empty();
+  Event event = Event::kAnswered;
+  switch (answer.meaning) {
+    case Meaning::kDone: {
+      std::string value;
+      if (step.action == Action::kList) {
+        const auto* vms = answer.reply.body.if_contains("vms");
+        if (vms != nullptr && vms->is_array()) {
+          for (const auto& vm : vms->as_array())
+            value += (value.empty() ? "[" : ",") + seen_vm(vm.as_object());
+        }
+        value += value.empty() ? "[]" : "]";
+      } else if (step.action == Action::kGet) {
+        value = seen_vm(answer.reply.body);
+      } else if (const auto* id = answer.reply.body.if_contains("id"); id != nullptr && !is_read) {
+        value = fmt::format(R"({{"id":{}}})", boost::json::serialize(*id));
+      }
+      if (is_recorded) history_.ok(step.client, request.function, request.vm, value);
+      if (is_recorded && !is_read) cluster_.judge().on_acknowledged(*Uuid::parse(request.key));
+      if (step.action == Action::kDigest) {
+        const auto index = static_cast<std::uint64_t>(answer.reply.number("log_applied"));
+        const NodeId node = answer.site == nullptr ? NodeId() : answer.site->id;
+        cluster_.judge().on_read(node, read_floor, LogIndex(index));
+        cluster_.judge().on_digest(node, LogIndex(index), answer.reply.text("hash"));
+      }
+      break;
+    }
+    case Meaning::kTold:
+      event = Event::kRefused;
+      if (is_recorded) {
+        history_.refused(step.client, request.function, request.vm, answer.reply.text("code"));
+      }
+      break;
+    case Meaning::kRefused:
+      event = answer.was_uncertain ? Event::kUncertain : Event::kRefused;
+      if (is_recorded && answer.was_uncertain) {
+        history_.info(step.client, request.function, request.vm);
+      } else if (is_recorded) {
+        history_.fail(step.client, request.function, request.vm);
+      }
+      break;
+    case Meaning::kUncertain:
+      event = Event::kUncertain;
+      ++cluster_.recorder().report().counts.uncertain;
+      if (!is_recorded) break;
+      if (is_read) {
+        history_.fail(step.client, request.function, request.vm);
+      } else {
+        history_.info(step.client, request.function, request.vm);
+      }
+  }
+  ++cluster_.recorder().report().counts.operations;
+  cluster_.recorder().note(
+      0, event,
+      fmt::format("client {}: {} {} -> {} {}", step.client, facts_of(step.action).name, request.vm,
+                  answer.reply.status, answer.reply.text("code")));
+}
+
+// Events come in order of their revisions, each once.
+env::Task<void> Clients::follow(const Step& step) {
+  Site* site = cluster_.serving(std::max(step.node, 1u));
+  if (site == nullptr) co_return;
+  const Instant end = cluster_.now() + step.length;
+  std::uint64_t last = 0;
+  http::EventParser parser;
+  http::Client client(cluster_.env(), site->api());
+  http::ClientRequest request{.target = "/v1/events"};
+  request.headers.push_back({"Authorization", "Bearer " + site->api_token()});
+  auto streaming = client.stream(std::move(request), step.length + 1s, [&](std::string_view piece) {
+    parser.put(piece);
+    while (true) {
+      const auto event = parser.next();
+      if (!event || !*event) break;
+      std::uint64_t revision = 0;
+      const std::string& id = (*event)->id;
+      std::from_chars(id.data(), id.data() + id.size(), revision);
+      const bool is_reset = (*event)->type == "reset";
+      if (!is_reset && revision != 0 && revision <= last) {
+        cluster_.recorder().fail("events",
+                                 fmt::format("event {} comes after event {}", revision, last));
+      }
+      last = std::max(last, revision);
+    }
+    return cluster_.now() < end;
+  });
+  const env::Env env = cluster_.env();
+  ignore(co_await env::with_deadline(env.executor, env.clock, end, std::move(streaming)),
+         "a stream may end at any time");
+}
+
+env::Task<void> Clients::scrape(const Step& step) {
+  Site* site = cluster_.serving(std::max(step.node, 1u));
+  if (site == nullptr) co_return;
+  const std::uint64_t life = site->lives;
+  const Instant begun = cluster_.now();
+  http::Client client(cluster_.env(), site->api());
+  http::ClientRequest request{.target = "/metrics"};
+  request.headers.push_back({"Authorization", "Bearer " + site->api_token()});
+  const auto answer = co_await client.send(std::move(request), cluster_.now() + kPatience);
+  if (!answer || answer->status != 200 || site->lives != life) co_return;
+  Counters& counters = counters_[site->number];
+  if (counters.life != life) counters = {.life = life};
+  if (begun < counters.read) co_return;  // what it shows may be older than what was seen
+  counters.read = cluster_.now();
+  check_counters(*site, answer->body);
+}
+
+// What is called _total never falls while the daemon lives.
+void Clients::check_counters(Site& site, const std::string& text) {
+  std::map<std::string, double>& values = counters_[site.number].values;
+  std::string_view rest = text;
+  while (!rest.empty()) {
+    const std::string_view line = rest.substr(0, rest.find('\n'));
+    rest.remove_prefix(std::min(rest.size(), line.size() + 1));
+    const auto space = line.rfind(' ');
+    if (line.starts_with('#') || space == std::string_view::npos) continue;
+    const std::string name(line.substr(0, space));
+    if (!name.contains("_total")) continue;
+    const double value = std::strtod(std::string(line.substr(space + 1)).c_str(), nullptr);
+    double& before = values[name];
+    if (value < before) {
+      cluster_.recorder().fail(
+          "counters", fmt::format("{} of {} falls from {} to {}", name, site.name, before, value));
+    }
+    before = value;
+  }
+}
+
+}  // namespace blixard::vopr

@@ -1,0 +1,118 @@
+#include "vopr/settling.h"
+
+#include <algorithm>
+#include <map>
+#include <set>
+
+#include <fmt/format.h>
+
+namespace blixard::vopr {
+namespace {
+
+using cluster::VmDesired;
+using cluster::VmState;
+
+// Whether some node could take this pending VM.
+bool has_place(const cluster::Vm& vm, const cluster::State& state) {
+  return std::ranges::any_of(state.nodes(), [&](const auto& entry) {
+    const cluster::Node& node = entry.second;
+    if (node.leaving || node.registered.unix_ms == 0) return false;
+    const cluster::Free free = state.free_on(node);
+    return free.vcpus >= vm.spec.vcpus && free.memory_mib >= vm.spec.memory_mib &&
+           state.taken_port(node.id, vm.spec) == 0;
+  });
+}
+
+}  // namespace
+
+std::string Settling::missing() {
+  if (clients_.waiting() > 0) return fmt::format("{} clients wait", clients_.waiting());
+  if (operator_.busy()) return "the operator is at work";
+  const Site* leader = cluster_.leader();
+  if (leader == nullptr) return "nobody leads";
+  for (const auto& site : cluster_.sites()) {
+    if (!site->belongs) continue;
+    if (std::string what = missing_at(*site, *leader); !what.empty()) return what;
+  }
+  const cluster::State& state = leader->replica()->state();
+  for (const auto& [id, node] : state.nodes()) {
+    if (node.leaving) return fmt::format("node {} is leaving", id.value);
+    const bool is_here = std::ranges::any_of(
+        cluster_.sites(), [&](const auto& site) { return site->belongs && site->id == id; });
+    if (!is_here) return fmt::format("node {} has no machine", id.value);
+  }
+  for (const auto& [id, vm] : state.vms()) {
+    if (std::string what = missing_of(vm, state); !what.empty()) return what;
+  }
+  return ownerless(state);
+}
+
+std::string Settling::missing_at(const Site& site, const Site& leader) {
+  if (site.removed) return fmt::format("{} was removed", site.name);
+  if (!site.ready) return fmt::format("{} is not ready", site.name);
+  const replica::Status its = site.replica()->status();
+  const replica::Status wanted = leader.replica()->status();
+  if (its.applied != wanted.applied || wanted.applied != cluster_.judge().last()) {
+    return fmt::format("{} has applied {} of {}", site.name, its.applied.value,
+                       cluster_.judge().last().value);
+  }
+  const cluster::State& state = leader.replica()->state();
+  if (state.membership(site.id) != cluster::Membership::kVoter) {
+    return fmt::format("{} is no voter", site.name);
+  }
+  if (site.replica()->state().hash() != state.hash()) {
+    cluster_.recorder().fail("equal-state", fmt::format("{} has another state", site.name));
+  }
+  return {};
+}
+
+std::string Settling::missing_of(const cluster::Vm& vm, const cluster::State& state) {
+  const bool may_be_over =
+      vm.spec.restart == cluster::RestartPolicy::kNever ||
+      (vm.spec.restart == cluster::RestartPolicy::kOnFailure && vm.state == VmState::kStopped);
+  const bool is_over = vm.state == VmState::kFailed || vm.state == VmState::kStopped;
+  const bool is_pending = vm.state == VmState::kPending && !has_place(vm, state);
+  const bool is_good = vm.desired == VmDesired::kRunning
+                           ? vm.state == VmState::kRunning || is_pending || (is_over && may_be_over)
+                       : vm.desired == VmDesired::kStopped ? is_over || is_pending
+                                                           : false;
+  if (is_good) return {};
+  return fmt::format("{} is {}, wanted {}: {}", vm.name, state_name(vm.state),
+                     desired_name(vm.desired), vm.reason);
+}
+
+// Every guest belongs to a VM that runs on that node, and the other way round.
+std::string Settling::ownerless(const cluster::State& state) {
+  std::map<Uuid, std::uint32_t> running;
+  for (const Cluster::Guest& guest : cluster_.guests())
+    running[guest.uuid] = guest.site;
+  std::set<Uuid> owned;
+  for (const auto& [id, vm] : state.vms()) {
+    const auto found = running.find(vm.uuid);
+    if (vm.state == VmState::kRunning) {
+      if (found == running.end()) return fmt::format("{} is running without a process", vm.name);
+      const Site& site = *cluster_.sites().at(found->second - 1);
+      if (site.id != vm.node) {
+        return fmt::format("{} runs on {}, and is node {}'s", vm.name, site.name, vm.node.value);
+      }
+    } else if (found != running.end()) {
+      return fmt::format("{} is {} and has a process", vm.name, state_name(vm.state));
+    }
+    owned.insert(vm.uuid);
+  }
+  for (const auto& [uuid, site] : running) {
+    if (!owned.contains(uuid)) return fmt::format("{} on n{} has no owner", uuid.text(), site);
+  }
+  // Nor are there other processes, or directories of VMs that are gone.
+  for (const auto& site : cluster_.sites()) {
+    if (!site->belongs) continue;
+    const auto here = std::ranges::count(cluster_.guests(), site->number, &Cluster::Guest::site);
+    if (site->machine->processes() != static_cast<std::size_t>(here)) {
+      return fmt::format("{} runs {} processes, {} of them guests", site->name,
+                         site->machine->processes(), here);
+    }
+  }
+  return {};
+}
+
+}  // namespace blixard::vopr

@@ -1,0 +1,32 @@
+#pragma once
+
+// Why a cluster in which nothing goes wrong any more is not yet as it must be: what is desired is
+// not what is observed, something runs or lies about that nobody owns, or the members differ.
+
+#include <string>
+
+#include "vopr/clients.h"
+#include "vopr/cluster.h"
+#include "vopr/operator.h"
+
+namespace blixard::vopr {
+
+class Settling {
+ public:
+  Settling(Cluster& cluster, const Clients& clients, const Operator& owner)
+      : cluster_(cluster), clients_(clients), operator_(owner) {}
+
+  // Empty: nothing is missing.
+  [[nodiscard]] std::string missing();
+
+ private:
+  std::string missing_at(const Site& site, const Site& leader);
+  std::string missing_of(const cluster::Vm& vm, const cluster::State& state);
+  std::string ownerless(const cluster::State& state);
+
+  Cluster& cluster_;
+  const Clients& clients_;
+  const Operator& operator_;
+};
+
+}  // namespace blixard::vopr

@@ -1,0 +1,185 @@
+#include "vopr/state_judge.h"
+
+#include <algorithm>
+#include <utility>
+
+#include <fmt/format.h>
+
+#include "core/cluster/model.h"
+#include "linearizability/vm_model.h"
+
+namespace blixard::vopr {
+namespace {
+
+using cluster::VmState;
+
+Event event_of(VmState state) {
+  switch (state) {
+    case VmState::kPending:
+      return Event::kVmPending;
+    case VmState::kPlaced:
+      return Event::kVmPlaced;
+    case VmState::kStarting:
+      return Event::kVmStarting;
+    case VmState::kRunning:
+    case VmState::kPaused:
+    case VmState::kMigrating:
+      return Event::kVmRunning;
+    case VmState::kStopping:
+      return Event::kVmStopping;
+    case VmState::kStopped:
+      return Event::kVmStopped;
+    case VmState::kFailed:
+      return Event::kVmFailed;
+    case VmState::kLost:
+      return Event::kVmLost;
+  }
+  return Event::kVmLost;
+}
+
+std::string text_of(const cluster::Vm& vm) {
+  std::string text =
+      fmt::format("{} (id {}, generation {})", vm.name, vm.id.value, vm.generation.value);
+  if (vm.node) text += fmt::format(" on node {}", vm.node.value);
+  if (!vm.reason.empty()) text += ": " + vm.reason;
+  return text;
+}
+
+std::string text_of(const raft::ConfState& configuration) {
+  std::string text = "voters";
+  for (const NodeId id : configuration.voters)
+    text += fmt::format(" {}", id.value);
+  if (!configuration.voters_outgoing.empty()) {
+    text += " and";
+    for (const NodeId id : configuration.voters_outgoing)
+      text += fmt::format(" {}", id.value);
+  }
+  if (!configuration.learners.empty()) text += "; learners";
+  for (const NodeId id : configuration.learners)
+    text += fmt::format(" {}", id.value);
+  return text;
+}
+
+}  // namespace
+
+void StateJudge::on_applied(std::uint32_t machine, const cluster::State& state, LogIndex index) {
+  if (index <= last_) return;
+  last_ = index;
+  if (state.configuration() != configuration_) {
+    configuration_ = state.configuration();
+    recorder_.note(machine, Event::kMembers, text_of(configuration_));
+  }
+  if (state.revision() == revision_) return;
+  revision_ = state.revision();
+  check_nodes(machine, state);
+  check_vms(machine, state);
+  check_capacity(state);
+}
+
+void StateJudge::check_vms(std::uint32_t machine, const cluster::State& state) {
+  std::erase_if(vms_, [&](const auto& entry) {
+    if (state.find_vm(entry.first) != nullptr) return false;
+    recorder_.note(machine, Event::kVmGone, entry.second.name);
+    return true;
+  });
+  std::set<std::string> names;
+  std::set<Uuid> uuids;
+  for (const auto& [id, vm] : state.vms()) {
+    if (!names.insert(vm.name).second || !uuids.insert(vm.uuid).second) {
+      recorder_.fail("unique", fmt::format("{}: its name or uuid is given twice", text_of(vm)));
+    }
+    const Seen now{.name = vm.name,
+                   .uuid = vm.uuid,
+                   .node = vm.node,
+                   .generation = vm.generation,
+                   .state = vm.state};
+    const auto [at, is_new] = vms_.try_emplace(id, now);
+    const Seen before = std::exchange(at->second, now);
+    if (is_new) {
+      if (id <= highest_) {
+        recorder_.fail("unique", fmt::format("{}: its id was given before", text_of(vm)));
+      }
+      highest_ = std::max(highest_, id);
+    } else {
+      check_change(before, vm);
+    }
+    if (is_new || before.state != vm.state || before.generation != vm.generation) {
+      recorder_.note(machine, event_of(vm.state), text_of(vm));
+    }
+    if (vm.node && (is_new || before.generation != vm.generation)) check_place(state, vm);
+  }
+}
+
+void StateJudge::check_change(const Seen& before, const cluster::Vm& vm) {
+  if (vm.generation < before.generation) {
+    recorder_.fail("generations", fmt::format("{} comes after generation {}", text_of(vm),
+                                              before.generation.value));
+  }
+  if (vm.generation != before.generation) return;
+  if (vm.node && before.node && vm.node != before.node) {
+    recorder_.fail("generations", fmt::format("{} was on node {} in the same generation",
+                                              text_of(vm), before.node.value));
+  }
+  if (vm.state != before.state && !linearizability::may_be_seen_after(before.state, vm.state)) {
+    recorder_.fail("transitions", fmt::format("{}: {}", text_of(vm),
+                                              cluster::transition_text(before.state, vm.state)));
+  }
+}
+
+void StateJudge::check_place(const cluster::State& state, const cluster::Vm& vm) {
+  const cluster::Node* node = state.find_node(vm.node);
+  if (node == nullptr) {
+    recorder_.fail("places", fmt::format("{}: there is no such node", text_of(vm)));
+  } else if (node->leaving && vm.state == VmState::kPlaced && nodes_[vm.node]) {
+    recorder_.fail("places", fmt::format("{}: that node is leaving", text_of(vm)));
+  }
+}
+
+void StateJudge::check_nodes(std::uint32_t machine, const cluster::State& state) {
+  std::erase_if(nodes_, [&](const auto& entry) {
+    if (state.find_node(entry.first) != nullptr) return false;
+    recorder_.note(machine, Event::kNodeGone, fmt::format("node {}", entry.first.value));
+    return true;
+  });
+  for (const auto& [id, node] : state.nodes()) {
+    const auto [at, is_new] = nodes_.try_emplace(id, node.leaving);
+    const bool was_leaving = std::exchange(at->second, node.leaving);
+    const std::string text = fmt::format("node {} ({})", id.value, node.name);
+    if (is_new) recorder_.note(machine, Event::kNodeJoined, text);
+    if (node.leaving && !was_leaving) recorder_.note(machine, Event::kNodeLeaving, text);
+  }
+}
+
+void StateJudge::check_capacity(const cluster::State& state) {
+  struct Sum {
+    std::int64_t vcpus = 0;
+    std::int64_t memory_mib = 0;
+    std::set<std::uint16_t> ports;
+  };
+  std::map<NodeId, Sum> sums;
+  for (const auto& [id, vm] : state.vms()) {
+    if (!vm.node) continue;
+    Sum& sum = sums[vm.node];
+    sum.vcpus += vm.spec.vcpus;
+    sum.memory_mib += vm.spec.memory_mib;
+    for (const cluster::PublishedPort& port : vm.spec.published_ports) {
+      if (port.host_port != 0 && !sum.ports.insert(port.host_port).second) {
+        recorder_.fail("ports", fmt::format("{}: host port {} is promised twice", text_of(vm),
+                                            port.host_port));
+      }
+    }
+  }
+  for (const auto& [id, sum] : sums) {
+    const cluster::Node* node = state.find_node(id);
+    if (node == nullptr || node->registered.unix_ms == 0) continue;
+    if (sum.memory_mib > node->memory_mib ||
+        sum.vcpus > cluster::kVcpuOvercommit * std::int64_t{node->vcpus}) {
+      recorder_.fail("capacity", fmt::format("node {} has {} MiB and {} vCPUs; {} MiB and {} vCPUs "
+                                             "of it are promised",
+                                             id.value, node->memory_mib, node->vcpus,
+                                             sum.memory_mib, sum.vcpus));
+    }
+  }
+}
+
+}  // namespace blixard::vopr

@@ -1,0 +1,57 @@
+#pragma once
+
+// What must hold of the replicated state whatever happens, looked at once for every entry, by the
+// first node that applies it, from nothing but the states before and after:
+//
+// * capacity: no node has promised more memory or vCPUs than it has;
+// * ports: no host port is promised twice on a node;
+// * places: nothing is newly placed on a node that is leaving or gone;
+// * generations never fall, an id belongs to one VM for ever, uuids and names are unique;
+// * transitions of the observed state, within one generation, are those of the product's table (one
+//   entry may carry several).
+//
+// What changes is told to the recorder: that is the trace of the VMs.
+
+#include <cstdint>
+#include <map>
+#include <set>
+#include <string>
+
+#include "base/ids.h"
+#include "core/cluster/state.h"
+#include "vopr/recorder.h"
+
+namespace blixard::vopr {
+
+class StateJudge {
+ public:
+  explicit StateJudge(Recorder& recorder) : recorder_(recorder) {}
+
+  // `machine`: where it was applied, for the trace. Looks only at an index that is new.
+  void on_applied(std::uint32_t machine, const cluster::State& state, LogIndex index);
+
+ private:
+  struct Seen {
+    std::string name;
+    Uuid uuid;
+    NodeId node;
+    Generation generation;
+    cluster::VmState state{};
+  };
+
+  void check_vms(std::uint32_t machine, const cluster::State& state);
+  void check_change(const Seen& before, const cluster::Vm& vm);
+  void check_place(const cluster::State& state, const cluster::Vm& vm);
+  void check_nodes(std::uint32_t machine, const cluster::State& state);
+  void check_capacity(const cluster::State& state);
+
+  Recorder& recorder_;
+  LogIndex last_;
+  std::uint64_t revision_ = 0;
+  std::map<VmId, Seen> vms_;
+  std::map<NodeId, bool> nodes_;  // leaving
+  VmId highest_;
+  raft::ConfState configuration_;
+};
+
+}  // namespace blixard::vopr

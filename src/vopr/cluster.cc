@@ -13,6 +13,7 @@ namespace {
 
 constexpr Duration kRestartDelay = 1s;  // as in packaging/blixard.service
 constexpr Duration kLook = 20ms;
+constexpr std::uint64_t kSegmentBytes = (std::uint64_t{1} << 20) + (64 << 10);  // room for an entry
 
 Role role_of(raft::Role role) {
   switch (role) {
@@ -95,7 +96,9 @@ Cluster::Cluster(const Plan& plan, sim::World& world, Recorder& recorder, Judge&
       world_(world),
       recorder_(recorder),
       judge_(judge),
-      states_(recorder),
+      states_(
+          recorder,
+          [this](const Uuid& uuid) { return std::ranges::count(alive_, uuid, &Guest::uuid) > 0; }),
       random_(sim::SeededRandom(plan.seed).seed_for("cluster")),
       observer_(world.add_machine("clients")) {
   for (std::size_t i = 0; i < plan.settings.nodes + plan.settings.spares; ++i)
@@ -117,7 +120,8 @@ void Cluster::add_site() {
   site.machine->facts().cpus = 2;
   site.qemu.install(*site.machine);
   const Duration boot = plan_.settings.boot;
-  site.qemu.faults.boot = {boot / 2, boot};
+  site.boot = {boot / 2, boot};
+  site.qemu.faults.boot = site.boot;
   site.qemu.faults.kvm_boot = {boot / 16, boot / 8};
   site.qemu.on_guest = [this, &site](sim::Machine& /*machine*/, const sim::GuestView& guest,
                                      bool lives) {
@@ -230,7 +234,7 @@ env::Task<Result<void>> Cluster::run_node(Site& site, std::uint64_t life, env::E
                    .join = site.join,
                    .peer_listen = env::Endpoint::tcp(site.machine->address(), Site::kPeerPort),
                    .version = fmt::format("1.{}", site.version),
-                   .replica = {.log = {.segment_bytes = std::uint64_t{2} << 20},
+                   .replica = {.log = {.segment_bytes = kSegmentBytes},
                                .snapshot_entries = settings.snapshot_entries,
                                .trailing_entries = settings.trailing_entries,
                                .tick = settings.tick,
@@ -265,12 +269,28 @@ void Cluster::note_end(Site& site, const Error& why) {
   }
   const bool entered = site.id.value != 0;
   if (!entered && why.code() != Code::kInternal) return;  // it may be asked to join again
-  if (why.code() == Code::kDataLoss && site.damaged) return;
+  if ((why.code() == Code::kDataLoss || reason == "log_failed") && site.damaged) return;
   const bool of_disk = why.code() == Code::kUnavailable || why.code() == Code::kResourceExhausted ||
                        reason == "log_failed";
   if (of_disk && site.disk_trouble) return;
   if (std::exchange(site.spawn_trouble, false)) return;
   recorder_.fail("ended", fmt::format("{} ends: {}", site.name, why.message()));
+}
+
+void Cluster::look() {
+  for (const auto& site : sites_) {
+    if (!site->ready || site->replica() == nullptr) continue;
+    const replica::Status status = site->replica()->status();
+    const Role role = role_of(status.role);
+    const Role before = std::exchange(site->seen.role, role);
+    if (role == Role::kFollower && before != role && before != Role::kDown) {
+      recorder_.note(site->number, Event::kFollows, fmt::format("node {}", status.leader.value));
+    }
+    if (std::exchange(site->snapshot, status.snapshot) < status.snapshot) {
+      recorder_.note(site->number, Event::kSnapshotTaken,
+                     fmt::format("at {}", status.snapshot.value));
+    }
+  }
 }
 
 env::Task<void> Cluster::manage() {
@@ -310,18 +330,16 @@ void Cluster::on_sent(Site& site, NodeId self, const raft::Message& message) {
 }
 
 void Cluster::on_guest(Site& site, const Uuid& uuid, env::ProcessId process, bool lives) {
+  const std::string name = states_.name_of(uuid);
   if (!lives) {
-    const auto gone = std::erase_if(alive_, [&](const Guest& guest) {
+    std::erase_if(alive_, [&](const Guest& guest) {
       return guest.site == site.number && guest.process == process;
     });
-    if (gone > 0) {
-      recorder_.note(site.number, Event::kGuestEnds, fmt::format("pid {}", process.pid));
-    }
+    recorder_.note(site.number, Event::kGuestEnds, fmt::format("{}, pid {}", name, process.pid));
     return;
   }
   ++recorder_.report().counts.guests;
-  recorder_.note(site.number, Event::kGuestStarts,
-                 fmt::format("pid {}, {}", process.pid, uuid.text()));
+  recorder_.note(site.number, Event::kGuestStarts, fmt::format("{}, pid {}", name, process.pid));
   for (const Guest& other : alive_) {
     if (other.uuid != uuid) continue;
     recorder_.fail("one-copy",

@@ -34,6 +34,7 @@ struct Site {
   std::string name;          // of the machine
   sim::Machine* machine = nullptr;
   sim::ScriptedQemu qemu;
+  sim::TimeRange boot;  // of its guests
 
   // The node, as its operator set it up.
   bool belongs = false;     // is a node, or is to become one
@@ -48,6 +49,8 @@ struct Site {
   bool ready = false;
   node::Node* node = nullptr;  // while it runs
   NodeId id;                   // once known
+  Standing seen;               // when somebody looked
+  LogIndex snapshot;           // the same
   std::uint32_t holds = 0;     // faults that keep it down
 
   // What may be wrong.
@@ -102,6 +105,8 @@ class Cluster {
   // Its node is over: what it becomes next has a new name and an empty directory.
   void retire(Site& site);
 
+  // Notes what can only be seen by looking: snapshots, and who does not lead any more.
+  void look();
   // Starts again what ended by itself, until it is cancelled.
   env::Task<void> manage();
   // False: the end of the run.

@@ -270,10 +270,9 @@ void Faults::on_guest(const Step& step, Site& site, env::Scope& scope) {
       faults.starts_hang = true;
       return lasts(step, site, scope, [&faults] { faults.starts_hang = false; });
     case Action::kSlowBoots: {
-      const sim::TimeRange before = faults.boot;
       const auto times = static_cast<std::int64_t>(step.amount);
-      faults.boot = {before.least * times, before.most * times};
-      return lasts(step, site, scope, [&faults, before] { faults.boot = before; });
+      faults.boot = {site.boot.least * times, site.boot.most * times};
+      return lasts(step, site, scope, [&faults, &site] { faults.boot = site.boot; });
     }
     case Action::kMonitorNoise:
       faults.noise = sim::kMonitorNoise[step.amount % sim::kMonitorNoise.size()].text;

@@ -76,13 +76,17 @@ env::Task<rest::Reply> Operator::ask(Method method, std::string target, std::str
 
 // Images.
 
+// Again until the disk takes it.
 env::Task<void> Operator::write_image(Site& site) {
-  if (!site.machine->running()) site.machine->restart();
-  const env::Env env = site.machine->env();
-  const auto written = co_await sim::write_image(env, "/src", "");
-  const auto synced = co_await env.disk.sync_directory("/");
-  BLX_ASSERT(written && synced);
-  site.machine->crash_daemon();
+  bool is_there = false;
+  while (!is_there) {
+    if (!site.machine->running()) site.machine->restart();
+    const env::Env env = site.machine->env();
+    is_there = (co_await sim::write_image(env, "/src", "")).has_value() &&
+               (co_await env.disk.sync_directory("/")).has_value();
+    site.machine->crash_daemon();
+    if (!is_there && !co_await cluster_.pause(kPause)) co_return;
+  }
 }
 
 env::Task<void> Operator::import_image(Site& site) {
@@ -172,6 +176,7 @@ env::Task<void> Operator::replace(Site& site) {
     if (reply.status == 200 || reply.text("code") == "node_not_found") break;
     if (!co_await cluster_.pause(kPause)) co_return;
   }
+  site.machine->lose_power();  // it may be on without a daemon
   site.machine->replace_disk();
   co_await take_in(site);  // what keeps it out is seen at the end
 }

@@ -31,6 +31,10 @@ void Recorder::add(std::uint32_t node, TraceEvent event) {
   event.term = standing.term;
   event.commit = standing.commit;
   report_.coverage.see(standing.role, event.event, Action::kNone);
+  // What is over at once is there while it is carried out.
+  if (event.action != Action::kNone) {
+    report_.coverage.see(standing.role, event.event, event.action);
+  }
   for (std::size_t i = 1; i < kActions; ++i) {
     if (active_[i] > 0) report_.coverage.see(standing.role, event.event, static_cast<Action>(i));
   }

@@ -36,7 +36,6 @@ class Simulation {
           recorder_.fail(std::string(checker), text);
         }) {
     world_->set_log_level(options.keep_log ? options.log_level : observe::Level::kError);
-    set_rareness();
     cluster_ = std::make_unique<Cluster>(plan_, *world_, recorder_, judge_);
     clients_ = std::make_unique<Clients>(*cluster_);
     operator_ = std::make_unique<Operator>(*cluster_, *clients_);
@@ -83,10 +82,12 @@ class Simulation {
     if (co_await operator_->form()) {
       manager.spawn(operator_->mend());
       const Instant begin = cluster_->now();
+      set_rareness();
       recorder_.report().trouble_from = recorder_.elapsed();
       for (std::uint32_t i = 1; i <= plan_.settings.clients; ++i)
         clients.spawn(clients_->run(i, begin));
       co_await carry_out_steps(begin, trouble);
+      world_->set_rareness({});
       recorder_.report().trouble_until = recorder_.elapsed();
       if (!recorder_.failed()) co_await settle("at the end");
       if (!recorder_.failed()) co_await restart_all();
@@ -119,6 +120,7 @@ class Simulation {
   // False: enough was seen.
   env::Task<bool> go_on_until(Instant end) {
     while (!recorder_.failed() && cluster_->now() < end) {
+      cluster_->look();
       if (!co_await cluster_->pause(std::min(kLook, end - cluster_->now()))) co_return false;
     }
     co_return !recorder_.failed();
@@ -146,7 +148,9 @@ class Simulation {
     bool is_sound = true;
     for (const auto& site : cluster_->sites()) {
       is_sound = is_sound && !site->damaged;
-      if (site->running) cluster_->crash(*site);
+      if (!site->running) continue;
+      recorder_.note_step(site->number, Event::kStep, Action::kCrash, "crash");
+      cluster_->crash(*site);
     }
     co_await settle("after one more crash");
     if (is_sound && !recorder_.failed() && recorder_.report().counts.guests != guests) {

@@ -6,6 +6,8 @@
 
 #include <fmt/format.h>
 
+#include "base/limits.h"
+
 namespace blixard::vopr {
 namespace {
 
@@ -57,7 +59,8 @@ std::string Settling::missing_at(const Site& site, const Site& leader) {
                        cluster_.judge().last().value);
   }
   const cluster::State& state = leader.replica()->state();
-  if (state.membership(site.id) != cluster::Membership::kVoter) {
+  const bool is_full = state.configuration().voters.size() >= limits::kVoters;
+  if (state.membership(site.id) != cluster::Membership::kVoter && !is_full) {
     return fmt::format("{} is no voter", site.name);
   }
   if (site.replica()->state().hash() != state.hash()) {

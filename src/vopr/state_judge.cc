@@ -76,10 +76,26 @@ void StateJudge::on_applied(std::uint32_t machine, const cluster::State& state, 
   check_capacity(state);
 }
 
+std::string StateJudge::name_of(const Uuid& uuid) const {
+  for (const auto& [id, vm] : vms_) {
+    if (vm.uuid == uuid) return vm.name;
+  }
+  return uuid.text();
+}
+
+// Its node released it, which comes after the end of its process.
+void StateJudge::check_gone(const Seen& vm) {
+  const auto node = nodes_.find(vm.node);
+  if (node == nodes_.end() || node->second || !guest_lives_(vm.uuid)) return;
+  recorder_.fail("ownerless",
+                 fmt::format("{} is gone and its guest lives on node {}", vm.name, vm.node.value));
+}
+
 void StateJudge::check_vms(std::uint32_t machine, const cluster::State& state) {
   std::erase_if(vms_, [&](const auto& entry) {
     if (state.find_vm(entry.first) != nullptr) return false;
     recorder_.note(machine, Event::kVmGone, entry.second.name);
+    check_gone(entry.second);
     return true;
   });
   std::set<std::string> names;

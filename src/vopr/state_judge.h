@@ -7,15 +7,18 @@
 // * ports: no host port is promised twice on a node;
 // * places: nothing is newly placed on a node that is leaving or gone;
 // * generations never fall, an id belongs to one VM for ever, uuids and names are unique;
+// * a VM that goes leaves no guest behind on a node that stays ("ownerless");
 // * transitions of the observed state, within one generation, are those of the product's table (one
 //   entry may carry several).
 //
 // What changes is told to the recorder: that is the trace of the VMs.
 
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <set>
 #include <string>
+#include <utility>
 
 #include "base/ids.h"
 #include "core/cluster/state.h"
@@ -25,10 +28,14 @@ namespace blixard::vopr {
 
 class StateJudge {
  public:
-  explicit StateJudge(Recorder& recorder) : recorder_(recorder) {}
+  // `guest_lives`: whether a process of a VM with that uuid lives on any machine.
+  StateJudge(Recorder& recorder, std::function<bool(const Uuid&)> guest_lives)
+      : recorder_(recorder), guest_lives_(std::move(guest_lives)) {}
 
   // `machine`: where it was applied, for the trace. Looks only at an index that is new.
   void on_applied(std::uint32_t machine, const cluster::State& state, LogIndex index);
+  // Of the VM that has it; the uuid itself where none is known.
+  [[nodiscard]] std::string name_of(const Uuid& uuid) const;
 
  private:
   struct Seen {
@@ -45,7 +52,10 @@ class StateJudge {
   void check_nodes(std::uint32_t machine, const cluster::State& state);
   void check_capacity(const cluster::State& state);
 
+  void check_gone(const Seen& vm);
+
   Recorder& recorder_;
+  std::function<bool(const Uuid&)> guest_lives_;
   LogIndex last_;
   std::uint64_t revision_ = 0;
   std::map<VmId, Seen> vms_;

@@ -10,7 +10,6 @@
 #include "base/limits.h"
 #include "blixard/v1/cluster.pb.h"
 #include "node/api/json.h"
-#include "node/api/openapi.h"
 #include "node/api/problems.h"
 
 namespace blixard::api {
@@ -82,8 +81,7 @@ Api::Api(env::Env env, replica::Replica& replica, image::Store& images, observe:
       images_(images),
       metrics_(metrics),
       options_(std::move(options)),
-      logs_(std::move(logs)),
-      openapi_(openapi_document(routes(), options_.version)) {
+      logs_(std::move(logs)) {
   register_metrics();
 }
 

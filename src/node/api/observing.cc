@@ -5,6 +5,7 @@
 #include "blixard/v1/api.pb.h"
 #include "node/api/api.h"
 #include "node/api/convert.h"
+#include "node/api/openapi.h"
 
 namespace blixard::api {
 namespace {
@@ -98,6 +99,7 @@ env::Task<Result<http::Response>> Api::metrics_text(const Call& call) {
 }
 
 env::Task<Result<http::Response>> Api::openapi(const Call& call) {
+  if (openapi_.empty()) openapi_ = openapi_document(routes(), options_.version);
   co_return text_response(call.route.content_type, openapi_);
 }
 

@@ -9,11 +9,31 @@
 #include <span>
 #include <utility>
 
-#include <toml++/toml.h>
-
 #include "vopr/scenario_steps.h"
 #include "vopr/scenario_words.h"
 #include "vopr/scenario_workloads.h"
+
+namespace {
+
+// toml++ 3.3 asserts on some malformed texts instead of refusing them, and where asserts are off it
+// lets the compiler assume that they hold. So it is compiled here, and what it believes is checked.
+struct LibraryMistaken {};
+[[noreturn]] void library_is_mistaken() { throw LibraryMistaken(); }
+
+}  // namespace
+
+#define TOML_HEADER_ONLY 1
+#define TOML_ENABLE_FORMATTERS 0
+#include <toml++/impl/preprocessor.h>
+#undef TOML_ASSERT
+#undef TOML_ASSERT_ASSUME
+#undef TOML_ASSUME
+#undef TOML_UNREACHABLE
+#define TOML_ASSERT(...) ((__VA_ARGS__) ? void() : library_is_mistaken())
+#define TOML_ASSERT_ASSUME(...) TOML_ASSERT(__VA_ARGS__)
+#define TOML_ASSUME(...) TOML_ASSERT(__VA_ARGS__)
+#define TOML_UNREACHABLE library_is_mistaken()
+#include <toml++/toml.h>
 
 namespace blixard::vopr {
 namespace {
@@ -386,6 +406,8 @@ Result<Scenario> parse_scenario(std::string_view text) {
     return read_scenario(toml::parse(text));
   } catch (const toml::parse_error& error) {
     return wrong_at(error.source().begin.line, error.description(), "TOML");
+  } catch (const LibraryMistaken&) {
+    return wrong_at(1, "not TOML, here or below", "TOML");
   }
 }
 

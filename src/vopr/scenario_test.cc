@@ -233,6 +233,10 @@ constexpr auto kWrong = std::to_array<Wrong>({
     {"name = \"a\"\nseed = \"x\"", "line 2: ", "a number from 1 on"},
     {"name = \"a\"\nname = \"b\"", "line 2: ", "; instead: TOML"},
     {"name = \"a\"\n=", "line 2: ", "; instead: TOML"},
+    // What toml++ 3.3 does not expect.
+    {"name = \"a\"\nx = [ }", "line 1: ", "not TOML, here or below; instead: TOML"},
+    {"name = \"a\"\n[faults]\nof = [\"cut\",\n}", "line 1: ", "not TOML, here or below"},
+    {"name = \"a\"\nx = [ 1, { y = [ } ] } ]", "line 1: ", "not TOML, here or below"},
     {"name = \"a\"\n[[#]]", "line 2: ", "a table without a name; instead: [faults]"},
     {"name = \"a\"\n\t[\n", "line 2: ", "a table without a name"},
     {"name = \"a\"\n[[[0, 20]", "line 2: ", "a table without a name"},

@@ -22,6 +22,7 @@ struct LibraryMistaken {};
 
 }  // namespace
 
+// NOLINTBEGIN(readability-identifier-naming): the names are the library's
 #define TOML_HEADER_ONLY 1
 #define TOML_ENABLE_FORMATTERS 0
 #include <toml++/impl/preprocessor.h>
@@ -33,6 +34,7 @@ struct LibraryMistaken {};
 #define TOML_ASSERT_ASSUME(...) TOML_ASSERT(__VA_ARGS__)
 #define TOML_ASSUME(...) TOML_ASSERT(__VA_ARGS__)
 #define TOML_UNREACHABLE library_is_mistaken()
+// NOLINTEND(readability-identifier-naming)
 #include <toml++/toml.h>
 
 namespace blixard::vopr {

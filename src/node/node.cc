@@ -153,8 +153,9 @@ env::Task<Result<void>> Node::enter() {
 
 env::Task<Result<void>> Node::open_cluster() {
   BLX_CO_TRY(transport_, env_.security.open(keys_.credentials));
-  peers_ = peer::Peers::make(env_, {.self = identity_.id, .cluster = identity_.cluster.text()},
-                             *transport_);
+  peers_ = peer::Peers::make(
+      env_, {.self = identity_.id, .cluster = identity_.cluster.text(), .address = advertise_},
+      *transport_);
   if (config_.watch_peers) peers_ = config_.watch_peers(identity_.id, std::move(peers_));
   BLX_CO_TRY(replica_,
              co_await replica::open_replica(env_, env::join_path(config_.data_directory, "log"),

@@ -87,6 +87,7 @@ struct Encoder {
     body.set_version(hello.version);
     body.set_version_oldest(hello.version_oldest);
     body.set_cluster(hello.cluster);
+    body.set_address(hello.address);
     write_body(body, writer);
   }
   void operator()(const Refused& refused) const {
@@ -156,8 +157,12 @@ Result<void> parse(std::string_view body, Proto& into) {
 Result<Content> decode_hello(std::string_view bytes) {
   v1::PeerHello body;
   BLX_TRY(parse(bytes, body));
-  if (body.version_oldest() > body.version()) return invalid();
-  return Hello{body.version(), body.version_oldest(), std::move(*body.mutable_cluster())};
+  const bool is_long = body.address().size() > kHelloAddressBytes;
+  if (body.version_oldest() > body.version() || is_long) return invalid();
+  return Hello{.version = body.version(),
+               .version_oldest = body.version_oldest(),
+               .cluster = std::move(*body.mutable_cluster()),
+               .address = std::move(*body.mutable_address())};
 }
 
 Result<Content> decode_refused(std::string_view bytes) {

@@ -48,6 +48,7 @@ Result<void> Inbound::check_greeting(const Result<wire::Message>& first) {
       hello->version_oldest > wire::kProtocolVersion) {
     return fail(Code::kFailedPrecondition, "peer_version_unsupported");
   }
+  address_ = hello->address;
   return {};
 }
 

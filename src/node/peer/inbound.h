@@ -9,6 +9,8 @@
 
 #include <cstdint>
 #include <memory>
+#include <string>
+#include <string_view>
 
 #include "env/places.h"
 #include "env/scope.h"
@@ -37,6 +39,11 @@ class Inbound {
   void replace();
 
   [[nodiscard]] NodeId from() const { return from_; }
+  // Where it says it is reached, once greeted; may be anything. None: it is no server, which alone
+  // is believed before this node has heard of it.
+  [[nodiscard]] std::string_view address() const {
+    return link_.peer().server ? std::string_view(address_) : std::string_view();
+  }
 
  private:
   [[nodiscard]] Sender sender() const { return {.node = from_, .server = link_.peer().server}; }
@@ -56,6 +63,7 @@ class Inbound {
   NodeId from_;
   Traffic& traffic_;
   Link link_;
+  std::string address_;
   env::Scope* scope_ = nullptr;  // while served
   bool refused_ = false;
   std::size_t requests_ = 0;

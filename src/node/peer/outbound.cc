@@ -145,6 +145,7 @@ env::Task<Result<void>> Outbound::greet(Link& link) {
   }
   wire::Hello mine;
   mine.cluster = context_->options.cluster;
+  mine.address = context_->options.address;
   BLX_CO_TRY(co_await link.write_now({.content = std::move(mine)}, limits::kPeerHelloTimeout));
   BLX_CO_TRY(const wire::Message answer,
              co_await env::with_deadline(env.executor, env.clock,

@@ -2,6 +2,7 @@
 
 #include <map>
 #include <numeric>
+#include <set>
 #include <utility>
 
 #include "base/assert.h"
@@ -60,6 +61,8 @@ class PeerSet final : public Peers {
                                env::Places::Place& place);
   env::Task<void> serve_greeted(Inbound& inbound, Visitor& visitor);
   env::Task<void> serve_newcomer(std::unique_ptr<env::Stream> stream, env::Places::Place& place);
+  void introduce(const Inbound& inbound);
+  void drop(NodeId node);
   void count(Refusal refusal) { ++refused_[static_cast<std::size_t>(refusal)]; }
   env::Task<void> tell_unreachable(NodeId node);
   [[nodiscard]] std::shared_ptr<Outbound> find(NodeId node) const;
@@ -71,6 +74,7 @@ class PeerSet final : public Peers {
   bool stopping_ = false;
   std::map<NodeId, Traffic> traffic_;
   std::map<NodeId, std::shared_ptr<Outbound>> outbound_;
+  std::set<NodeId> introduced_;         // known only by what they said, while they are connected
   std::map<NodeId, Visitor> visitors_;  // that have connections
   std::size_t connections_ = 0;         // of all of them
   env::Places newcomers_{limits::kEnrolConnections};
@@ -136,13 +140,36 @@ env::Task<void> PeerSet::serve_member(std::unique_ptr<env::Stream> stream, Visit
     }
   }
   --connections_;
-  if (--visitor.connections == 0) visitors_.erase(from);
+  if (--visitor.connections == 0) {
+    visitors_.erase(from);
+    if (introduced_.erase(from) > 0) drop(from);
+  }
+}
+
+// A node that was away does not know who joined meanwhile, and must be able to answer it if it
+// leads: nothing else would ever tell it. Until this node hears of the other by the log it believes
+// where the other says that it is; the certificate decides who answers there.
+void PeerSet::introduce(const Inbound& inbound) {
+  const NodeId from = inbound.from();
+  if (outbound_.contains(from) || inbound.address().empty() || stopping_) return;
+  auto address = env::Endpoint::parse(inbound.address());
+  if (!address || address->kind != env::Endpoint::Kind::kTcp || address->port == 0) return;
+  set_peer(from, std::move(*address));
+  introduced_.insert(from);
+}
+
+void PeerSet::drop(NodeId node) {
+  if (const auto known = find(node)) {
+    known->stop();
+    outbound_.erase(node);
+  }
 }
 
 env::Task<void> PeerSet::serve_greeted(Inbound& inbound, Visitor& visitor) {
   // The other side made a new one, so it has given up the old one, whether we know it or not.
   if (visitor.newest != nullptr) visitor.newest->replace();
   visitor.newest = &inbound;
+  introduce(inbound);
   if (const auto outbound = find(inbound.from())) outbound->hurry();
   co_await inbound.serve();
   if (visitor.newest == &inbound) visitor.newest = nullptr;
@@ -184,6 +211,7 @@ Inbound* PeerSet::inbound_of(NodeId node) const {
 void PeerSet::set_peer(NodeId node, env::Endpoint address) {
   BLX_ASSERT(context_->handler != nullptr && node && node != context_->options.self);
   if (stopping_) return;
+  introduced_.erase(node);
   if (const auto known = find(node)) {
     known->set_address(std::move(address));
     return;
@@ -196,10 +224,8 @@ void PeerSet::set_peer(NodeId node, env::Endpoint address) {
 }
 
 void PeerSet::remove_peer(NodeId node) {
-  if (const auto known = find(node)) {
-    known->stop();
-    outbound_.erase(node);
-  }
+  introduced_.erase(node);
+  drop(node);
   if (Inbound* inbound = inbound_of(node)) {
     const auto admitted = context_->handler->admit(node);
     inbound->refuse(admitted ? Error(Code::kPermissionDenied, "member_removed") : admitted.error());

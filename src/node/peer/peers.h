@@ -132,6 +132,8 @@ struct PeerStatus {
 struct Options {
   NodeId self;
   std::string cluster;
+  // HOST:PORT where others reach this node; told with each greeting. Empty: they know it.
+  std::string address;
 };
 
 class Peers {

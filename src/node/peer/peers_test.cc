@@ -300,6 +300,25 @@ class PeersTest : public TwoNodes {
   }
 
   // The node dials again; its old connection, with what it still brings, is no more.
+  // b has never heard of c, which says `address` of itself.
+  Task<void> newcomer(std::string address, bool is_server, bool is_answered) {
+    b->faults.peers_are_servers = is_server;
+    sim::Machine& machine = world->add_machine("c");
+    if (address == "its own") address = Endpoint::tcp(machine.address(), kPort).text();
+    nodes.push_back(std::make_unique<TestNode>(machine, NodeId(3), std::move(address)));
+    TestNode& c = *nodes.back();
+    c.knows(*b);
+    EXPECT_TRUE(co_await soon([&] { return c.status_of(*b).connected; }));
+    const bool is_known = co_await soon([&] { return b->status_of(c).connected; }, 5s);
+    EXPECT_EQ(is_known, is_answered);
+    b->peers->send(one(heartbeat(*b, c, 5)));
+    const bool came = co_await soon([&] { return !c.handler.came.empty(); }, 5s);
+    EXPECT_EQ(came, is_answered);
+    // With the connection goes what was known by it alone.
+    co_await c.machine.stop_daemon();
+    EXPECT_TRUE(co_await soon([&] { return b->status_of(c).node == NodeId(); }));
+  }
+
   Task<void> replaced() {
     auto old_stream = co_await dial_by_hand(NodeId(5), kCluster);
     EXPECT_TRUE(co_await say(**old_stream, {.content = wire::Hello{.cluster = kCluster}}));
@@ -606,6 +625,21 @@ TEST_F(PeersTest, WhatAMemberMayNotSendEndsItsConnection) {
   for (const wire::Content& content : contents) {
     build(1);
     run(misbehaviour(content));
+  }
+}
+
+TEST_F(PeersTest, AServerThatJoinedMeanwhileIsAnswered) {
+  struct Case {
+    const char* address;
+    bool is_server;
+    bool is_answered;
+  };
+  for (const Case& one : {Case{"its own", true, true}, Case{"its own", false, false},
+                          Case{"", true, false}, Case{"nowhere", true, false},
+                          Case{"unix:/tmp/x", true, false}, Case{"10.0.0.3:0", true, false}}) {
+    SCOPED_TRACE(one.address);
+    build(1);
+    run(newcomer(one.address, one.is_server, one.is_answered));
   }
 }
 

@@ -101,9 +101,11 @@ class TestHandler final : public Handler {
 // One life of a node.
 class TestNode {
  public:
-  TestNode(sim::Machine& machine, NodeId id)
+  // `address`: what it says of itself.
+  TestNode(sim::Machine& machine, NodeId id, std::string address = {})
       : machine(machine), id(id), transport(machine.env(), id, kCluster, faults) {
-    peers = Peers::make(machine.env(), {.self = id, .cluster = kCluster}, transport);
+    peers = Peers::make(
+        machine.env(), {.self = id, .cluster = kCluster, .address = std::move(address)}, transport);
     peers->set_handler(&handler);
     machine.start(live());
   }

@@ -20,6 +20,7 @@ namespace blixard::peer {
 struct Faults {
   std::function<void(std::string&)> written;  // may change what is written
   bool reads_stall = false;                   // a program that does not read
+  bool peers_are_servers = false;             // as their certificates say
 };
 
 class TestStream final : public env::Stream {
@@ -29,6 +30,7 @@ class TestStream final : public env::Stream {
       : env_(env), plain_(std::move(plain)), faults_(faults), peer_(plain_->peer()) {
     peer_.node = node;
     peer_.cluster = std::move(cluster);
+    peer_.server = faults.peers_are_servers;
   }
 
   env::Task<Result<std::size_t>> read_some(std::span<char> buffer) override {

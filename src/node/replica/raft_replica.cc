@@ -245,10 +245,10 @@ void RaftReplica::follow_members() {
     peers_.remove_peer(known.first);
     return true;
   });
-  if (nodes.empty()) return;
-  // Also of whom this node was told when it entered, and who was gone before it heard of it.
+  // Also of whom this node was told when it entered, and who was gone before it heard of it; not of
+  // those who joined since, whom it will hear of.
   for (const peer::PeerStatus& peer : peers_.status()) {
-    if (!nodes.contains(peer.node)) peers_.remove_peer(peer.node);
+    if (machine_.state().was_removed(peer.node)) peers_.remove_peer(peer.node);
   }
 }
 

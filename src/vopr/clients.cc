@@ -158,7 +158,9 @@ Clients::Meaning Clients::meaning_of(const Request& request, const rest::Reply& 
   if (code == "vm_exists" || code == "vm_not_found" || code == "vm_being_deleted") {
     return Meaning::kTold;
   }
-  if (reply.status == 0 || reply.status == 401 || reply.status >= 500 || reply.status == 429) {
+  // Whoever left the cluster does not know what became of it; without a token nobody is heard.
+  if (reply.status == 0 || reply.status == 401 || reply.status >= 500 || reply.status == 429 ||
+      code == "removed") {
     return Meaning::kUncertain;
   }
   return Meaning::kRefused;

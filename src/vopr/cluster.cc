@@ -179,7 +179,7 @@ void Cluster::start(Site& site) {
   site.given_up = false;
   const std::uint64_t life = ++site.lives;
   recorder_.note(site.number, Event::kStarted, fmt::format("version {}", site.version));
-  site.machine->start(live(site, life));
+  site.machine->start(live(site, life, site.machine->env()));
 }
 
 void Cluster::crash(Site& site) {
@@ -212,8 +212,7 @@ void Cluster::retire(Site& site) {
   site.removal_begun = site.removed = site.damaged = site.given_up = false;
 }
 
-env::Task<void> Cluster::live(Site& site, std::uint64_t life) {
-  const env::Env env = site.machine->env();
+env::Task<void> Cluster::live(Site& site, std::uint64_t life, env::Env env) {
   Watch watch(*this, site, life);
   qemu::QemuDriver driver(env, {.directory = env::join_path(site.data(), "vms")});
   const auto done = co_await run_node(site, life, env, watch, driver);

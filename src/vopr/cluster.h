@@ -127,7 +127,7 @@ class Cluster {
   class Watch;
 
   void add_site();
-  env::Task<void> live(Site& site, std::uint64_t life);
+  env::Task<void> live(Site& site, std::uint64_t life, env::Env env);
   env::Task<Result<void>> run_node(Site& site, std::uint64_t life, env::Env env, Watch& watch,
                                    vm::Driver& driver);
   void note_end(Site& site, const Error& why);

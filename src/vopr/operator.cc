@@ -65,6 +65,7 @@ env::Task<rest::Reply> Operator::ask(Method method, std::string target, std::str
       node = site->number % static_cast<std::uint32_t>(cluster_.sites().size()) + 1;
       const rest::Reply reply = co_await clients_.call(*site, method, target, body, key, kAttempt);
       const bool is_answer = reply.status != 0 && reply.status != 401 && reply.status < 500 &&
+                             reply.text("code") != "removed" &&
                              reply.text("code") != "removal_unfinished" &&
                              reply.text("code") != "change_in_progress";
       if (is_answer) co_return reply;

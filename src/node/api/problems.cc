@@ -120,7 +120,8 @@ constexpr auto kRows = std::to_array<ProblemRow>({
     {"removal_unfinished", 504, "The node is leaving and is not out yet",
      "The leader goes on with it; look with: blixard node list."},
     {"removed", 410, "This node is no member of the cluster any more",
-     "Ask another node; to use this machine again, join it anew with an empty directory."},
+     "Ask another node, with the same Idempotency-Key: it may have been carried out. To use this "
+     "machine again, join it anew with an empty directory."},
     {"model_too_new", 503, "This node's program is too old for the cluster",
      "Update the program of this node."},
     {"command_invalid", 400, "The command is not valid", "Correct what the detail names."},

@@ -19,7 +19,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     return 0;
   }
   // Longer ones take too long to draw for a fuzzer.
-  if (scenario->until > 10s) return 0;
+  if (scenario->until > 2s) return 0;
   const vopr::Plan plan = vopr::draw(*scenario, size);
   const auto again = vopr::parse_scenario(vopr::scenario_text(plan));
   BLX_ASSERT(again.has_value());

@@ -1,5 +1,7 @@
 #include "app/vopr/command_line.h"
 
+#include <malloc.h>
+
 #include <array>
 #include <charconv>
 #include <cstdio>
@@ -16,6 +18,13 @@ namespace {
 
 constexpr std::uint64_t kJobsMost = 256;
 constexpr std::uint64_t kSeedsUnlessTold = 200;
+
+// A run frees all that it took; the next one wants it again, and not from the kernel.
+void keep_freed_memory() {
+  mallopt(M_MMAP_THRESHOLD, 256 << 20);
+  mallopt(M_TRIM_THRESHOLD, 1 << 30);
+  mallopt(M_TOP_PAD, 16 << 20);
+}
 
 constexpr const char* kFooter =
     R"(Examples:
@@ -239,7 +248,10 @@ class CommandLine {
         *fuzz, "--from", [this](std::uint64_t from) { fuzz_.from = from; },
         "The first seed; without it the present second")
         ->type_name("S");
-    fuzz->add_flag("--guided", fuzz_.guided, "Vary what showed something new");
+    auto* guided = fuzz->add_flag("--guided", fuzz_.guided, "Vary what showed something new");
+    fuzz->add_option("--hashes", fuzz_.hashes, "Write scenario, seed and trace hash of each run")
+        ->excludes(guided)
+        ->type_name("FILE");
     fuzz->add_option("--save", fuzz_.save, "Where failing plans go")
         ->type_name("DIR")
         ->capture_default_str();
@@ -369,6 +381,7 @@ std::expected<VoprCommand, int> parse_vopr_command_line(int argc, const char* co
 int run_vopr_command_line(int argc, char** argv) {
   const auto command = parse_vopr_command_line(argc, argv);
   if (!command) return command.error();
+  keep_freed_memory();
   const Runner& runner = vopr::run;
   struct CarryOut {
     const Runner& runner;

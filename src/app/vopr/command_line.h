@@ -70,7 +70,8 @@ struct FuzzPlans {
   std::optional<std::uint64_t> from;
   bool guided = false;
   std::string save = "vopr-failures";
-  std::string state;  // "": it cannot be resumed
+  std::string state;   // "": it cannot be resumed
+  std::string hashes;  // where to; "": nowhere
   bool keep_going = false;
   std::uint64_t twice_every = 0;  // so many seeds one is run twice; 0: none
   Duration run_limit = 120s;

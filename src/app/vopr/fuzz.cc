@@ -75,6 +75,7 @@ class Fuzz {
     clear_line();
     keep_state();
     print_end(whole);
+    if (const auto written = keep_hashes(); !written) return refuse(written.error());
     if (state_.failed != 0) return kExitViolation;
     return whole ? kExitDone : kExitInterrupted;
   }
@@ -124,6 +125,7 @@ class Fuzz {
   void take(const Finished& finished) {
     const RunResult result = outcome_of(finished);
     state_.take(finished.piece, result);
+    if (!command_.hashes.empty()) hashes_[finished.piece] = result.hash;
     slowest_.emplace(finished.took, finished.piece);
     if (slowest_.size() > kSlowestShown) slowest_.erase(slowest_.begin());
     if (result.coverage) guide_.learn({}, *result.coverage);
@@ -182,6 +184,15 @@ class Fuzz {
     }
   }
 
+  // By seed, whatever came first. Compared with those of another process.
+  [[nodiscard]] Result<void> keep_hashes() const {
+    if (command_.hashes.empty()) return {};
+    std::string text;
+    for (const auto& [seed, hash] : hashes_)
+      text += fmt::format("{} {} {:016x}\n", scenarios_[seed % scenarios_.size()].name, seed, hash);
+    return write_text(command_.hashes, text);
+  }
+
   void print_end(bool whole) {
     if (!whole) fmt::print("stopped\n");
     fmt::print("{}\n", progress());
@@ -211,6 +222,7 @@ class Fuzz {
   FuzzState state_;
   FuzzState before_;  // as this run found it
   std::set<std::uint64_t> undone_;
+  std::map<std::uint64_t, std::uint64_t> hashes_;  // of what this run did, by seed
   std::set<std::pair<Duration, std::uint64_t>> slowest_;
   steady_clock::time_point began_ = steady_clock::now();
   Duration state_kept_{};

@@ -105,6 +105,8 @@ TEST(VoprCommandLine, Fuzz) {
   EXPECT_EQ(parsed<FuzzPlans>({"fuzz", "--scenario", "a", "--time", "1m"})->seeds, 0U);
   EXPECT_EQ(parsed<FuzzPlans>({"fuzz", "--scenario", "a", "--twice-every", "10"})->twice_every,
             10U);
+  EXPECT_EQ(parsed<FuzzPlans>({"fuzz", "--scenario", "a", "--hashes", "h"})->hashes, "h");
+  EXPECT_FALSE(parsed<FuzzPlans>({"fuzz", "--scenario", "a", "--hashes", "h", "--guided"}));
 }
 
 TEST(VoprCommandLine, PlansComeFromAFileOrASeed) {
@@ -409,6 +411,17 @@ class Fuzzing : public testing::Test {
   std::string folder_;
   FuzzPlans command_;
 };
+
+TEST_F(Fuzzing, HashesAreWrittenBySeedAndSoTellWhichDiffers) {
+  command_.hashes = folder_ + "/hashes";
+  command_.from = 8;
+  command_.seeds = 3;
+  EXPECT_EQ(fuzz().first, kExitDone);
+  EXPECT_EQ(read_text(command_.hashes),
+            "quiet 8 0000000000000018\nquiet 9 000000000000001b\nquiet 10 000000000000001e\n");
+  command_.hashes = folder_ + "/hashes/below";
+  EXPECT_EQ(fuzz().first, kExitBadInput);
+}
 
 TEST_F(Fuzzing, FailingPlansAreSavedAlsoOfAChildThatDied) {
   const auto [code, text] = fuzz();

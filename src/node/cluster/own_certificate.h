@@ -3,11 +3,11 @@
 // This node's certificate, kept young: renewed when a third of its life is left, in use without a
 // restart and without touching the connections there are. Renewed too when its begin lies ahead:
 // a clock that was far ahead made it, and whoever's clock is right refuses it until then.
-// Certificates are backdated (env::kBackdated), so clocks that differ by hours are no cause. A clock from before
-// the authority's begin is wrong itself, such as after a start without a battery: what it made
-// would have expired for everybody, so it makes nothing. And a server's that has no server's mark,
-// because it is older than the mark, is renewed at once: machines that join believe marked ones
-// only.
+// Certificates are backdated (env::kBackdated), so clocks that differ by hours are no cause. A
+// clock from before the authority's begin is wrong itself, such as after a start without a battery:
+// what it made would have expired for everybody, so it makes nothing. And a server's that has no
+// server's mark, because it is older than the mark, is renewed at once: machines that join believe
+// marked ones only.
 //
 // Time here is the wall clock, the only clock that certificates know. It may jump, so the rest of
 // the life is looked at again and again and never slept through. A certificate that is durable and

@@ -53,7 +53,7 @@ struct MonitorNoise {
 };
 inline constexpr std::array<MonitorNoise, 14> kMonitorNoise = {{
     {"garbage", "\x7f\x01 here speaks no monitor"},
-    {"cut", R"({"return": {"status": "runn)"},
+    {"cut", R"({"return": {"status": "ru)"},
     {"array", "[]"},
     {"deep", "[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[["},
     {"no-id", R"({"return": {}})"},

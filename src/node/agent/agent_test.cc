@@ -826,5 +826,28 @@ TEST_F(AgentTest, ReportsMayGoInPartsAndTwice) {
   }(*this));
 }
 
+// The log stands at the end of a round whose answer was lost; the next one does not begin there.
+TEST_F(AgentTest, ReportsWithoutAnAnswerAreNotLeftOut) {
+  run([](AgentTest& t) -> env::Task<void> {
+    t.cmdline = "blx.test=ignore-shutdown";
+    t.start_daemon();
+    CO_ASSERT(co_await t.until_up());
+    t.replica_faults.reports_fail = Error(Code::kUnavailable, "no_leader");
+    co_await t.create("web", kNever);
+    EXPECT_TRUE(co_await t.until([&] { return t.daemon.agent->reports_waiting() == 2; }));
+    co_await t.desire("web", v1::VM_DESIRED_STOPPED);
+    EXPECT_TRUE(co_await t.until([&] { return t.daemon.agent->reports_waiting() == 3; }));
+    // Starting is answered; Running and Stopping go together, and nobody hears what came of them.
+    t.replica_faults.answers_lost_from = t.replica_faults.proposed.size() + 1;
+    t.replica_faults.reports_fail.reset();
+    EXPECT_TRUE(co_await t.until_state("web", VmState::kStopping));
+    co_await t.desire("web", v1::VM_DESIRED_RUNNING);
+    EXPECT_TRUE(co_await t.until([&] { return t.daemon.agent->reports_waiting() == 5; }));
+    t.replica_faults.answers_lost_from = std::numeric_limits<std::uint64_t>::max();
+    EXPECT_TRUE(co_await t.until_state("web", VmState::kRunning));
+    EXPECT_TRUE(co_await t.until([&] { return t.idle(); }));
+  }(*this));
+}
+
 }  // namespace
 }  // namespace blixard::agent

@@ -25,12 +25,13 @@ void Reports::add(v1::VmReport report) {
   changed_.notify_all();
 }
 
-// What led to that state may also follow it this time, so what lies between may go.
+// What led to that state may also follow it this time, so what lies between may go. Not what may
+// be in the log already: it may stand at any of those, and from there this state may not follow.
 void Reports::drop_round(const v1::VmReport& report) {
   const auto is_of_vm = [&](const v1::VmReport& other) {
     return other.vm_id() == report.vm_id() && other.generation() == report.generation();
   };
-  const auto begin = pending_.begin() + static_cast<std::ptrdiff_t>(in_flight_);
+  const auto begin = pending_.begin() + static_cast<std::ptrdiff_t>(sent_);
   const auto same = std::find_if(begin, pending_.end(), [&](const v1::VmReport& other) {
     return is_of_vm(other) && other.state() == report.state() &&
            other.released() == report.released();
@@ -50,19 +51,19 @@ env::Task<void> Reports::run() {
     while (pending_.empty()) {
       if (!co_await changed_.wait()) co_return;
     }
-    std::size_t count = std::min(pending_.size(), limits::kReportsPerCommand);
     // What may be in the log already goes together again, or the log would go back to its begin.
-    const bool is_retry = delay > kRetryMin;
-    if (!is_retry && env_.rare.happens(env::RareSite::kReportsSplit)) count = (count + 1) / 2;
-    in_flight_ = count;
-    auto sent = co_await send(count);
-    in_flight_ = 0;
+    if (sent_ == 0) {
+      sent_ = std::min(pending_.size(), limits::kReportsPerCommand);
+      if (env_.rare.happens(env::RareSite::kReportsSplit)) sent_ = (sent_ + 1) / 2;
+    }
+    auto sent = co_await send();
     if (sent && env_.rare.happens(env::RareSite::kReportAnswerLost)) {
       sent = fail(Code::kUnavailable, "leadership_lost");
     }
     if (sent || !is_passing(sent.error().code()) || BLX_BUG(kReportsOnlyOnce)) {
       if (!sent) BLX_LOG(env_.log, kError, "reports refused: {}", sent.error().message());
-      pending_.erase(pending_.begin(), pending_.begin() + static_cast<std::ptrdiff_t>(count));
+      pending_.erase(pending_.begin(), pending_.begin() + static_cast<std::ptrdiff_t>(sent_));
+      sent_ = 0;
       changed_.notify_all();
       delay = kRetryMin;
       continue;
@@ -74,11 +75,11 @@ env::Task<void> Reports::run() {
   }
 }
 
-env::Task<Result<void>> Reports::send(std::size_t count) {
+env::Task<Result<void>> Reports::send() {
   v1::Command command;
   auto* reports = command.mutable_report_vms();
   reports->set_node_id(self_.value);
-  for (std::size_t i = 0; i < count; ++i)
+  for (std::size_t i = 0; i < sent_; ++i)
     *reports->add_reports() = pending_[i];
   BLX_CO_TRY(co_await replica_.propose(std::move(command)));
   co_return Result<void>();

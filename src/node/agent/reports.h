@@ -5,7 +5,7 @@
 // Reports of one VM keep their order (the model refuses a jump from Placed to Running); those
 // that come while a proposal is under way travel together in the next. While none is accepted they
 // do not pile up: a state that a VM comes back to replaces the whole round since it was there last,
-// so at most one report a state of each VM waits.
+// so at most one report a state of each VM waits behind those that may be in the log already.
 
 #include <deque>
 
@@ -34,13 +34,13 @@ class Reports {
 
  private:
   void drop_round(const v1::VmReport& report);
-  env::Task<Result<void>> send(std::size_t count);
+  env::Task<Result<void>> send();
 
   env::Env env_;
   replica::Replica& replica_;
   NodeId self_;
   std::deque<v1::VmReport> pending_;
-  std::size_t in_flight_ = 0;  // of the first ones, which may be in the log already
+  std::size_t sent_ = 0;  // of the first ones, which may be in the log already
   env::Signal changed_;
 };
 

@@ -4,6 +4,7 @@
 // machine, whose replica and driver misbehave when they are told to.
 
 #include <functional>
+#include <limits>
 #include <memory>
 #include <optional>
 #include <string>
@@ -41,6 +42,7 @@ struct ReplicaFaults {
   std::optional<Error> reports_fail;  // while set, nothing of theirs is proposed
   std::vector<Proposed> proposed;     // that came through
   std::uint64_t report_tries = 0;
+  std::uint64_t answers_lost_from = std::numeric_limits<std::uint64_t>::max();  // of proposed
 };
 
 class FaultyReplica final : public replica::Replica {
@@ -54,7 +56,10 @@ class FaultyReplica final : public replica::Replica {
     if (faults_.reports_fail) co_return std::unexpected(*faults_.reports_fail);
     for (const v1::VmReport& report : command.report_vms().reports())
       faults_.proposed.push_back({env_.clock.monotonic(), report});
-    co_return co_await inner_->propose(std::move(command));
+    const bool is_lost = faults_.proposed.size() > faults_.answers_lost_from;
+    auto outcome = co_await inner_->propose(std::move(command));
+    if (is_lost) co_return fail(Code::kUnavailable, "leadership_lost");
+    co_return outcome;
   }
   env::Task<Result<void>> read_barrier() override {
     if (faults_.barrier_closed) co_return fail(Code::kUnavailable, "not_leader");

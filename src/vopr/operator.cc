@@ -167,7 +167,8 @@ env::Task<void> Operator::remove(Site& site) {
 
 env::Task<void> Operator::replace(Site& site) {
   const Turn turn(busy_);
-  if (site.machine->running()) cluster_.lose_power(site);
+  // Also without a daemon: its guests live on, and get their place elsewhere once it is removed.
+  cluster_.lose_power(site);
   site.removal_begun = true;
   const std::string name = site.node_name();
   while (!cluster_.recorder().failed()) {
@@ -177,7 +178,7 @@ env::Task<void> Operator::replace(Site& site) {
     if (reply.status == 200 || reply.text("code") == "node_not_found") break;
     if (!co_await cluster_.pause(kPause)) co_return;
   }
-  site.machine->lose_power();  // it may be on without a daemon
+  cluster_.lose_power(site);  // a restart of the machine may have been due
   site.machine->replace_disk();
   co_await take_in(site);  // what keeps it out is seen at the end
 }

@@ -426,6 +426,25 @@ TEST_F(AgentTest, AdoptedBootIsCancelledByStop) {
   }(*this));
 }
 
+TEST_F(AgentTest, WantedAgainWhileItIsAdopted) {
+  run([](AgentTest& t) -> env::Task<void> {
+    t.hypervisor.times.boot = 20s;
+    t.start_daemon();
+    CO_ASSERT(co_await t.until_up());
+    co_await t.create("web", kNever);
+    EXPECT_TRUE(co_await t.env().clock.sleep(5s));
+    t.driver_faults.release = Error(Code::kUnavailable, "monitor_lost");
+    co_await t.desire("web", v1::VM_DESIRED_STOPPED);
+    EXPECT_TRUE(co_await t.until([&] { return t.driver_faults.release_calls > 0; }));
+    t.crash_daemon();
+    t.driver_faults.release.reset();
+    t.driver_faults.during_adopt = [&t] { return t.desire("web", v1::VM_DESIRED_RUNNING); };
+    t.start_daemon();
+    EXPECT_TRUE(co_await t.until_state("web", VmState::kRunning));
+    EXPECT_EQ(t.machine.processes(), 1u);
+  }(*this));
+}
+
 // Restarts.
 
 TEST_F(AgentTest, RestartDelayDoublesUpToItsCap) {

@@ -97,6 +97,7 @@ struct DriverFaults {
   std::optional<Error> next_change;
   std::optional<Error> stop;
   std::optional<Error> release;  // also of leftovers
+  std::function<env::Task<void>()> during_adopt;
   std::uint64_t prepare_calls = 0;
   std::uint64_t adopt_calls = 0;
   std::uint64_t release_calls = 0;
@@ -121,6 +122,7 @@ class FaultyDriver final : public vm::Driver {
   }
   env::Task<Result<vm::Status>> adopt(vm::Record record) override {
     ++faults_.adopt_calls;
+    if (faults_.during_adopt) co_await faults_.during_adopt();
     if (faults_.adopt) co_return std::unexpected(*faults_.adopt);
     co_return co_await inner_.adopt(std::move(record));
   }

@@ -12,13 +12,11 @@ namespace {
 
 class ReadyQueue final : public env::Executor {
  public:
-  explicit ReadyQueue(Host& host) : host_(host) {}
-  void post(std::coroutine_handle<> ready) override {
-    host_.engine.make_ready(ready, host_.number);
-  }
+  explicit ReadyQueue(Incarnation& owner) : owner_(owner) {}
+  void post(std::coroutine_handle<> ready) override { owner_.make_ready(ready); }
 
  private:
-  Host& host_;
+  Incarnation& owner_;
 };
 
 class LogLines final : public observe::LogSink {
@@ -76,7 +74,7 @@ Incarnation::Incarnation(Host& host, std::string label, env::Owner owner, std::u
     : host_(host),
       owner_(owner),
       random_(seed),
-      executor_(std::make_unique<ReadyQueue>(host)),
+      executor_(std::make_unique<ReadyQueue>(*this)),
       clock_(make_clock(*this)),
       network_(make_network(*this)),
       security_(make_security(*this, random_.seed_for("security"))),
@@ -104,8 +102,23 @@ env::Env Incarnation::env() {
           .log = *log_};
 }
 
+void Incarnation::make_ready(std::coroutine_handle<> coroutine) {
+  if (frozen_) {
+    held_.push_back(coroutine);
+  } else {
+    host_.engine.make_ready(coroutine, host_.number);
+  }
+}
+
+void Incarnation::thaw() {
+  frozen_ = false;
+  for (const auto coroutine : std::exchange(held_, {}))
+    make_ready(coroutine);
+}
+
 void Incarnation::end(bool silent) {
   if (!alive()) return;
+  thaw();  // to unwind
   // The scope first, so that its tasks see kCancelled, which they unwind for; the rest, which
   // belongs to others who use this Env, sees "crashed".
   scope_.cancel();

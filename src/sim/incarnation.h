@@ -11,10 +11,12 @@
 // like those of a program that stops in order. A dead incarnation stays in memory until the world
 // ends, since what its coroutines hold (files, streams) refers to it until they are gone.
 
+#include <coroutine>
 #include <cstdint>
 #include <memory>
 #include <string>
 #include <utility>
+#include <vector>
 
 #include "base/result.h"
 #include "env/env.h"
@@ -38,6 +40,11 @@ class Incarnation {
   // Everything of it stops. `silent`: its peers are not told (the machine lost power).
   void end(bool silent);
 
+  // What becomes ready waits, in its order, until it may go on.
+  void freeze() { frozen_ = true; }
+  void thaw();
+  void make_ready(std::coroutine_handle<> coroutine);
+
   [[nodiscard]] env::Env env();
   [[nodiscard]] Host& host() { return host_; }
   [[nodiscard]] Engine& engine();
@@ -60,6 +67,8 @@ class Incarnation {
   std::unique_ptr<env::Machine> machine_;
   std::unique_ptr<env::RareEvents> rare_;
   std::unique_ptr<observe::LogSink> log_;
+  bool frozen_ = false;
+  std::vector<std::coroutine_handle<>> held_;
   env::Scope scope_;
 };
 

@@ -47,6 +47,14 @@ void Machine::crash_daemon() {
   std::exchange(daemon_, nullptr)->end(false);
 }
 
+void Machine::freeze_daemon() {
+  if (daemon_ != nullptr) daemon_->freeze();
+}
+
+void Machine::thaw_daemon() {
+  if (daemon_ != nullptr) daemon_->thaw();
+}
+
 void Machine::lose_power() {
   if (daemon_ != nullptr) std::exchange(daemon_, nullptr)->end(true);
   if (host_->powered) host_->power_off();

@@ -49,6 +49,11 @@ class Machine {
   env::Task<void> stop_daemon();
   void crash_daemon();
   void lose_power();
+  // The daemon stands still, as if stopped by a signal or out of memory: what it asked for goes on,
+  // what comes in waits, and it notices nothing until thaw_daemon(). A crash ends that, too. Both
+  // are fine if nothing runs.
+  void freeze_daemon();
+  void thaw_daemon();
   // Starts a new daemon, and the machine if it is off. Precondition: not running().
   void restart();
 

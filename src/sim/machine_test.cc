@@ -54,6 +54,13 @@ Task<void> try_everything(Env env, Held& held, Answers& answers) {
   answers.add(co_await held.child->wait());
 }
 
+Task<void> tick(Env env, std::vector<Duration>& ticks, bool& has_ended) {
+  const Instant begin = env.clock.monotonic();
+  while (co_await env.clock.sleep(1s))
+    ticks.push_back(env.clock.monotonic() - begin);
+  has_ended = true;
+}
+
 Task<void> sleep_then_try(Env env, Held& held, Answers& answers) {
   answers.add(co_await env.clock.sleep(1h));
   co_await try_everything(env, held, answers);
@@ -143,6 +150,26 @@ class MachineTest : public testing::Test {
     BLX_CO_TRY(held.listener, co_await env.network.listen(Endpoint::tcp("0.0.0.0", 80)));
     BLX_CO_TRY(co_await env.process.make_group("guests", {}));
     BLX_CO_TRY(held.child, co_await spawn("guests"));
+    co_return Result<void>();
+  }
+
+  Task<Result<void>> stands_still() {
+    Env onlooker = world.add_machine("b").env();
+    std::vector<Duration> ticks;
+    bool has_ended = false;
+    machine.start(tick(machine.env(), ticks, has_ended));
+    BLX_CO_TRY(co_await onlooker.clock.sleep(2500ms));
+    machine.freeze_daemon();
+    BLX_CO_TRY(co_await onlooker.clock.sleep(10s));
+    EXPECT_THAT(ticks, testing::ElementsAre(1s, 2s));
+    machine.thaw_daemon();
+    BLX_CO_TRY(co_await onlooker.clock.sleep(1100ms));
+    EXPECT_THAT(ticks, testing::ElementsAre(1s, 2s, 12500ms, 13500ms));
+    machine.freeze_daemon();
+    machine.crash_daemon();
+    BLX_CO_TRY(co_await onlooker.clock.sleep(1ms));
+    EXPECT_TRUE(has_ended);
+    machine.restart();
     co_return Result<void>();
   }
 
@@ -333,6 +360,7 @@ class MachineTest : public testing::Test {
 };
 
 TEST_F(MachineTest, CrashedDaemonHasNoEffectAndUnwinds) { run(crash_has_no_effect()); }
+TEST_F(MachineTest, AFrozenDaemonNoticesNothing) { run(stands_still()); }
 TEST_F(MachineTest, ProcessesSurviveACrashOfTheDaemon) { run(processes_survive()); }
 TEST_F(MachineTest, ProcessesEndWithThePower) { run(power_loss_ends_processes()); }
 TEST_F(MachineTest, WaysForAProcessToEnd) { run(ends()); }

@@ -23,6 +23,7 @@ constexpr auto kFacts = std::to_array<ActionFacts>({
     {Action::kPowerLoss, "power-loss", Group::kMachine, kWhile},
     {Action::kCrashAll, "crash-all", Group::kMachine, {.length = true}},
     {Action::kRestart, "restart", Group::kMachine, kWhile},
+    {Action::kFreeze, "freeze", Group::kMachine, kWhile},
     {Action::kReplaceDisk, "replace-disk", Group::kMachine, kWhile},
 
     {Action::kWallJump, "wall-jump", Group::kClock, kNodeAmount, 1, 3'600'000},

@@ -20,6 +20,7 @@ enum class Action : std::uint8_t {
   kPowerLoss,    // the machine goes off; `for`: until it is on again
   kCrashAll,     // every daemon or machine at once
   kRestart,      // the daemon is stopped in order; `for`: until it is started again
+  kFreeze,       // the daemon stands still for so long, and knows nothing of it
   kReplaceDisk,  // the machine comes back with an empty disk; its node is removed and a new joins
 
   // Clocks.
@@ -89,7 +90,7 @@ enum class Action : std::uint8_t {
   kScrape,  // metrics and status
   kDigest,  // of the replicated state
 };
-inline constexpr std::size_t kActions = 59;
+inline constexpr std::size_t kActions = 60;
 
 enum class Group : std::uint8_t {
   kMachine,

@@ -117,6 +117,12 @@ void Faults::on_machine(const Step& step, Site& site, env::Scope& scope) {
     case Action::kPowerLoss:
       cluster_.lose_power(site);
       return hold(site, step, scope);
+    case Action::kFreeze:
+      if (!site.running) return skip(step, site, "it does not run");
+      site.machine->freeze_daemon();
+      return lasts(step, site, scope, [&site, life = site.lives] {
+        if (site.lives == life) site.machine->thaw_daemon();
+      });
     case Action::kReplaceDisk:
       if (!operator_.may_lose(site)) return skip(step, site, "too much would be lost");
       cluster_.lose_power(site);

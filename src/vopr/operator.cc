@@ -16,7 +16,6 @@ using http::Method;
 constexpr Duration kAttempt = 20s;
 constexpr Duration kPause = 200ms;
 constexpr Duration kReadyPatience = 90s;
-constexpr Duration kLeavePatience = 30s;
 constexpr std::string_view kServer = R"({"role":"server"})";
 
 }  // namespace
@@ -156,12 +155,17 @@ env::Task<void> Operator::remove(Site& site) {
   const Turn turn(busy_);
   const std::string name = site.node_name();
   site.removal_begun = true;
-  const rest::Reply reply = co_await ask(Method::kDelete, "/v1/nodes/" + name, "");
-  if (reply.status != 200 && reply.text("code") != "node_not_found") {
-    site.removal_begun = false;
-    co_return;
+  bool is_out = false;
+  while (!is_out) {
+    const rest::Reply reply = co_await ask(Method::kDelete, "/v1/nodes/" + name, "");
+    is_out = site.removed || reply.text("code") == "node_not_found";
+    if (!is_out && reply.status != 200) {
+      site.removal_begun = false;
+      co_return;
+    }
+    // The node itself says that it leaves, and is out later; its machine is needed until then.
+    if (!is_out && !co_await cluster_.pause(kPause)) co_return;
   }
-  co_await cluster_.until([&] { return site.removed || !site.running; }, kLeavePatience);
   cluster_.retire(site);
 }
 

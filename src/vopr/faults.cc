@@ -1,5 +1,6 @@
 #include "vopr/faults.h"
 
+#include <algorithm>
 #include <utility>
 #include <vector>
 
@@ -9,6 +10,16 @@ namespace blixard::vopr {
 namespace {
 
 constexpr Bytes kWholeDisk{std::uint64_t{100} << 30};
+// Of a link with which nothing is wrong (sim/link.h).
+constexpr Duration kLatencyLeast = 100us;
+constexpr Duration kLatencyMost = 1ms;
+
+Weather weather_of(std::uint32_t percent) {
+  return {.lost_percent = percent,
+          .doubled_percent = percent / 2,
+          .delayed_percent = percent,
+          .delay_max = 20ms * percent};
+}
 
 }  // namespace
 
@@ -18,8 +29,9 @@ Faults::Faults(Cluster& cluster, Operator& owner)
 // Bookkeeping.
 
 void Faults::done(const Step& step, const Site& site) {
-  cluster_.recorder().note_step(site.number, Event::kStep, step.action,
-                                std::string(facts_of(step.action).name));
+  const ActionFacts& facts = facts_of(step.action);
+  cluster_.recorder().note_step(site.number, Event::kStep, step.action, std::string(facts.name),
+                                facts.uses.other ? step.other : 0);
 }
 
 void Faults::skip(const Step& step, const Site& site, const char* why) {
@@ -27,8 +39,7 @@ void Faults::skip(const Step& step, const Site& site, const char* why) {
                                 fmt::format("{}: {}", facts_of(step.action).name, why));
 }
 
-void Faults::lasts(const Step& step, const Site& site, env::Scope& scope,
-                   std::function<void()> undo) {
+void Faults::lasts(const Step& step, const Site& site, env::Scope& scope, Change change) {
   Recorder& recorder = cluster_.recorder();
   const ActionFacts& facts = facts_of(step.action);
   std::string text(facts.name);
@@ -37,8 +48,17 @@ void Faults::lasts(const Step& step, const Site& site, env::Scope& scope,
                      facts.uses.other ? step.other : 0, recorder.elapsed() + step.length);
   recorder.begin(step.action);
   const std::uint64_t number = ++next_;
-  lasting_[number] = {.action = step.action, .site = site.number, .undo = std::move(undo)};
+  lasting_[number] = {.action = step.action, .site = site.number, .change = std::move(change)};
   scope.spawn(end_later(number, step.length));
+}
+
+void Faults::sets(const Step& step, const Site& site, env::Scope& scope, std::function<void()> make,
+                  std::function<void()> undo) {
+  make();
+  lasts(step, site, scope,
+        {.what = fmt::format("{} {} {}", facts_of(step.action).name, site.number, step.other),
+         .make = std::move(make),
+         .undo = std::move(undo)});
 }
 
 env::Task<void> Faults::end_later(std::uint64_t number, Duration length) {
@@ -49,7 +69,17 @@ void Faults::end(std::uint64_t number) {
   auto found = lasting_.extract(number);
   if (found.empty()) return;
   const Lasting& lasting = found.mapped();
-  lasting.undo();
+  const Lasting* newest = nullptr;
+  bool is_newer = false;
+  for (const auto& [other, one] : lasting_) {
+    if (lasting.change.what.empty() || one.change.what != lasting.change.what) continue;
+    newest = &one;
+    is_newer = other > number;
+  }
+  if (newest == nullptr)
+    lasting.change.undo();
+  else if (!is_newer)
+    newest->change.make();
   cluster_.recorder().end(lasting.action);
   cluster_.recorder().note_step(lasting.site, Event::kHealed, lasting.action,
                                 std::string(facts_of(lasting.action).name));
@@ -94,10 +124,10 @@ void Faults::strike(const Step& step, env::Scope& scope) {
 // Nobody starts its daemon for a while.
 void Faults::hold(Site& site, const Step& step, env::Scope& scope) {
   ++site.holds;
-  lasts(step, site, scope, [this, &site] {
-    --site.holds;
-    if (!site.lost()) cluster_.start(site);
-  });
+  lasts(step, site, scope, {.undo = [this, &site] {
+          --site.holds;
+          if (!site.lost()) cluster_.start(site);
+        }});
 }
 
 void Faults::on_machine(const Step& step, Site& site, env::Scope& scope) {
@@ -120,9 +150,13 @@ void Faults::on_machine(const Step& step, Site& site, env::Scope& scope) {
     case Action::kFreeze:
       if (!site.running) return skip(step, site, "it does not run");
       site.machine->freeze_daemon();
-      return lasts(step, site, scope, [&site, life = site.lives] {
-        if (site.lives == life) site.machine->thaw_daemon();
-      });
+      return lasts(step, site, scope,
+                   {.what = fmt::format("freeze {} {}", site.number, site.lives),
+                    .make = [] {},  // it still is
+                    .undo =
+                        [&site, life = site.lives] {
+                          if (site.lives == life) site.machine->thaw_daemon();
+                        }});
     case Action::kReplaceDisk:
       if (!operator_.may_lose(site)) return skip(step, site, "too much would be lost");
       cluster_.lose_power(site);
@@ -137,8 +171,10 @@ void Faults::on_machine(const Step& step, Site& site, env::Scope& scope) {
 
 env::Task<void> Faults::restart(const Step& step, Site& site) {
   ++site.holds;
+  cluster_.recorder().begin(step.action);
   co_await cluster_.stop(site);
   co_await cluster_.pause(step.length);
+  cluster_.recorder().end(step.action);
   --site.holds;
   cluster_.start(site);
 }
@@ -150,8 +186,10 @@ void Faults::on_clock(const Step& step, Site& site, env::Scope& scope) {
         sign * std::chrono::milliseconds(static_cast<std::int64_t>(step.amount)));
     return done(step, site);
   }
-  site.machine->set_drift(sign * static_cast<int>(step.amount));
-  lasts(step, site, scope, [&site] { site.machine->set_drift(0); });
+  const int drift = sign * static_cast<int>(step.amount);
+  sets(
+      step, site, scope, [&site, drift] { site.machine->set_drift(drift); },
+      [&site] { site.machine->set_drift(0); });
 }
 
 // Links.
@@ -161,67 +199,128 @@ Site* Faults::other_of(const Step& step, const Site& site) {
   return other == &site ? nullptr : other;
 }
 
-void Faults::cut_off(Site& site, bool hears) {
-  for (const auto& other : cluster_.sites()) {
-    if (other.get() == &site) continue;
-    cluster_.world().partition_one_way(*site.machine, *other->machine);
-    if (!hears) cluster_.world().partition_one_way(*other->machine, *site.machine);
+sim::Machine& Faults::machine(std::uint32_t number) {
+  return *cluster_.sites().at(number - 1)->machine;
+}
+
+std::vector<Faults::Direction> Faults::cut_by(const Step& step, const Site& site,
+                                              const Site* other) const {
+  std::vector<Direction> directions;
+  const auto is_left = [&](const Site& one) { return (step.amount >> (one.number - 1) & 1) != 0; };
+  for (const auto& from : cluster_.sites()) {
+    for (const auto& to : cluster_.sites()) {
+      if (from == to) continue;
+      const bool leaves = from.get() == &site;
+      const bool arrives = to.get() == &site;
+      bool is_cut = false;
+      switch (step.action) {
+        case Action::kCut:
+          is_cut = (leaves && to.get() == other) || (arrives && from.get() == other);
+          break;
+        case Action::kCutOneWay:
+          is_cut = leaves && to.get() == other;
+          break;
+        case Action::kIsolate:
+          is_cut = leaves || arrives;
+          break;
+        case Action::kIsolateOneWay:
+          is_cut = leaves;
+          break;
+        default:  // split
+          is_cut = is_left(*from) != is_left(*to);
+      }
+      if (is_cut) directions.emplace_back(from->number, to->number);
+    }
   }
+  return directions;
+}
+
+void Faults::cut(const Step& step, const Site& site, env::Scope& scope,
+                 const std::vector<Direction>& directions) {
+  for (const Direction& direction : directions) {
+    ++cuts_[direction];
+    cluster_.world().partition_one_way(machine(direction.first), machine(direction.second));
+  }
+  lasts(step, site, scope, {.undo = [this, directions] {
+          for (const Direction& direction : directions)
+            mend_cut(direction);
+        }});
+}
+
+// The world mends both directions; what passes the other one is not delivered before it is cut
+// again.
+void Faults::mend_cut(Direction direction) {
+  const auto [from, to] = direction;
+  if (--cuts_[direction] > 0) return;
+  cluster_.world().heal(machine(from), machine(to));
+  if (cuts_[{to, from}] > 0) cluster_.world().partition_one_way(machine(to), machine(from));
 }
 
 void Faults::on_link(const Step& step, Site& site, env::Scope& scope) {
+  Site* other = facts_of(step.action).uses.other ? other_of(step, site) : nullptr;
+  switch (step.action) {
+    case Action::kWeather: {
+      const auto percent = static_cast<std::uint32_t>(step.amount);
+      Weather& weather = cluster_.weather();  // everybody's, whoever the step is noted at
+      weather = weather_of(percent);
+      return lasts(step, site, scope,
+                   {.what = "weather",
+                    .make = [&weather, percent] { weather = weather_of(percent); },
+                    .undo = [&weather] { weather = {}; }});
+    }
+    case Action::kIsolate:
+    case Action::kIsolateOneWay:
+    case Action::kSplit:
+      return cut(step, site, scope, cut_by(step, site, nullptr));
+    default:
+      break;
+  }
+  if (other == nullptr) return skip(step, site, "there is no other");
+  Step known = step;  // also of the leader, whoever that is
+  known.other = other->number;
+  if (step.action == Action::kCut || step.action == Action::kCutOneWay)
+    return cut(known, site, scope, cut_by(known, site, other));
+  on_one_link(known, site, *other, scope);
+}
+
+void Faults::on_one_link(const Step& step, Site& site, Site& other, env::Scope& scope) {
   sim::World& world = cluster_.world();
   sim::Machine& from = *site.machine;
-  if (step.action == Action::kWeather) {
-    const auto percent = static_cast<std::uint32_t>(step.amount);
-    cluster_.weather() = {.lost_percent = percent,
-                          .doubled_percent = percent / 2,
-                          .delayed_percent = percent,
-                          .delay_max = 20ms * percent};
-    return lasts(step, site, scope, [this] { cluster_.weather() = {}; });
-  }
-  if (step.action == Action::kSplit) {
-    for (const auto& one : cluster_.sites()) {
-      for (const auto& two : cluster_.sites()) {
-        const bool one_left = (step.amount >> (one->number - 1) & 1) != 0;
-        const bool two_left = (step.amount >> (two->number - 1) & 1) != 0;
-        if (one_left && !two_left) world.partition(*one->machine, *two->machine);
-      }
-    }
-    return lasts(step, site, scope, [&world] { world.heal_all(); });
-  }
-  if (step.action == Action::kIsolate || step.action == Action::kIsolateOneWay) {
-    cut_off(site, step.action == Action::kIsolateOneWay);
-    return lasts(step, site, scope, [this, &site] {
-      for (const auto& other : cluster_.sites())
-        cluster_.world().heal(*site.machine, *other->machine);
-    });
-  }
-  Site* other = other_of(step, site);
-  if (other == nullptr) return skip(step, site, "there is no other");
-  sim::Machine& to = *other->machine;
-  const auto restore = [&world, &from, &to] { world.restore_link(from, to); };
+  sim::Machine& to = *other.machine;
   switch (step.action) {
-    case Action::kCut:
-    case Action::kCutOneWay:
-      step.action == Action::kCut ? world.partition(from, to) : world.partition_one_way(from, to);
-      return lasts(step, site, scope, [&world, &from, &to] { world.heal(from, to); });
-    case Action::kSlowLink:
-      world.set_latency(from, to, 1ms,
-                        std::chrono::milliseconds(static_cast<std::int64_t>(step.amount)));
-      return lasts(step, site, scope, restore);
-    case Action::kLossyLink:
-      world.set_loss(from, to, static_cast<std::uint32_t>(step.amount));
-      return lasts(step, site, scope, restore);
-    case Action::kNarrowLink:
-      world.set_bandwidth(from, to, Bytes(step.amount << 10));
-      return lasts(step, site, scope, restore);
-    case Action::kDamagedBytes:
-      world.set_damage(from, to, step.amount);
-      return lasts(step, site, scope, restore);
-    case Action::kClog:
+    case Action::kSlowLink: {
+      const auto most = std::chrono::milliseconds(static_cast<std::int64_t>(step.amount));
+      return sets(
+          step, site, scope, [&world, &from, &to, most] { world.set_latency(from, to, 1ms, most); },
+          [&world, &from, &to] { world.set_latency(from, to, kLatencyLeast, kLatencyMost); });
+    }
+    case Action::kLossyLink: {
+      const auto percent = static_cast<std::uint32_t>(step.amount);
+      return sets(
+          step, site, scope, [&world, &from, &to, percent] { world.set_loss(from, to, percent); },
+          [&world, &from, &to] { world.set_loss(from, to, 0); });
+    }
+    case Action::kNarrowLink: {
+      const Bytes a_second(step.amount << 10);
+      return sets(
+          step, site, scope,
+          [&world, &from, &to, a_second] { world.set_bandwidth(from, to, a_second); },
+          [&world, &from, &to] { world.set_bandwidth(from, to, Bytes(0)); });
+    }
+    case Action::kDamagedBytes: {
+      const std::uint64_t one_in = step.amount;
+      return sets(
+          step, site, scope, [&world, &from, &to, one_in] { world.set_damage(from, to, one_in); },
+          [&world, &from, &to] { world.set_damage(from, to, 0); });
+    }
+    case Action::kClog: {
       world.clog(from, to);
-      return lasts(step, site, scope, [&world, &from, &to] { world.unclog(from, to); });
+      const auto [low, high] = std::minmax(site.number, other.number);
+      return lasts(step, site, scope,
+                   {.what = fmt::format("clog {} {}", low, high),
+                    .make = [&world, &from, &to] { world.clog(from, to); },
+                    .undo = [&world, &from, &to] { world.unclog(from, to); }});
+    }
     case Action::kReset:
       world.reset_connections(from, to);
       return done(step, site);
@@ -238,20 +337,28 @@ void Faults::on_disk(const Step& step, Site& site, env::Scope& scope) {
   const std::string log = site.data() + "/log";
   switch (step.action) {
     case Action::kSlowDisk:
-      machine.disk_faults().slowdown = static_cast<std::uint32_t>(step.amount);
-      return lasts(step, site, scope, [&machine] { machine.disk_faults().slowdown = 1; });
+      return sets(
+          step, site, scope,
+          [&machine, times = static_cast<std::uint32_t>(step.amount)] {
+            machine.disk_faults().slowdown = times;
+          },
+          [&machine] { machine.disk_faults().slowdown = 1; });
     case Action::kFailedSync:
       machine.disk_faults().fail_next_sync_below = log;
       site.disk_trouble = true;
       return done(step, site);
     case Action::kFullDisk:
-      machine.set_disk_capacity(Bytes(step.amount << 10));
       site.disk_trouble = true;
-      return lasts(step, site, scope, [&machine] { machine.set_disk_capacity(kWholeDisk); });
+      return sets(
+          step, site, scope,
+          [&machine, capacity = Bytes(step.amount << 10)] { machine.set_disk_capacity(capacity); },
+          [&machine] { machine.set_disk_capacity(kWholeDisk); });
     case Action::kReadWriteErrors:
-      machine.disk_faults().io_error_below = site.data();
       site.disk_trouble = true;
-      return lasts(step, site, scope, [&machine] { machine.disk_faults().io_error_below.clear(); });
+      return sets(
+          step, site, scope,
+          [&machine, below = site.data()] { machine.disk_faults().io_error_below = below; },
+          [&machine] { machine.disk_faults().io_error_below.clear(); });
     case Action::kBitRot:
       if (!operator_.may_lose(site)) return skip(step, site, "too much would be lost");
       site.damaged = machine.rot(log, step.amount).has_value();
@@ -268,28 +375,30 @@ void Faults::on_disk(const Step& step, Site& site, env::Scope& scope) {
 
 void Faults::on_guest(const Step& step, Site& site, env::Scope& scope) {
   sim::QemuFaults& faults = site.qemu.faults;
+  const auto sets_flag = [&](bool& flag) {
+    sets(step, site, scope, [&flag] { flag = true; }, [&flag] { flag = false; });
+  };
   switch (step.action) {
     case Action::kStartsFail:
-      faults.starts_fail = true;
-      return lasts(step, site, scope, [&faults] { faults.starts_fail = false; });
+      return sets_flag(faults.starts_fail);
     case Action::kStartsHang:
-      faults.starts_hang = true;
-      return lasts(step, site, scope, [&faults] { faults.starts_hang = false; });
-    case Action::kSlowBoots: {
-      const auto times = static_cast<std::int64_t>(step.amount);
-      faults.boot = {site.boot.least * times, site.boot.most * times};
-      return lasts(step, site, scope, [&faults, &site] { faults.boot = site.boot; });
-    }
+      return sets_flag(faults.starts_hang);
+    case Action::kMonitorSilent:
+      return sets_flag(faults.monitor_silent);
+    case Action::kGuestIgnores:
+      return sets(
+          step, site, scope, [&faults] { faults.ignores_shutdown = faults.ignores_button = true; },
+          [&faults] { faults.ignores_shutdown = faults.ignores_button = false; });
+    case Action::kSlowBoots:
+      return sets(
+          step, site, scope,
+          [&faults, &site, times = static_cast<std::int64_t>(step.amount)] {
+            faults.boot = {site.boot.least * times, site.boot.most * times};
+          },
+          [&faults, &site] { faults.boot = site.boot; });
     case Action::kMonitorNoise:
       faults.noise = sim::kMonitorNoise[step.amount % sim::kMonitorNoise.size()].text;
       return done(step, site);
-    case Action::kMonitorSilent:
-      faults.monitor_silent = true;
-      return lasts(step, site, scope, [&faults] { faults.monitor_silent = false; });
-    case Action::kGuestIgnores:
-      faults.ignores_shutdown = faults.ignores_button = true;
-      return lasts(step, site, scope,
-                   [&faults] { faults.ignores_shutdown = faults.ignores_button = false; });
     case Action::kSpawnFails:
       site.machine->fail_next_spawn(Error(Code::kResourceExhausted, "no_memory"));
       site.spawn_trouble = true;

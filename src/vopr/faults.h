@@ -1,13 +1,18 @@
 #pragma once
 
 // What goes wrong, by decision. A fault that lasts heals by itself after its time; heal() ends all
-// of them at once. What a correct cluster cannot survive is not done: that is the atlas's rule
+// of them at once. Faults overlap, and each ends alone: a link is cut as long as any fault cuts it,
+// and where two set the same (the latency of a link, the speed of a disk), the newest that is
+// still there counts. What a correct cluster cannot survive is not done: that is the atlas's rule
 // (Operator::may_lose), and the step is noted as skipped.
 
 #include <cstdint>
 #include <functional>
 #include <map>
 #include <memory>
+#include <string>
+#include <utility>
+#include <vector>
 
 #include "env/scope.h"
 #include "vopr/cluster.h"
@@ -26,34 +31,51 @@ class Faults {
   void heal();
 
  private:
+  // Of what a fault does as long as it lasts.
+  struct Change {
+    std::string what;            // it sets; empty: nothing that others set too
+    std::function<void()> make;  // again, when a newer one of the same is over
+    std::function<void()> undo;
+  };
   struct Lasting {
     Action action = Action::kNone;
     std::uint32_t site = 0;
-    std::function<void()> undo;
+    Change change;
   };
+  using Direction = std::pair<std::uint32_t, std::uint32_t>;  // from one machine to another
 
   void on_machine(const Step& step, Site& site, env::Scope& scope);
   void on_clock(const Step& step, Site& site, env::Scope& scope);
   void on_link(const Step& step, Site& site, env::Scope& scope);
+  void on_one_link(const Step& step, Site& site, Site& other, env::Scope& scope);
   void on_disk(const Step& step, Site& site, env::Scope& scope);
   void on_guest(const Step& step, Site& site, env::Scope& scope);
 
-  // Notes the step; `undo` comes after its length.
-  void lasts(const Step& step, const Site& site, env::Scope& scope, std::function<void()> undo);
+  // Notes the step; the change is undone after its length.
+  void lasts(const Step& step, const Site& site, env::Scope& scope, Change change);
+  // The same for what can be set again and again, with a beginning.
+  void sets(const Step& step, const Site& site, env::Scope& scope, std::function<void()> make,
+            std::function<void()> undo);
   void done(const Step& step, const Site& site);
   void skip(const Step& step, const Site& site, const char* why);
   env::Task<void> end_later(std::uint64_t number, Duration length);
   void end(std::uint64_t number);
   void hold(Site& site, const Step& step, env::Scope& scope);
   env::Task<void> restart(const Step& step, Site& site);
-  void cut_off(Site& site, bool hears);
+  [[nodiscard]] std::vector<Direction> cut_by(const Step& step, const Site& site,
+                                              const Site* other) const;
+  void cut(const Step& step, const Site& site, env::Scope& scope,
+           const std::vector<Direction>& directions);
+  void mend_cut(Direction direction);
+  [[nodiscard]] sim::Machine& machine(std::uint32_t number);
   [[nodiscard]] Site* other_of(const Step& step, const Site& site);
 
   Cluster& cluster_;
   Operator& operator_;
   Intruder intruder_;
   std::uint64_t next_ = 0;
-  std::map<std::uint64_t, Lasting> lasting_;
+  std::map<std::uint64_t, Lasting> lasting_;  // in the order they began
+  std::map<Direction, std::uint32_t> cuts_;   // how many faults cut it
 };
 
 }  // namespace blixard::vopr

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <iterator>
 #include <set>
 #include <utility>
 #include <vector>
@@ -25,7 +26,10 @@ std::uint64_t hash_of(const Plan& plan) {
   for (const std::uint64_t word :
        {static_cast<std::uint64_t>(plan.until.count()), std::uint64_t{settings.nodes},
         std::uint64_t{settings.spares}, std::uint64_t{settings.clients},
-        std::uint64_t{settings.vms}, std::uint64_t{settings.rare_percent}})
+        std::uint64_t{settings.vms}, std::uint64_t{settings.rare_percent},
+        static_cast<std::uint64_t>(settings.tick.count()), std::uint64_t{settings.election_ticks},
+        settings.snapshot_entries, settings.trailing_entries,
+        static_cast<std::uint64_t>(settings.boot.count())})
     mix(hash, word);
   for (const Step& step : plan.steps)
     for (const std::uint64_t word :
@@ -73,6 +77,8 @@ class Shrinker {
       smaller |= cut_time();
       smaller |= drop_steps();
       smaller |= reduce_settings();
+      smaller |= use_defaults();
+      smaller |= use_first_names();
       smaller |= soften_steps();
       smaller |= close_gaps();
     }
@@ -210,12 +216,59 @@ class Shrinker {
       smaller |= attempt_fewer(&Settings::clients, &Step::client, clients);
     for (std::size_t vms = 0; vms < now.vms && !is_over(); ++vms)
       smaller |= attempt_fewer(&Settings::vms, &Step::vm, vms);
-    if (now.rare_percent > 0) {
+    return smaller;
+  }
+
+  // What only makes runs differ from each other: all of it as usual, or each that may be.
+  bool use_defaults() {
+    Plan usual = best_;
+    Settings& settings = usual.settings;
+    settings = {.nodes = settings.nodes,
+                .spares = settings.spares,
+                .clients = settings.clients,
+                .vms = settings.vms};
+    if (usual.settings == best_.settings) return false;
+    if (attempt(usual)) return true;
+    bool smaller = false;
+    const auto set = [&](auto Settings::* setting) {
       Plan candidate = best_;
-      candidate.settings.rare_percent = 0;
+      candidate.settings.*setting = usual.settings.*setting;
       smaller |= attempt(std::move(candidate));
+    };
+    set(&Settings::rare_percent);
+    set(&Settings::tick);
+    set(&Settings::election_ticks);
+    set(&Settings::snapshot_entries);
+    set(&Settings::trailing_entries);
+    set(&Settings::boot);
+    return smaller;
+  }
+
+  // One client and one VM do if any of them does; of several, the first ones.
+  bool use_first_names() {
+    bool smaller = false;
+    for (std::uint32_t Step::* number : {&Step::client, &Step::vm}) {
+      smaller |= soften([number](Step& step) {
+        if (step.*number <= 1) return false;
+        step.*number = 1;
+        return true;
+      });
+      smaller |= close_ranks(number);
     }
     return smaller;
+  }
+
+  // 2, 5 and 7 become 1, 2 and 3.
+  bool close_ranks(std::uint32_t Step::* number) {
+    Plan candidate = best_;
+    std::set<std::uint32_t> used;
+    for (const Step& step : candidate.steps)
+      if (step.*number > 0) used.insert(step.*number);
+    for (Step& step : candidate.steps)
+      if (step.*number > 0)
+        step.*number =
+            static_cast<std::uint32_t>(1 + std::distance(used.begin(), used.find(step.*number)));
+    return attempt(std::move(candidate));
   }
 
   // `change` makes a step milder, or says that it cannot. All at once first, then each as often as

@@ -1,7 +1,8 @@
 #pragma once
 
-// Makes a failing run small: leaves out steps, nodes, clients, VMs and time, as long as the same
-// checker still fails. Delta debugging (Zeller and Hildebrandt, 2002) on the list of decisions.
+// Makes a failing run small: leaves out steps, nodes, clients, VMs and time, and takes the usual
+// settings and the first names where any will do, as long as the same checker still fails. Delta
+// debugging (Zeller and Hildebrandt, 2002) on the list of decisions.
 
 #include <cstddef>
 #include <functional>

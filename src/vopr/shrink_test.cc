@@ -72,7 +72,64 @@ TEST(Shrink, WhatAlwaysFailsNeedsNothing) {
   EXPECT_EQ(settings.clients, 0U);
   EXPECT_EQ(settings.vms, 0U);
   EXPECT_EQ(settings.rare_percent, 0U);
-  EXPECT_LE(shrunk.runs, 12U);
+  EXPECT_LE(shrunk.runs, 13U);
+}
+
+Settings with_sizes_of(const Settings& settings) {
+  return {.nodes = settings.nodes,
+          .spares = settings.spares,
+          .clients = settings.clients,
+          .vms = settings.vms};
+}
+
+TEST(Shrink, TakesTheUsualSettingsWhereAnyWillDo) {
+  const Plan plan = large_plan(8);
+  ASSERT_NE(plan.settings, with_sizes_of(plan.settings));
+  const Shrunk all = shrunk_by(plan, when([](const Plan&) { return true; }), 1000);
+  EXPECT_EQ(all.plan.settings, with_sizes_of(all.plan.settings));
+
+  // Each alone, where one has to stay.
+  const auto needs = [&](auto Settings::* setting) {
+    Plan drawn = plan;
+    ++(drawn.settings.*setting);  // surely not the usual one
+    const auto value = drawn.settings.*setting;
+    const Shrunk shrunk =
+        shrunk_by(drawn, when([=](const Plan& p) { return p.settings.*setting == value; }), 1000);
+    Settings expected = with_sizes_of(shrunk.plan.settings);
+    expected.*setting = value;
+    EXPECT_EQ(shrunk.plan.settings, expected);
+  };
+  needs(&Settings::tick);
+  needs(&Settings::election_ticks);
+  needs(&Settings::snapshot_entries);
+  needs(&Settings::trailing_entries);
+  needs(&Settings::rare_percent);
+  needs(&Settings::boot);
+}
+
+TEST(Shrink, TakesTheFirstNames) {
+  Plan plan = large_plan(9);
+  plan.steps[30] = {.at = plan.steps[30].at, .action = Action::kImport, .node = 1, .client = 4};
+  plan.steps[40] = {
+      .at = plan.steps[40].at, .action = Action::kStop, .node = 1, .client = 3, .vm = 5};
+  plan.steps[60] = {
+      .at = plan.steps[60].at, .action = Action::kStart, .node = 1, .client = 4, .vm = 2};
+  // Two VMs, whichever, and as many clients as there are now.
+  const Shrunk shrunk = shrunk_by(
+      plan, when([&](const Plan& p) {
+        const auto stop = std::ranges::find(p.steps, Action::kStop, &Step::action);
+        return stop != p.steps.end() &&
+               has(p,
+                   [&](const Step& step) {
+                     return step.action == Action::kStart && step.vm != stop->vm;
+                   }) &&
+               p.settings.clients == plan.settings.clients && p.settings.vms == plan.settings.vms;
+      }),
+      2000);
+  ASSERT_THAT(shrunk.plan.steps, SizeIs(2));
+  for (const Step& step : shrunk.plan.steps)
+    EXPECT_EQ(step.client, 1U);
+  EXPECT_EQ(shrunk.plan.steps[0].vm + shrunk.plan.steps[1].vm, 3U);
 }
 
 TEST(Shrink, TwoStepsThatAreFarApart) {

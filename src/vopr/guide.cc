@@ -1,7 +1,7 @@
 #include "vopr/guide.h"
 
 #include <algorithm>
-#include <array>
+#include <string>
 #include <string_view>
 #include <utility>
 
@@ -172,26 +172,6 @@ std::string varied_name(std::string name) {
   return name.append(kVaried);
 }
 
-// Which events and which faults were seen, and which of them together; the role does not matter.
-struct Pairs {
-  std::array<std::array<bool, kActions>, kEvents> seen{};
-
-  explicit Pairs(const Coverage& coverage) {
-    for (std::size_t event = 0; event < kEvents; ++event)
-      for (std::size_t action = 0; action < kActions; ++action)
-        for (std::size_t role = 0; role < kRoles; ++role)
-          seen[event][action] |= coverage.saw(static_cast<Role>(role), static_cast<Event>(event),
-                                              static_cast<Action>(action));
-  }
-  [[nodiscard]] bool saw_event(std::size_t event) const {
-    return std::ranges::find(seen[event], true) != seen[event].end();
-  }
-  [[nodiscard]] bool saw_action(Action action) const {
-    return std::ranges::any_of(
-        seen, [&](const auto& of_event) { return of_event[static_cast<std::size_t>(action)]; });
-  }
-};
-
 }  // namespace
 
 Plan Guide::next(std::uint64_t seed, bool guided) {
@@ -223,42 +203,6 @@ void Guide::learn(const Plan& plan, const Coverage& coverage) {
   seen_.add(coverage);
   if (kept_.size() == kKeptMost) kept_.erase(kept_.begin());
   kept_.push_back(plan);
-}
-
-std::vector<std::string> Guide::never_reached(std::size_t lines_max) const {
-  const Pairs pairs(seen_);
-  std::vector<std::string> lines;
-  std::size_t more = 0;
-  const auto say = [&](std::string line) {
-    if (lines.size() < lines_max)
-      lines.push_back(std::move(line));
-    else
-      ++more;
-  };
-  std::vector<Event> events;
-  for (std::size_t i = 0; i < kEvents; ++i) {
-    const auto event = static_cast<Event>(i);
-    if (event == Event::kViolation) continue;
-    if (pairs.saw_event(i))
-      events.push_back(event);
-    else
-      say("event " + std::string(event_name(event)));
-  }
-  std::vector<Action> faults;
-  for (const ActionFacts& facts : actions()) {
-    if (!is_fault(facts.action)) continue;
-    if (pairs.saw_action(facts.action))
-      faults.push_back(facts.action);
-    else
-      say("fault " + std::string(facts.name));
-  }
-  for (const Event event : events)
-    for (const Action fault : faults)
-      if (!pairs.seen.at(static_cast<std::size_t>(event)).at(static_cast<std::size_t>(fault)))
-        say("event " + std::string(event_name(event)) + " during " +
-            std::string(facts_of(fault).name));
-  if (more > 0 && !lines.empty()) lines.back() = "and " + std::to_string(more + 1) + " more";
-  return lines;
 }
 
 }  // namespace blixard::vopr

@@ -6,9 +6,10 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <string>
+#include <utility>
 #include <vector>
 
+#include "vopr/guide_reach.h"
 #include "vopr/plan.h"
 #include "vopr/report.h"
 #include "vopr/scenario.h"
@@ -27,9 +28,10 @@ class Guide {
   [[nodiscard]] const Coverage& seen() const { return seen_; }
   [[nodiscard]] std::size_t kept() const { return kept_.size(); }
 
-  // What was never reached, for people: events and faults that were not seen, then pairs of an
-  // event and a fault that both were seen, but never together. At most `lines_max`.
-  [[nodiscard]] std::vector<std::string> never_reached(std::size_t lines_max) const;
+  // Of what runs of the scenarios can show, what none showed; for people.
+  [[nodiscard]] Unreached never_reached(std::size_t lines_max) const {
+    return unreached(reach_of(scenarios_), reach_of(seen_), lines_max);
+  }
 
  private:
   std::vector<Scenario> scenarios_;

@@ -9,12 +9,15 @@
 namespace blixard::vopr {
 namespace {
 
+using ::testing::AllOf;
 using ::testing::Contains;
 using ::testing::Each;
+using ::testing::EndsWith;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
 using ::testing::Not;
 using ::testing::SizeIs;
+using ::testing::StartsWith;
 
 std::vector<Scenario> scenarios() {
   Scenario hard{.name = "hard", .until = 20s, .nodes = {1, 5}, .spares = {0, 2}};
@@ -145,28 +148,46 @@ TEST(Guide, AVariationIsLikeWhatItCameFrom) {
 
 TEST(Guide, SaysWhatWasNeverReached) {
   Guide guide(scenarios());
-  const auto nothing = guide.never_reached(1000);
-  EXPECT_THAT(nothing, Contains("event leads"));
-  EXPECT_THAT(nothing, Contains("fault bit-rot"));
-  EXPECT_THAT(nothing, Each(Not(HasSubstr("during"))));
-  EXPECT_THAT(nothing, Not(Contains("event violation")));
-  EXPECT_THAT(nothing, Not(Contains("fault create")));
+  const Unreached nothing = guide.never_reached(1000);
+  EXPECT_EQ(nothing.reached, 0U);
+  EXPECT_THAT(nothing.lines, Contains("event leads"));
+  EXPECT_THAT(nothing.lines, Contains("action bit-rot"));
+  EXPECT_THAT(nothing.lines, Each(Not(HasSubstr(" with "))));
 
   Coverage coverage;
   coverage.see(Role::kLeader, Event::kLeads, Action::kNone);
+  coverage.see(Role::kFollower, Event::kStep, Action::kBitRot);
+  coverage.see(Role::kFollower, Event::kStep, Action::kReset);
   coverage.see(Role::kFollower, Event::kReady, Action::kBitRot);
   guide.learn(draw(scenarios()[0], 1), coverage);
-  const auto some = guide.never_reached(1000);
-  EXPECT_THAT(some, Not(Contains("event leads")));
-  EXPECT_THAT(some, Not(Contains("fault bit-rot")));
-  EXPECT_THAT(some, Contains("event leads during bit-rot"));
-  EXPECT_THAT(some, Not(Contains("event ready during bit-rot")));
+  const Unreached some = guide.never_reached(1000);
+  EXPECT_EQ(some.possible, nothing.possible);
+  // Three events, two actions, three pairs.
+  EXPECT_EQ(some.reached, 8U);
+  EXPECT_THAT(some.lines, Not(Contains("event leads")));
+  EXPECT_THAT(some.lines, Not(Contains("action bit-rot")));
+  EXPECT_THAT(some.lines, Contains("leads with reset, bit-rot"));
+  EXPECT_THAT(some.lines, Contains("ready with reset"));
+  EXPECT_THAT(some.lines, Each(Not(HasSubstr("step with"))));
 
-  const auto few = guide.never_reached(3);
-  ASSERT_THAT(few, SizeIs(3));
-  EXPECT_EQ(few[0], some[0]);
-  EXPECT_EQ(few[2], "and " + std::to_string(some.size() - 2) + " more");
-  EXPECT_THAT(guide.never_reached(0), IsEmpty());
+  const Unreached few = guide.never_reached(3);
+  ASSERT_THAT(few.lines, SizeIs(3));
+  EXPECT_EQ(few.lines[0], some.lines[0]);
+  EXPECT_EQ(few.lines[2], "and " + std::to_string(some.lines.size() - 2) + " more lines");
+  EXPECT_EQ(few.reached, some.reached);
+  EXPECT_THAT(guide.never_reached(0).lines, IsEmpty());
+}
+
+TEST(Guide, ALineNamesSomeAndCountsTheRest) {
+  Guide guide(scenarios());
+  Coverage coverage;
+  for (const ActionFacts& facts : actions())
+    coverage.see(Role::kFollower, Event::kStep, facts.action);
+  coverage.see(Role::kLeader, Event::kLeads, Action::kNone);
+  guide.learn(draw(scenarios()[0], 1), coverage);
+  const Unreached unreached = guide.never_reached(1000);
+  EXPECT_THAT(unreached.lines,
+              Contains(AllOf(StartsWith("leads with crash, power-loss, "), EndsWith(" more"))));
 }
 
 }  // namespace

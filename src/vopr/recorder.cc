@@ -20,6 +20,8 @@ void Recorder::note_step(std::uint32_t node, Event event, Action action, std::st
   if (event == Event::kSkipped) ++report_.counts.skipped;
   add(node,
       {.event = event, .action = action, .text = std::move(text), .until = until, .other = other});
+  const bool is_felt = facts_of(action).group != Group::kClient;
+  if (event == Event::kStep && is_felt) felt(action);
 }
 
 void Recorder::add(std::uint32_t node, TraceEvent event) {
@@ -31,12 +33,12 @@ void Recorder::add(std::uint32_t node, TraceEvent event) {
   event.term = standing.term;
   event.commit = standing.commit;
   report_.coverage.see(standing.role, event.event, Action::kNone);
-  // What is over at once is there while it is carried out.
   if (event.action != Action::kNone) {
     report_.coverage.see(standing.role, event.event, event.action);
   }
   for (std::size_t i = 1; i < kActions; ++i) {
-    if (active_[i] > 0) report_.coverage.see(standing.role, event.event, static_cast<Action>(i));
+    const bool is_there = active_[i] > 0 || event.at < felt_until_[i];
+    if (is_there) report_.coverage.see(standing.role, event.event, static_cast<Action>(i));
   }
   if (report_.events.size() < kEventsMax) report_.events.push_back(std::move(event));
 }

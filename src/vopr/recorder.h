@@ -32,9 +32,15 @@ class Recorder {
   void note_step(std::uint32_t node, Event event, Action action, std::string text,
                  std::uint32_t other = 0, Duration until = {});
 
-  // A fault is there from now on, or is not any more: for coverage.
+  // A fault is there from now on, or is not any more: for coverage. There it counts for
+  // kAftermath longer, since much of what it does comes when it is over; what takes no time counts
+  // for so long after it was done.
+  static constexpr Duration kAftermath = 3s;  // about an election, and what comes of it
   void begin(Action fault) { ++active_.at(static_cast<std::size_t>(fault)); }
-  void end(Action fault) { --active_.at(static_cast<std::size_t>(fault)); }
+  void end(Action fault) {
+    --active_.at(static_cast<std::size_t>(fault));
+    felt(fault);
+  }
 
   // The first one is kept.
   void fail(std::string checker, std::string text);
@@ -48,10 +54,14 @@ class Recorder {
 
  private:
   void add(std::uint32_t node, TraceEvent event);
+  void felt(Action action) {
+    felt_until_.at(static_cast<std::size_t>(action)) = elapsed_() + kAftermath;
+  }
 
   std::function<Duration()> elapsed_;
   std::function<Standing(std::uint32_t)> standing_;
   std::array<std::uint32_t, kActions> active_{};
+  std::array<Duration, kActions> felt_until_{};
   Report report_;
   bool closed_ = false;
 };

@@ -201,10 +201,7 @@ class Fuzz {
     fmt::print("{} states of coverage\n", state_.coverage.count());
     for (const auto& [took, seed] : slowest_)
       fmt::print("slow: seed {} took {}\n", seed, long_time_text(took));
-    const auto missing = guide_.never_reached(kNeverReachedLines);
-    if (!missing.empty()) fmt::print("never reached:\n");
-    for (const std::string& line : missing)
-      fmt::print("  {}\n", line);
+    print_never_reached();
     std::map<std::string, std::size_t> by_checker;
     for (const Failure& failure : state_.failures)
       ++by_checker[failure.checker];
@@ -213,6 +210,15 @@ class Fuzz {
     if (state_.failed == 0) fmt::print("nothing failed\n");
     fmt::print("hash of all traces: {:016x}\n", state_.hash);
     if (!whole && !command_.state.empty()) fmt::print("the same command again goes on\n");
+  }
+
+  void print_never_reached() const {
+    const vopr::Unreached missing = guide_.never_reached(kNeverReachedLines);
+    if (!missing.lines.empty()) fmt::print("never reached:\n");
+    for (const std::string& line : missing.lines)
+      fmt::print("  {}\n", line);
+    fmt::print("reached: {} of {} actions, events and pairs of both\n", missing.reached,
+               missing.possible);
   }
 
   const FuzzPlans& command_;

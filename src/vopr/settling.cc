@@ -74,11 +74,14 @@ std::string Settling::missing_of(const cluster::Vm& vm, const cluster::State& st
       vm.spec.restart == cluster::RestartPolicy::kNever ||
       (vm.spec.restart == cluster::RestartPolicy::kOnFailure && vm.state == VmState::kStopped);
   const bool is_over = vm.state == VmState::kFailed || vm.state == VmState::kStopped;
+  // One that was told to stop gives no reason, and is started when it is wanted again.
+  const bool ended_by_itself = is_over && !vm.reason.empty();
   const bool is_pending = vm.state == VmState::kPending && !has_place(vm, state);
-  const bool is_good = vm.desired == VmDesired::kRunning
-                           ? vm.state == VmState::kRunning || is_pending || (is_over && may_be_over)
-                       : vm.desired == VmDesired::kStopped ? is_over || is_pending
-                                                           : false;
+  const bool is_good =
+      vm.desired == VmDesired::kRunning
+          ? vm.state == VmState::kRunning || is_pending || (ended_by_itself && may_be_over)
+      : vm.desired == VmDesired::kStopped ? is_over || is_pending
+                                          : false;
   if (is_good) return {};
   return fmt::format("{} is {}, wanted {}: {}", vm.name, state_name(vm.state),
                      desired_name(vm.desired), vm.reason);

@@ -33,13 +33,21 @@ env::Task<Result<std::string_view>> SegmentReader::view(std::uint64_t offset, st
   count = std::min(count, bytes_ - std::min(offset, bytes_));
   const bool is_there = offset >= window_begin_ && offset + count <= window_begin_ + window_.size();
   if (!is_there) {
-    window_.resize(std::min(std::max(count, kPieceBytes), bytes_ - offset));
+    // Without zeros first. libstdc++ 12 gives the function the new capacity, not the size that was
+    // asked for.
+    const std::uint64_t size = std::min(std::max(count, kPieceBytes), bytes_ - offset);
+    window_.resize_and_overwrite(size, [size](char*, std::size_t) { return size; });
     window_begin_ = offset;
     BLX_CO_TRY(const std::size_t read, co_await file_->read_at(offset, window_));
     window_.resize(read);
     count = std::min<std::uint64_t>(count, read);
   }
   co_return std::string_view(window_).substr(offset - window_begin_, count);
+}
+
+std::uint64_t SegmentReader::in_window_behind(std::uint64_t offset) const {
+  const std::uint64_t end = window_begin_ + window_.size();
+  return offset >= window_begin_ && offset < end ? end - offset : 0;
 }
 
 env::Task<Result<std::optional<Batch>>> SegmentReader::batch_at(std::uint64_t offset) {
@@ -54,12 +62,18 @@ env::Task<Result<SegmentReader::Rest>> SegmentReader::look_behind(std::uint64_t 
                                                                   std::uint64_t number) {
   Rest rest{.end = offset};
   for (std::uint64_t at = offset; at < bytes_;) {
-    BLX_CO_TRY(const std::string_view piece, co_await view(at, kPieceBytes));
+    // What the window has is looked at before more is read.
+    const std::uint64_t known = in_window_behind(at);
+    BLX_CO_TRY(const std::string_view piece,
+               co_await view(at, known >= kBatchHeaderBytes ? known : kPieceBytes));
     if (piece.empty()) break;
-    if (const std::size_t end = end_of_data(piece)) rest.end = std::max(rest.end, at + end);
+    const std::size_t end = end_of_data(piece);
+    if (end > 0) rest.end = std::max(rest.end, at + end);
+    // A batch begins with what is not zero, and its header may end with zeros.
+    const std::string_view data = piece.substr(0, end + kBatchHeaderBytes);
     std::vector<std::uint64_t> candidates;
-    for (auto found = find_batch(piece, 0, log_id_); found;
-         found = find_batch(piece, *found + 1, log_id_)) {
+    for (auto found = find_batch(data, 0, log_id_); found;
+         found = find_batch(data, *found + 1, log_id_)) {
       candidates.push_back(at + *found);
     }
     // A header that this piece cuts is whole in the next one.

@@ -37,6 +37,8 @@ class SegmentReader {
   env::Task<Result<Rest>> look_behind(std::uint64_t offset, std::uint64_t number);
 
  private:
+  [[nodiscard]] std::uint64_t in_window_behind(std::uint64_t offset) const;
+
   std::shared_ptr<env::File> file_;
   std::uint64_t bytes_;
   Uuid log_id_;

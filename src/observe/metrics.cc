@@ -18,8 +18,7 @@ bool is_name(std::string_view text) {
          std::ranges::all_of(text, fits);
 }
 
-std::string escaped(std::string_view text, bool with_quote) {
-  std::string out;
+void escape(std::string& out, std::string_view text, bool with_quote) {
   for (const char c : text) {
     if (c == '\\') {
       out += "\\\\";
@@ -31,17 +30,29 @@ std::string escaped(std::string_view text, bool with_quote) {
       out += c;
     }
   }
-  return out;
 }
 
 // "{a="1",b="2"}" with `more` as the last label; "" when there is none at all.
 std::string label_text(const Labels& labels, std::string_view more = "") {
+  std::size_t bytes = more.size() + 2;
+  for (const auto& [name, value] : labels)
+    bytes += name.size() + value.size() + 4;
   std::string out;
+  if (bytes == 2) return out;
+  out.reserve(bytes);
   for (const auto& [name, value] : labels) {
-    out += fmt::format("{}{}=\"{}\"", out.empty() ? "" : ",", name, escaped(value, true));
+    out += out.empty() ? '{' : ',';
+    out += name;
+    out += "=\"";
+    escape(out, value, true);
+    out += '"';
   }
-  if (!more.empty()) out += fmt::format("{}{}", out.empty() ? "" : ",", more);
-  return out.empty() ? out : "{" + out + "}";
+  if (!more.empty()) {
+    out += out.empty() ? '{' : ',';
+    out += more;
+  }
+  out += '}';
+  return out;
 }
 
 std::string seconds_text(Duration duration) {
@@ -60,17 +71,23 @@ std::string_view kind_name(MetricKind kind) {
   return "untyped";
 }
 
+template <class... Args>
+void add_line(std::string& out, fmt::format_string<Args...> format, Args&&... args) {
+  fmt::format_to(std::back_inserter(out), format, std::forward<Args>(args)...);
+}
+
 void write_histogram(std::string& out, std::string_view name, const Labels& labels,
                      const Histogram& histogram) {
   const auto reading = histogram.read();
   for (std::size_t i = 0; i < reading.cumulative.size(); ++i) {
     const bool is_last = i == histogram.bounds().size();
     const std::string bound = is_last ? "+Inf" : seconds_text(histogram.bounds()[i]);
-    out += fmt::format("{}_bucket{} {}\n", name, label_text(labels, "le=\"" + bound + "\""),
-                       reading.cumulative[i]);
+    add_line(out, "{}_bucket{} {}\n", name, label_text(labels, "le=\"" + bound + "\""),
+             reading.cumulative[i]);
   }
-  out += fmt::format("{}_sum{} {}\n", name, label_text(labels), seconds_text(reading.sum));
-  out += fmt::format("{}_count{} {}\n", name, label_text(labels), reading.cumulative.back());
+  const std::string label = label_text(labels);
+  add_line(out, "{}_sum{} {}\n", name, label, seconds_text(reading.sum));
+  add_line(out, "{}_count{} {}\n", name, label, reading.cumulative.back());
 }
 
 }  // namespace
@@ -99,12 +116,13 @@ Histogram::Reading Histogram::read() const {
 
 Metrics::Family& Metrics::family(std::string_view name, std::string_view help, MetricKind kind) {
   BLX_ASSERT(is_name(name) && !help.empty());
-  const auto [found, is_new] = families_.try_emplace(std::string(name));
-  Family& family = found->second;
-  if (is_new) {
-    family.help = help;
-    family.kind = kind;
+  auto found = families_.lower_bound(name);
+  if (found == families_.end() || found->first != name) {
+    found = families_.try_emplace(found, std::string(name));
+    found->second.help = help;
+    found->second.kind = kind;
   }
+  Family& family = found->second;
   BLX_ASSERT(family.kind == kind && family.help == help);
   return family;
 }
@@ -116,8 +134,7 @@ T& Metrics::registered(std::string_view name, std::string_view help, MetricKind 
     BLX_ASSERT(is_name(label));
   Family& of_name = family(name, help, kind);
   BLX_ASSERT(!of_name.source);
-  const std::string key = label_text(labels);
-  const auto [found, is_new] = of_name.series.try_emplace(key);
+  const auto [found, is_new] = of_name.series.try_emplace(label_text(labels));
   if (is_new) {
     found->second.labels = std::move(labels);
     found->second.metric = std::make_unique<T>(std::forward<Args>(args)...);
@@ -151,18 +168,19 @@ void Metrics::computed(std::string_view name, std::string_view help, MetricKind 
 std::string Metrics::text() const {
   std::string out;
   for (const auto& [name, family] : families_) {
-    out += fmt::format("# HELP {} {}\n# TYPE {} {}\n", name, escaped(family.help, false), name,
-                       kind_name(family.kind));
+    add_line(out, "# HELP {} ", name);
+    escape(out, family.help, false);
+    add_line(out, "\n# TYPE {} {}\n", name, kind_name(family.kind));
     if (family.source) {
       for (const Sample& sample : family.source()) {
-        out += fmt::format("{}{} {}\n", name, label_text(sample.labels), sample.value);
+        add_line(out, "{}{} {}\n", name, label_text(sample.labels), sample.value);
       }
     }
     for (const auto& [key, series] : family.series) {
       if (const auto* counter = std::get_if<std::unique_ptr<Counter>>(&series.metric)) {
-        out += fmt::format("{}{} {}\n", name, key, (*counter)->value());
+        add_line(out, "{}{} {}\n", name, key, (*counter)->value());
       } else if (const auto* gauge = std::get_if<std::unique_ptr<Gauge>>(&series.metric)) {
-        out += fmt::format("{}{} {}\n", name, key, (*gauge)->value());
+        add_line(out, "{}{} {}\n", name, key, (*gauge)->value());
       } else {
         write_histogram(out, name, series.labels,
                         *std::get<std::unique_ptr<Histogram>>(series.metric));

@@ -5,6 +5,7 @@
 #include <set>
 #include <utility>
 
+#include <boost/json/monotonic_resource.hpp>
 #include <boost/json/parse.hpp>
 #include <boost/json/serialize.hpp>
 #include <fmt/format.h>
@@ -21,13 +22,18 @@ using google::protobuf::FieldDescriptor;
 using google::protobuf::Message;
 using google::protobuf::Reflection;
 
-json::object object_of(const Message& message);
+// All of a document's values are in one piece of memory that goes away at once.
+using Storage = json::storage_ptr;
 
-json::value single_value(const Message& message, const FieldDescriptor& field) {
+json::object object_of(const Message& message, const Storage& storage);
+
+json::value single_value(const Message& message, const FieldDescriptor& field,
+                         const Storage& storage) {
   const Reflection& access = *message.GetReflection();
+  std::string scratch;
   switch (field.cpp_type()) {
     case FieldDescriptor::CPPTYPE_STRING:
-      return json::string(access.GetString(message, &field));
+      return json::string(access.GetStringReference(message, &field, &scratch), storage);
     case FieldDescriptor::CPPTYPE_BOOL:
       return access.GetBool(message, &field);
     case FieldDescriptor::CPPTYPE_UINT32:
@@ -37,36 +43,41 @@ json::value single_value(const Message& message, const FieldDescriptor& field) {
     case FieldDescriptor::CPPTYPE_INT64:
       return access.GetInt64(message, &field);
     case FieldDescriptor::CPPTYPE_ENUM:
-      return json::string(enum_text(*access.GetEnum(message, &field)));
+      return json::string(enum_text(*access.GetEnum(message, &field)), storage);
     case FieldDescriptor::CPPTYPE_MESSAGE:
-      return object_of(access.GetMessage(message, &field));
+      return object_of(access.GetMessage(message, &field), storage);
     default:
       return nullptr;  // kinds the schema does not use; a test of the OpenAPI document sees to it
   }
 }
 
-json::array list_value(const Message& message, const FieldDescriptor& field) {
+json::array list_value(const Message& message, const FieldDescriptor& field,
+                       const Storage& storage) {
   const Reflection& access = *message.GetReflection();
-  json::array list;
-  for (int i = 0; i < access.FieldSize(message, &field); ++i) {
+  const int size = access.FieldSize(message, &field);
+  json::array list(storage);
+  list.reserve(static_cast<std::size_t>(size));
+  std::string scratch;
+  for (int i = 0; i < size; ++i) {
     if (field.cpp_type() == FieldDescriptor::CPPTYPE_MESSAGE) {
-      list.push_back(object_of(access.GetRepeatedMessage(message, &field, i)));
+      list.push_back(object_of(access.GetRepeatedMessage(message, &field, i), storage));
     } else if (field.cpp_type() == FieldDescriptor::CPPTYPE_STRING) {
-      list.push_back(json::string(access.GetRepeatedString(message, &field, i)));
+      list.emplace_back(access.GetRepeatedStringReference(message, &field, i, &scratch));
     }
   }
   return list;
 }
 
-json::object object_of(const Message& message) {
-  json::object object;
+json::object object_of(const Message& message, const Storage& storage) {
+  json::object object(storage);
   const auto& type = *message.GetDescriptor();
+  object.reserve(static_cast<std::size_t>(type.field_count()));
   for (int i = 0; i < type.field_count(); ++i) {
     const FieldDescriptor& field = *type.field(i);
     if (field.is_repeated()) {
-      object[field.name()] = list_value(message, field);
+      object.emplace(field.name(), list_value(message, field, storage));
     } else if (!field.has_presence() || message.GetReflection()->HasField(message, &field)) {
-      object[field.name()] = single_value(message, field);
+      object.emplace(field.name(), single_value(message, field, storage));
     }
   }
   return object;
@@ -224,11 +235,16 @@ std::string enum_text(const google::protobuf::EnumValueDescriptor& value) {
   return text;
 }
 
-std::string to_json(const Message& message) { return json::serialize(object_of(message)); }
+std::string to_json(const Message& message) {
+  json::monotonic_resource storage;
+  return json::serialize(object_of(message, &storage));
+}
 
 Result<void> from_json(std::string_view text, Message& message) {
   boost::system::error_code error;
-  const json::value document = json::parse(text, error, {}, {.max_depth = limits::kJsonDepth});
+  json::monotonic_resource storage;
+  const json::value document =
+      json::parse(text, error, &storage, {.max_depth = limits::kJsonDepth});
   if (error) return invalid("the body is not JSON: " + error.message());
   return Reader().read(document, message);
 }

@@ -1,6 +1,7 @@
 #include "sim/certificate.h"
 
 #include <algorithm>
+#include <array>
 #include <charconv>
 #include <optional>
 #include <vector>
@@ -22,14 +23,14 @@ constexpr std::int64_t kLastSecond = 253'402'300'799;  // of the year 9999
 
 // 32 bytes as hex.
 std::string digest(std::string_view bytes) {
-  std::string text;
   Trace trace;
   trace.mix(bytes);
+  std::array<std::uint64_t, 4> hashes{};
   for (std::uint64_t word = 0; word < 4; ++word) {
     trace.mix(word);
-    text += fmt::format("{:016x}", trace.hash());
+    hashes.at(word) = trace.hash();
   }
-  return text;
+  return fmt::format("{:016x}{:016x}{:016x}{:016x}", hashes[0], hashes[1], hashes[2], hashes[3]);
 }
 
 std::unexpected<Error> bad_certificate(const char* detail) {

@@ -20,13 +20,15 @@ void Trace::mix(std::uint64_t word) {
 
 void Trace::mix(std::string_view bytes) {
   mix(bytes.size());
-  while (!bytes.empty()) {
-    std::uint64_t word = 0;
-    const std::size_t count = std::min(bytes.size(), sizeof(word));
-    std::memcpy(&word, bytes.data(), count);
+  std::uint64_t word = 0;
+  for (; bytes.size() >= sizeof(word); bytes.remove_prefix(sizeof(word))) {
+    std::memcpy(&word, bytes.data(), sizeof(word));
     mix(word);
-    bytes.remove_prefix(count);
   }
+  if (bytes.empty()) return;
+  word = 0;
+  std::memcpy(&word, bytes.data(), bytes.size());
+  mix(word);
 }
 
 void Engine::schedule(Event& event, Instant at, std::uint32_t owner) {

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <set>
 
+#include <boost/container/small_vector.hpp>
+
 namespace blixard::sim {
 namespace {
 
@@ -14,11 +16,13 @@ std::unexpected<Error> not_found(std::string_view path) {
 }
 
 // The parts of an absolute path; empty for "/". Errors: kInvalidArgument.
-Result<std::vector<std::string_view>> split(std::string_view path) {
+using Parts = boost::container::small_vector<std::string_view, 8>;
+
+Result<Parts> split(std::string_view path) {
   if (!path.starts_with('/')) {
     return fail(Code::kInvalidArgument, "path_invalid", std::string(path) + " is not absolute");
   }
-  std::vector<std::string_view> parts;
+  Parts parts;
   while (!path.empty()) {
     const auto slash = std::min(path.find('/'), path.size());
     const auto part = path.substr(0, slash);
@@ -225,6 +229,7 @@ Result<void> FileSystem::sync_directory(std::string_view path) {
   BLX_TRY(const InodePtr directory, find(path));
   if (directory->kind != Inode::Kind::kDirectory) return not_found(path);
   // A rename between directories takes all that came before it in the other one along.
+  if (unsynced_names_.empty()) return {};
   std::set<std::uint64_t> reached{directory->id};
   std::vector<bool> covered(unsynced_names_.size());
   for (std::size_t i = unsynced_names_.size(); i-- > 0;) {
@@ -235,15 +240,16 @@ Result<void> FileSystem::sync_directory(std::string_view path) {
     if (change.left) reached.insert(change.left->id);
     if (change.entered) reached.insert(change.entered->id);
   }
-  std::deque<NameChange> rest;
+  std::size_t kept = 0;
   for (std::size_t i = 0; i < unsynced_names_.size(); ++i) {
     if (covered[i]) {
       make_durable(unsynced_names_[i]);
     } else {
-      rest.push_back(std::move(unsynced_names_[i]));
+      if (kept != i) unsynced_names_[kept] = std::move(unsynced_names_[i]);
+      ++kept;
     }
   }
-  unsynced_names_ = std::move(rest);
+  unsynced_names_.resize(kept);
   return {};
 }
 

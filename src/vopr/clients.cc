@@ -136,14 +136,14 @@ Clients::Request Clients::request_of(const Step& step) {
 env::Task<rest::Reply> Clients::call(Site& site, Method method, std::string target,
                                      std::string body, std::string key, Duration patience) {
   if (!site.machine->running()) co_return rest::Reply{};
-  const auto reply = co_await rest::send(cluster_.env(), site.api(),
-                                         {.method = method,
-                                          .target = std::move(target),
-                                          .body = std::move(body),
-                                          .token = site.api_token(),
-                                          .key = std::move(key)},
-                                         patience);
-  if (reply) co_return *reply;
+  auto reply = co_await rest::send(cluster_.env(), site.api(),
+                                   {.method = method,
+                                    .target = std::move(target),
+                                    .body = std::move(body),
+                                    .token = site.api_token(),
+                                    .key = std::move(key)},
+                                   patience);
+  if (reply) co_return *std::move(reply);
   co_return rest::Reply{};
 }
 

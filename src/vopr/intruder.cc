@@ -394,6 +394,12 @@ void Intruder::steal() {
     env::Credentials found{.certificate = content("node.crt"),
                            .key = content("node.key"),
                            .authority = content("authority.crt")};
+    const bool is_known = std::ranges::any_of(stolen_, [&](const auto& stolen) {
+      const env::Credentials& old = stolen.second;
+      return old.certificate == found.certificate && old.key == found.key &&
+             old.authority == found.authority;
+    });
+    if (is_known) continue;
     const auto facts = cluster_.env().security.inspect(found.certificate);
     if (!facts || !facts->subject.node) continue;
     // What is half-written or damaged lets nobody in.

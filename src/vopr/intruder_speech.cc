@@ -48,7 +48,10 @@ std::string frame(FrameKind kind, std::string_view body, std::string_view tail) 
                            .content_checksum = wire::content_checksum(body, tail)};
   std::array<char, wire::kFrameHeaderBytes> bytes{};
   wire::encode_frame_header(header, bytes);
-  return std::string(bytes.data(), bytes.size()).append(body).append(tail);
+  std::string whole;
+  whole.reserve(bytes.size() + body.size() + tail.size());
+  whole.append(bytes.data(), bytes.size()).append(body).append(tail);
+  return whole;
 }
 
 std::string with_byte(std::string frame, std::size_t at, std::uint8_t value) {
@@ -111,13 +114,20 @@ std::string of_an_acceptor(std::uint64_t number) {
   }
 }
 
-// Whoever takes what is wrong answers the ping behind it.
-Speech greeted(std::string what, const Audience& to, std::string bytes) {
-  return {.what = std::move(what), .bytes = hello(to.cluster) + bytes + ping(), .greeted = true};
+Speech greeted_and_left(std::string what, const Audience& to, std::string_view bytes) {
+  constexpr std::size_t kGreetingBytes = 1024;  // with the ping behind it
+  Speech speech{.what = std::move(what), .greeted = true};
+  speech.bytes.reserve(bytes.size() + kGreetingBytes);
+  speech.bytes += hello(to.cluster);
+  speech.bytes += bytes;
+  return speech;
 }
 
-Speech greeted_and_left(std::string what, const Audience& to, std::string bytes) {
-  return {.what = std::move(what), .bytes = hello(to.cluster) + bytes, .greeted = true};
+// Whoever takes what is wrong answers the ping behind it.
+Speech greeted(std::string what, const Audience& to, std::string_view bytes) {
+  Speech speech = greeted_and_left(std::move(what), to, bytes);
+  speech.bytes += ping();
+  return speech;
 }
 
 }  // namespace

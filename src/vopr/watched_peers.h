@@ -49,6 +49,7 @@ class WatchedPeers final : public peer::Peers {
 
   void send(std::vector<raft::Message> messages) override {
     std::vector<raft::Message> now;
+    now.reserve(messages.size());
     for (raft::Message& message : messages) {
       on_sent_(message);
       if (hits(weather_.lost_percent)) continue;

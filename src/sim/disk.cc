@@ -35,7 +35,8 @@ env::Task<Result<void>> access(Incarnation& owner, const std::string& path) {
   co_return check(owner, path);
 }
 
-// A write that is under way when its program is killed: the kernel has taken a part of it.
+// A write that is under way when its program is killed: the kernel has taken a first part of it. It
+// takes page after page, each at once, and looks between them whether the program is to end.
 class WriteAccess final : public env::CancelHook {
  public:
   WriteAccess(Incarnation& owner, Inode& file, std::uint64_t offset,
@@ -74,7 +75,10 @@ class WriteAccess final : public env::CancelHook {
     return total;
   }
   void on_cancel() override {
-    ignore(write(owner_.host().disk_random.below(total() + 1)), "nobody is left to hear of it");
+    const std::uint64_t all = total();
+    std::uint64_t bytes = owner_.host().disk_random.below(all + 1);
+    if (bytes < all) bytes -= std::min(bytes, (offset_ + bytes) % kSectorBytes);
+    ignore(write(bytes), "nobody is left to hear of it");
   }
 
   Incarnation& owner_;

@@ -8,7 +8,6 @@
 namespace blixard::sim {
 namespace {
 
-constexpr std::size_t kSectorBytes = 512;
 constexpr std::uint64_t kFileBytesMax = std::uint64_t{1} << 44;
 
 std::unexpected<Error> not_found(std::string_view path) {

@@ -31,6 +31,8 @@
 
 namespace blixard::sim {
 
+inline constexpr std::size_t kSectorBytes = 512;
+
 class FileSystem;
 
 struct Inode {

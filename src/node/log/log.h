@@ -15,9 +15,9 @@
 // for the same reason: nothing may be acknowledged any more, append() answers kDataLoss
 // "log_failed" for ever and failed() tells the node to stop.
 //
-// Damage to the very last batch looks torn. For entries that is a risk the quorum carries, but a
-// vote that vanishes is a second vote in the same term: so each change of term or vote is also in
-// a file of its own, and what that file knows the log must know (vote_guard.h).
+// Damage to the very last batch is corruption too, unless it may be torn after all (recovery.h). A
+// vote that vanishes with it is a second vote in the same term: so each change of term or vote is
+// also in a file of its own, and what that file knows the log must know (vote_guard.h).
 //
 // Entries are read back from disk through an index in memory, which knows each one's term; the
 // latest entries are cached.

@@ -81,6 +81,12 @@ class LogRaftTest : public testing::Test {
   env::Task<void> write_file(std::string path, std::string bytes) {
     EXPECT_TRUE(co_await machine.env().disk.replace_file(std::move(path), std::move(bytes)));
   }
+  env::Task<void> write_at(std::string path, std::uint64_t offset, std::string bytes) {
+    auto file = co_await machine.env().disk.open(path, env::OpenMode::kReadWrite);
+    CO_ASSERT(file);
+    const std::array<std::string_view, 1> parts{bytes};
+    EXPECT_TRUE(co_await (*file)->write_at(offset, parts));
+  }
   env::Task<void> remove(std::string path) {
     EXPECT_TRUE(co_await machine.env().disk.remove(std::move(path)));
   }
@@ -512,14 +518,10 @@ TEST_F(LogRaftTest, AVoteThatIsLostWithTheLastBatchIsMissed) {
   const std::string content = *machine.content(segment_path(1));
   const std::size_t begin = content.rfind("BLXBATCH");
   const std::size_t end = content.find_last_not_of('\0') + 1;
-  for (std::size_t at = begin; at < end; ++at) {
-    SCOPED_TRACE(at);
-    machine.corrupt(segment_path(1), at);
-    run(expect_refused("log_corrupt", "term 4, vote 2 was durable in batch 2"));
-    run(expect_refused("log_corrupt", "its end was lost"));  // also the next time
-    machine.corrupt(segment_path(1), at);
-    ASSERT_EQ(*machine.content(segment_path(1)), content);  // nothing was cut
-  }
+  run(write_at(segment_path(1), begin, std::string(end - begin, '\0')));
+  run(expect_refused("log_corrupt", "term 4, vote 2 was durable in batch 2"));
+  run(expect_refused("log_corrupt", "its end was lost"));  // also the next time
+  run(write_at(segment_path(1), begin, content.substr(begin, end - begin)));
   run(expect_opens(vote(4, 2)));
 }
 

@@ -291,21 +291,23 @@ TEST_F(LogTest, CutsATornTailAndGoesOnBehindIt) {
     auto log = co_await open();
     CO_ASSERT(log);
     EXPECT_TRUE(co_await (*log)->append({entry(1, "one")}, std::nullopt));
-    EXPECT_TRUE(co_await (*log)->append({entry(2, std::string(600, 'x'))}, std::nullopt));
+    EXPECT_TRUE(co_await (*log)->append(
+        {entry(2, std::string(600, 'x')), entry(3, std::string(600, 'y'))}, std::nullopt));
     co_await (*log)->close();
   }());
   const std::string content = *machine.content(segment_path(1));
   end = content.find_last_not_of('\0') + 1;
-  machine.corrupt(segment_path(1), end - 300);
+  const std::size_t sector = end - 512 - end % 512;
+  run(overwrite_file(segment_path(1), sector, std::string(512, '\0')));
   run([&]() -> env::Task<void> {
     auto log = co_await open();
     CO_ASSERT(log, << log.error().message());
     EXPECT_EQ((*log)->last(), LogIndex(1));
-    EXPECT_GT((*log)->recovered().torn_bytes_cut, 600u);
+    EXPECT_GT((*log)->recovered().torn_bytes_cut, 1200u);
     co_await (*log)->close();
   }());
   const std::string cut = *machine.durable_content(segment_path(1));
-  EXPECT_LT(cut.find_last_not_of('\0'), end - 600);
+  EXPECT_LT(cut.find_last_not_of('\0'), end - 1200);
   run(fill({entries(2, 2)}));
   run([&]() -> env::Task<void> {
     auto log = co_await open();
@@ -314,6 +316,27 @@ TEST_F(LogTest, CutsATornTailAndGoesOnBehindIt) {
     EXPECT_EQ((*log)->recovered().torn_bytes_cut, 0u);
     co_await (*log)->close();
   }());
+}
+
+// A write that was interrupted leaves sectors of zeros.
+TEST_F(LogTest, RefusesDamageInTheLastBatchThatNoTornWriteLeaves) {
+  run(fill({entries(1, 1), {entry(2, std::string(600, 'x')), entry(3, std::string(600, 'y'))}}));
+  const std::string content = *machine.content(segment_path(1));
+  const std::size_t begin = content.rfind("BLXBATCH");
+  const std::size_t end = content.find_last_not_of('\0') + 1;
+  ASSERT_GT(end, begin + 1024);
+  for (std::size_t at = begin; at < end; ++at) {
+    SCOPED_TRACE(at);
+    // Of the length: it would reach into the zeros behind, as one that is torn does.
+    if (at == begin + 9) continue;
+    machine.corrupt(segment_path(1), at);
+    run(expect_refused(Code::kDataLoss, "log_corrupt",
+                       {segment_path(1), "offset " + std::to_string(begin), "not torn"}));
+    machine.corrupt(segment_path(1), at);
+  }
+  run(overwrite_file(segment_path(1), end + 2000, "x"));
+  machine.corrupt(segment_path(1), end - 1);
+  run(expect_refused(Code::kDataLoss, "log_corrupt", {"not torn"}));
 }
 
 // Every byte of everything that lies before the last batch.

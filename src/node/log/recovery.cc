@@ -17,6 +17,7 @@
 namespace blixard::log {
 namespace {
 
+constexpr std::uint64_t kSectorBytes = 512;  // the least that a disk writes whole or not at all
 constexpr std::uint64_t kZerosAtOnce = std::uint64_t{1} << 20;
 
 std::unexpected<Error> corrupt(const std::string& path, std::uint64_t offset, const char* what) {
@@ -41,6 +42,7 @@ class Recovery {
   env::Task<Result<void>> read_segment(std::size_t number);
   env::Task<Result<void>> look_at_tail(const Segment& segment, SegmentReader& reader,
                                        std::uint64_t last_batch, std::uint64_t position);
+  env::Task<Result<bool>> is_torn(SegmentReader& reader, std::uint64_t position, std::uint64_t end);
   env::Task<Result<void>> secure_tail();
   Result<void> take_records(const Segment& segment, const Batch& batch, std::uint64_t position);
   env::Task<Result<void>> compare_vote();
@@ -220,10 +222,32 @@ env::Task<Result<void>> Recovery::look_at_tail(const Segment& segment, SegmentRe
   if (rest.has_batch) {
     co_return corrupt(segment.path, position, "a damaged batch with sound ones behind it");
   }
+  if (rest.end > position) {
+    BLX_CO_TRY(const bool torn, co_await is_torn(reader, position, rest.end));
+    if (!torn) co_return corrupt(segment.path, position, "the last batch is damaged, not torn");
+  }
   BLX_CO_TRY(last_batch_, co_await reader.view(last_batch, position - last_batch));
   torn_end_ = rest.end;
   contents_.position = position;
   co_return Result<void>();
+}
+
+// Whether an interrupted write can have left this, of which `end` is the last byte that is not
+// zero: it wrote some sectors whole and others not at all, which are zeros still.
+env::Task<Result<bool>> Recovery::is_torn(SegmentReader& reader, std::uint64_t position,
+                                          std::uint64_t end) {
+  BLX_CO_TRY(const std::string_view header, co_await reader.view(position, kBatchHeaderBytes));
+  const auto size = batch_bytes(header, contents_.log_id);
+  const std::uint64_t until = position + size.value_or(kBatchHeaderBytes);
+  // Nothing lies behind a batch that is being written, and it has room in its segment.
+  if ((size && end > until) || until > reader.bytes()) co_return false;
+  for (std::uint64_t at = position; at < until;) {
+    const std::uint64_t next = std::min(until, (at / kSectorBytes + 1) * kSectorBytes);
+    BLX_CO_TRY(const std::string_view sector, co_await reader.view(at, next - at));
+    if (sector.find_first_not_of('\0') == std::string_view::npos) co_return true;
+    at = next;
+  }
+  co_return false;
 }
 
 env::Task<Result<void>> Recovery::secure_tail() {

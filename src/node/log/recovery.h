@@ -5,8 +5,13 @@
 // The newest segment may end in a torn batch: bytes that are not a sound batch, with no sound one
 // behind them. It is cut by zeros that are durable before anything is appended, so that what is
 // found behind a batch was never left there by an earlier life. Everything else that does not
-// follow on is corruption. What cannot be told apart is damage to the very last batch: it looks
-// torn, and only a vote in it is missed, by the file that repeats it (vote_guard.h).
+// follow on is corruption.
+//
+// Damage to the very last batch is told from a torn write by its sectors: a write that was
+// interrupted left some of them as they were, zeros. If each one holds something the write was
+// whole, and may have been acknowledged. What still looks torn is a batch with a sector of zeros
+// in it, or with damage that makes it look longer than it is; a vote in it is missed by the file
+// that repeats it (vote_guard.h).
 //
 // What is read may still be in the page cache alone: the last life may have been killed before its
 // sync, or after a failed one, behind which the kernel takes lost pages for written. So the last

@@ -149,14 +149,13 @@ void Faults::on_machine(const Step& step, Site& site, env::Scope& scope) {
       return hold(site, step, scope);
     case Action::kFreeze:
       if (!site.running) return skip(step, site, "it does not run");
-      site.machine->freeze_daemon();
-      return lasts(step, site, scope,
-                   {.what = fmt::format("freeze {} {}", site.number, site.lives),
-                    .make = [] {},  // it still is
-                    .undo =
-                        [&site, life = site.lives] {
-                          if (site.lives == life) site.machine->thaw_daemon();
-                        }});
+      // One that is stopped meanwhile goes on at its time, or it would never end.
+      return sets(
+          step, site, scope,
+          [&site, life = site.lives] {
+            site.lives == life ? site.machine->freeze_daemon() : site.machine->thaw_daemon();
+          },
+          [&site] { site.machine->thaw_daemon(); });
     case Action::kReplaceDisk:
       if (!operator_.may_lose(site)) return skip(step, site, "too much would be lost");
       cluster_.lose_power(site);
@@ -172,7 +171,7 @@ void Faults::on_machine(const Step& step, Site& site, env::Scope& scope) {
 env::Task<void> Faults::restart(const Step& step, Site& site) {
   ++site.holds;
   cluster_.recorder().begin(step.action);
-  co_await cluster_.stop(site);
+  if (site.running) co_await cluster_.stop(site);  // an upgrade may have come first
   co_await cluster_.pause(step.length);
   cluster_.recorder().end(step.action);
   --site.holds;

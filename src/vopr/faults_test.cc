@@ -151,6 +151,24 @@ TEST_F(FaultsTest, OfTwoThatSetTheSameTheNewestThatIsStillThereCounts) {
        });
 }
 
+Task<void> sleep_for_ever(env::Env env) {
+  while (co_await env.clock.sleep(1h)) {
+  }
+}
+
+TEST_F(FaultsTest, AFrozenDaemonThatIsStoppedEndsWhenItThaws) {
+  site(1).machine->start(sleep_for_ever(site(1).machine->env()));
+  site(1).belongs = site(1).running = true;
+  play({{.action = Action::kFreeze, .node = 1, .length = 2s},
+        {.action = Action::kFreeze, .node = 1, .length = 1s}},
+       1, [&](int) -> Task<void> {
+         co_await cluster_->stop(site(1));
+         // The other one ended, but then it was another life.
+         EXPECT_GE(world_->elapsed(), 1s);
+         EXPECT_LE(world_->elapsed(), 2s);
+       });
+}
+
 TEST_F(FaultsTest, HealingEndsAllOfThem) {
   play({{.action = Action::kCut, .node = 1, .other = 2, .length = 1h},
         {.action = Action::kIsolate, .node = 1, .length = 1h},

@@ -18,6 +18,7 @@ constexpr double kRight = kLeft + kWidth;
 constexpr double kMargin = 12;  // to the right of the end
 constexpr double kTickGap = 72;
 constexpr double kLetter = 6.2;
+constexpr double kBold = 1.13;
 constexpr double kRoleHeight = 24;
 constexpr double kGuestHeight = 13;
 constexpr double kRowHeight = 17;
@@ -28,6 +29,7 @@ constexpr std::size_t kGuestRows = 8;
 constexpr std::size_t kColours = 8;
 constexpr std::size_t kTitleBytes = 600;
 constexpr Duration kEvenUntil = 45s;  // longer runs are drawn in windows
+constexpr int kWindowsEvenAbove = 3;  // and shorter ones, if little of them is to be seen
 
 double width_of(std::string_view text) { return kLetter * static_cast<double>(text.size()); }
 
@@ -53,17 +55,25 @@ class Rows {
   std::vector<double> ends_;
 };
 
+// Where something is to be seen: the end of the trouble, and the violation. Short troubles, as
+// shrunk runs have them, have short windows, so that they are drawn large.
 std::vector<Span> windows_of(const Report& report, Duration end) {
-  if (end <= kEvenUntil) return {};
   if (!report.violation) return {};
   const Duration at = report.violation->at;
-  std::vector<Span> windows{{at - 20s, at + 4s}};
+  const Duration trouble = std::min(at, report.trouble_until) - report.trouble_from;
+  const Duration around = std::clamp<Duration>(trouble, 500ms, 8s);
+  const Duration begin = report.trouble_from - around / 2;
+  std::vector<Span> windows{{std::max(at - 20s, begin), at + around / 2}};
   // What did not settle went wrong when the trouble ended.
   if (at > report.trouble_until + 20s) {
-    windows.front().from = at - 5s;
-    windows.push_back({report.trouble_until - 12s, report.trouble_until + 8s});
+    windows = {{std::max(report.trouble_until - 12s, begin), report.trouble_until + around},
+               {at - around / 2, at + around / 4}};
   }
-  return windows;
+  Duration length{};
+  for (const Span& window : windows)
+    length += window.until - window.from;
+  // Time that is even is easier to read.
+  return end <= kEvenUntil && kWindowsEvenAbove * length > end ? std::vector<Span>() : windows;
 }
 
 class Picture {
@@ -378,7 +388,7 @@ class Picture {
     line("wrong", x, top - 6, x, y_);
     const std::string words = shortened(
         fmt::format("{} s  {}: {}", seconds_text(found.at), found.checker, found.text), 120);
-    const double width = 1.06 * width_of(words) + 16;
+    const double width = kBold * width_of(words) + 16;
     const double left = std::clamp(x - width / 2, 4.0, kRight + kMargin - width);
     rect("wrongbox", left, top - 28, left + width, 22, "");
     text("label onwrong", left + 8, top - 13, words);

@@ -220,7 +220,8 @@ TEST(Timeline, SaysWhatFailedAndHowToRunItAgain) {
   EXPECT_THAT(page, HasSubstr("one-copy is violated</span> at 5.000 s"));
   EXPECT_THAT(page, HasSubstr("web runs twice"));
   EXPECT_THAT(page, HasSubstr("leads term 12"));
-  EXPECT_THAT(page, HasSubstr("--scenario test/scenarios/partitions.toml --seed 7"));
+  EXPECT_THAT(page, HasSubstr("blixard-vopr replay plan.toml"));
+  EXPECT_THAT(page, HasSubstr("name = &quot;partitions&quot;\nseed = 7"));
   EXPECT_THAT(page, HasSubstr("class=\"wrong\""));
   EXPECT_THAT(page, Not(HasSubstr("http")));
   story.report.violation.reset();
@@ -244,6 +245,22 @@ TEST(Timeline, StaysSmallHoweverMuchHappened) {
   const std::string page = timeline_page(story.plan, story.report);
   EXPECT_LT(page.size(), 8'000'000U);
   EXPECT_THAT(page, HasSubstr("Not drawn"));
+}
+
+TEST(Timeline, AShortTroubleIsDrawnLarge) {
+  Story story;
+  story.report.elapsed = 6s;
+  story.report.trouble_from = 5s;
+  const auto is_pressed = [&](Duration at) {
+    story.report.trouble_until = at;
+    story.report.violation = Violation{.checker = "read", .text = "an old one", .at = at};
+    return timeline_page(story.plan, story.report).contains("this stretch is pressed together");
+  };
+  EXPECT_TRUE(is_pressed(5100ms));
+  story.report.trouble_from = 1s;
+  EXPECT_FALSE(is_pressed(5100ms)) << "most of it is to be seen";
+  story.report.elapsed = 320s;
+  EXPECT_TRUE(is_pressed(310s));
 }
 
 }  // namespace

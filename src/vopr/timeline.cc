@@ -20,14 +20,16 @@ constexpr std::size_t kNameBytes = 80;
 constexpr std::string_view kStyle = R"(
 :root{color-scheme:light dark;--bg:#fff;--ink:#1c2733;--soft:#5b6875;--line:#d5dbe1;--lane:#f3f5f8;
 --leader:#1d5fbf;--follower:#cddbe9;--candidate:#f0b429;--hatch:#c3cbd3;--good:#3aa55d;
---refused:#a9b3bd;--open:#e8780a;--bad:#c62828;--badbg:#fdecea;--cut:#d9480f;--pressed:#00000010;--stretch:#00000018;
+--refused:#a9b3bd;--open:#e8780a;--bad:#c62828;--badbg:#fdecea;--cut:#d9480f;--pressed:#00000010;
+--stretch:#00000018;
 --machine:#e57373;--clock:#9575cd;--link:#ff9b54;--disk:#c9a227;--guest:#4db6ac;--intruder:#8d6e63;
 --operator:#64a0dc;--v0:#7cb8f2;--v1:#f2b36b;--v2:#93d49b;--v3:#e59ac7;--v4:#c3a6ee;--v5:#e8d05c;
 --v6:#7fd6d0;--v7:#d6ab8b}
 @media(prefers-color-scheme:dark){:root{--bg:#12181f;--ink:#e3e9ef;--soft:#93a1af;--line:#313c47;
 --lane:#1a222b;--leader:#3f87ea;--follower:#2d4155;--candidate:#c08a12;--hatch:#3d4955;
 --good:#2f8f4e;--refused:#5b6773;--open:#cf6a06;--bad:#ff6b64;--badbg:#3a1b1b;--cut:#ff7b39;
---pressed:#ffffff10;--stretch:#ffffff20;--machine:#b84f4f;--clock:#7557a8;--link:#c06a28;--disk:#94761a;--guest:#2f8279;
+--pressed:#ffffff10;--stretch:#ffffff20;--machine:#b84f4f;--clock:#7557a8;--link:#c06a28;
+--disk:#94761a;--guest:#2f8279;
 --intruder:#795c51;--operator:#3c75b0;--v0:#2c6da8;--v1:#a86c23;--v2:#3b8646;--v3:#994d7b;
 --v4:#6f52a1;--v5:#8c7a1a;--v6:#27817b;--v7:#86603f}}
 body{font:14px/1.45 system-ui,sans-serif;margin:1.5em auto;max-width:1320px;padding:0 1em;
@@ -42,13 +44,15 @@ border-radius:4px}pre{background:var(--lane);padding:.8em;border-radius:6px;over
 .key{display:flex;flex-wrap:wrap;gap:.2em 1.2em;font-size:12.5px;color:var(--soft)}
 .key i{display:inline-block;width:1.5em;height:.85em;border-radius:2px;margin-right:.4em;
 vertical-align:-1px}
-.key .pressedkey{background:var(--stretch)}.key .borderkey{width:0;border-left:2px dashed var(--soft)}
+.key .pressedkey{background:var(--stretch)}.key .borderkey{width:0;
+border-left:2px dashed var(--soft)}
 .key .wrongkey{width:0;border-left:3px solid var(--bad)}
 .time{overflow-x:auto;border:1px solid var(--line);border-radius:8px;margin:.8em 0}
 table{border-collapse:collapse;font-size:13px}th,td{text-align:left;padding:.15em 1em .15em 0;
 border-bottom:1px solid var(--line);white-space:nowrap}td.number,th.number{text-align:right}
 details{overflow-x:auto}summary{cursor:pointer;font-weight:600;margin:1em 0 .3em}
-svg{display:block;width:100%;min-width:940px;height:auto;font:11px system-ui,sans-serif}svg text{fill:var(--ink);pointer-events:none}
+svg{display:block;width:100%;min-width:940px;height:auto;font:11px system-ui,sans-serif}
+svg text{fill:var(--ink);pointer-events:none}
 svg .small{font-size:10px}svg .soft{fill:var(--soft)}svg .middle{text-anchor:middle}
 svg .last{text-anchor:end}svg .name{font-size:14px;font-weight:700}
 svg .heading{font-weight:600;

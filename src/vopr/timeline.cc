@@ -20,7 +20,8 @@ constexpr std::size_t kNameBytes = 80;
 constexpr std::string_view kStyle = R"(
 :root{color-scheme:light dark;--bg:#fff;--ink:#1c2733;--soft:#5b6875;--line:#d5dbe1;--lane:#f3f5f8;
 --leader:#1d5fbf;--follower:#cddbe9;--candidate:#f0b429;--hatch:#c3cbd3;--good:#3aa55d;
---refused:#a9b3bd;--open:#e8780a;--bad:#c62828;--badbg:#fdecea;--cut:#d9480f;--pressed:#00000010;
+--refused:#a9b3bd;--open:#e8780a;--bad:#c62828;--badbg:#fdecea;--cut:#d9480f;--frozen:#0b1622b0;
+--pressed:#00000010;
 --stretch:#00000018;
 --machine:#e57373;--clock:#9575cd;--link:#ff9b54;--disk:#c9a227;--guest:#4db6ac;--intruder:#8d6e63;
 --operator:#64a0dc;--v0:#7cb8f2;--v1:#f2b36b;--v2:#93d49b;--v3:#e59ac7;--v4:#c3a6ee;--v5:#e8d05c;
@@ -28,6 +29,7 @@ constexpr std::string_view kStyle = R"(
 @media(prefers-color-scheme:dark){:root{--bg:#12181f;--ink:#e3e9ef;--soft:#93a1af;--line:#313c47;
 --lane:#1a222b;--leader:#3f87ea;--follower:#2d4155;--candidate:#c08a12;--hatch:#3d4955;
 --good:#2f8f4e;--refused:#5b6773;--open:#cf6a06;--bad:#ff6b64;--badbg:#3a1b1b;--cut:#ff7b39;
+--frozen:#e8eef4b0;
 --pressed:#ffffff10;--stretch:#ffffff20;--machine:#b84f4f;--clock:#7557a8;--link:#c06a28;
 --disk:#94761a;--guest:#2f8279;
 --intruder:#795c51;--operator:#3c75b0;--v0:#2c6da8;--v1:#a86c23;--v2:#3b8646;--v3:#994d7b;
@@ -63,7 +65,7 @@ svg .onwrong{fill:#fff;font-weight:600}.wrongbox{fill:#c62828;rx:4px}
 .phase{rx:3px}.quiet{fill:var(--lane)}.trouble{fill:var(--badbg)}
 .down{fill:url(#down);stroke:var(--line)}.hatch{stroke:var(--hatch);stroke-width:2}
 .follower{fill:var(--follower)}.candidate{fill:var(--candidate)}.leader{fill:var(--leader)}
-.cut{fill:var(--cut)}.cross{stroke:var(--bad);stroke-width:3;fill:none}
+.cut{fill:var(--cut)}.frozen{fill:var(--frozen)}.cross{stroke:var(--bad);stroke-width:3;fill:none}
 .bolt{fill:var(--bad);stroke:var(--bg)}.ring{fill:none;stroke:var(--ink);stroke-width:2}
 .notch{stroke:var(--ink);stroke-width:1.5;opacity:.55}
 .open{opacity:.75}.v0{fill:var(--v0)}.v1{fill:var(--v1)}.v2{fill:var(--v2)}.v3{fill:var(--v3)}
@@ -92,8 +94,9 @@ std::string keys() {
       "<span><b style=\"color:var(--bad)\">ϟ</b> power lost</span>\n"
       "<span>○ restarted in order</span>\n"
       "<span>ı snapshot, members, ready, rare event (hover)</span>\n";
-  text += key_of("cut", "cut off") + key_of("v0", "a guest runs, coloured by its VM") +
-          key_of("good", "answered") + key_of("refused", "refused") + key_of("open", "uncertain") +
+  text += key_of("cut", "cut off") + key_of("frozen", "stands still") +
+          key_of("v0", "a guest runs, coloured by its VM") + key_of("good", "answered") +
+          key_of("refused", "refused") + key_of("open", "uncertain") +
           "<span><i class=\"pressedkey\"></i>time pressed together</span>\n"
           "<span><i class=\"borderkey\"></i>trouble begins, ends</span>\n"
           "<span><i class=\"wrongkey\"></i>what is violated</span>\n</div>\n";

@@ -226,6 +226,11 @@ class Picture {
     if (spare) text("label soft", 34, top + 16, "spare");
     for (const RoleSpan& role : node.roles)
       role_bar(role, top);
+    for (const Span& frozen : node.frozen) {
+      rect("frozen", scale_.x(frozen.from), top + 6,
+           std::max(scale_.x(frozen.until), scale_.x(frozen.from) + 2), kRoleHeight - 12,
+           "stands still, " + when(frozen));
+    }
     for (const Span& cut : node.cut_off) {
       rect("cut", scale_.x(cut.from), top - 3,
            std::max(scale_.x(cut.until), scale_.x(cut.from) + 2), 4, "cut off, " + when(cut));

@@ -103,6 +103,17 @@ TEST(Tracks, FaultsEndWhenTheyHealAndCutBothNodesOff) {
   EXPECT_TRUE(tracks.nodes[1].cut_off.empty());
 }
 
+TEST(Tracks, ADaemonStandsStillUntilItGoesOn) {
+  Story story;
+  story.step(4s, 2, Action::kFreeze, 9s);
+  story.add(6s, 2, Role::kFollower, Event::kHealed).action = Action::kFreeze;
+  const Tracks tracks = story.tracks();
+  ASSERT_EQ(tracks.nodes[1].frozen.size(), 1U);
+  EXPECT_EQ(tracks.nodes[1].frozen[0].until, 6s);
+  EXPECT_TRUE(tracks.nodes[0].frozen.empty());
+  EXPECT_THAT(timeline_page(story.plan, story.report), HasSubstr("stands still, 4.000 to 6.000 s"));
+}
+
 TEST(Tracks, OfTwoFaultsOfAKindEachEndsByItself) {
   Story story;
   const auto heal = [&](Duration at) {

@@ -212,6 +212,9 @@ class Reader {
     Span span{event.at, std::max(event.at, event.until), true};
     if (span.until > tracks_.end) span = {event.at, tracks_.end, false};
     tracks_.faults.push_back({span, event.action, event.node, event.other, event.text, false});
+    if (event.action == Action::kFreeze) {
+      if (NodeState* node = node_at(event.node)) node->track.frozen.push_back(span);
+    }
     if (!cuts_off(event.action)) return;
     for (const std::uint32_t number : {event.node, event.other}) {
       if (NodeState* node = node_at(number)) node->track.cut_off.push_back(span);
@@ -230,8 +233,10 @@ class Reader {
     over->healed = true;
     if (over->span.until < event.at) return;
     for (auto& [number, node] : nodes_) {
-      for (Span& cut : node.track.cut_off) {
-        if (cut.from == over->span.from && cut.until == over->span.until) cut.until = event.at;
+      for (std::vector<Span>* spans : {&node.track.cut_off, &node.track.frozen}) {
+        for (Span& span : *spans) {
+          if (span.from == over->span.from && span.until == over->span.until) span.until = event.at;
+        }
       }
     }
     over->span = {over->span.from, event.at, true};

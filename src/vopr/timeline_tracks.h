@@ -44,7 +44,8 @@ struct NodeTrack {
   std::vector<RoleSpan> roles;
   std::vector<GuestSpan> guests;
   std::vector<Span> cut_off;  // in part or from everybody
-  std::vector<Mark> stops;    // of the daemon
+  std::vector<Span> frozen;
+  std::vector<Mark> stops;  // of the daemon
   std::vector<Mark> marks;
 };
 

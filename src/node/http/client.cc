@@ -1,6 +1,6 @@
 #include "node/http/client.h"
 
-#include <array>
+#include <span>
 #include <utility>
 
 #include "env/sync.h"
@@ -22,13 +22,18 @@ class AnswerReader {
 
   // One read and what it brings.
   env::Task<Result<void>> advance() {
-    std::array<char, kReadBytes> buffer{};
-    BLX_CO_TRY(const std::size_t count, co_await stream_.read_some(buffer));
+    // Behind what is still to be parsed, and without zeros first: libstdc++ 12 gives the function
+    // the new capacity, not the size that was asked for.
+    const std::size_t before = input_.size();
+    const std::size_t size = before + kReadBytes;
+    input_.resize_and_overwrite(size, [size](char*, std::size_t) { return size; });
+    const auto read = co_await stream_.read_some(std::span(input_).subspan(before));
+    input_.resize(before + read.value_or(0));
+    BLX_CO_TRY(const std::size_t count, read);
     if (count == 0) {
       if (!parser_.header_done()) co_return fail(Code::kUnavailable, "connection_lost");
       co_return parser_.put_end();
     }
-    input_.append(buffer.data(), count);
     while (!input_.empty() && !parser_.done()) {
       BLX_CO_TRY(const std::size_t taken, parser_.put(input_));
       input_.erase(0, taken);

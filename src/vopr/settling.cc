@@ -37,6 +37,7 @@ std::string Settling::missing() {
     if (std::string what = missing_at(*site, *leader); !what.empty()) return what;
   }
   const cluster::State& state = leader->replica()->state();
+  compare_states(*leader);
   for (const auto& [id, node] : state.nodes()) {
     if (node.leaving) return fmt::format("node {} is leaving", id.value);
     const bool is_here = std::ranges::any_of(
@@ -63,10 +64,17 @@ std::string Settling::missing_at(const Site& site, const Site& leader) {
   if (state.membership(site.id) != cluster::Membership::kVoter && !is_full) {
     return fmt::format("{} is no voter", site.name);
   }
-  if (site.replica()->state().hash() != state.hash()) {
-    cluster_.recorder().fail("equal-state", fmt::format("{} has another state", site.name));
-  }
   return {};
+}
+
+void Settling::compare_states(const Site& leader) {
+  const std::string hash = leader.replica()->state().hash();
+  for (const auto& site : cluster_.sites()) {
+    if (!site->belongs || site.get() == &leader) continue;
+    if (site->replica()->state().hash() != hash) {
+      cluster_.recorder().fail("equal-state", fmt::format("{} has another state", site->name));
+    }
+  }
 }
 
 std::string Settling::missing_of(const cluster::Vm& vm, const cluster::State& state) {

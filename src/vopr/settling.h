@@ -21,6 +21,7 @@ class Settling {
 
  private:
   std::string missing_at(const Site& site, const Site& leader);
+  void compare_states(const Site& leader);  // of the members, all of which have applied everything
   std::string missing_of(const cluster::Vm& vm, const cluster::State& state);
   std::string ownerless(const cluster::State& state);
 

@@ -244,7 +244,8 @@ env::Task<Result<void>> Cluster::run_node(Site& site, std::uint64_t life, env::E
                          return watch.between(env, self, std::move(peers));
                        }},
                   driver);
-  site.node = &node;
+  // One that stood still from its first moment on begins when its life is over already.
+  if (site.lives == life) site.node = &node;
   const auto done = co_await node.run([this, &site, life](const node::Ready& ready) {
     if (site.lives != life || !site.running) return;
     site.ready = true;

@@ -55,6 +55,7 @@ enum class Bug : std::uint8_t {
   kReadsBeforeApplied,     // 32: at an index that is confirmed, in a state that is not there yet
   kAnswersByIndex,         // 33: whoever waits for an index gets the answer of what came there
   kAnswersWhenPlaced,      // 34: in the log of the leader, committed or not
+  kSpeaksItsOwnVersion,    // 35: of the model, not the newest that all nodes know
 };
 
 inline Bug active_bug = Bug::kNone;  // one thread, set before the run

@@ -269,6 +269,7 @@ env::Task<Result<void>> Node::register_node() {
   node->set_accelerator(std::string(vm::accelerator_name(capabilities_.accelerator)));
   node->set_tsc_khz(capabilities_.tsc_khz);
   node->set_version(config_.version);
+  node->set_model_version(config_.model_version);
   BLX_CO_TRY(co_await replica_->propose(std::move(command)));
   co_return Result<void>();
 }

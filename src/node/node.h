@@ -23,6 +23,7 @@
 #include <optional>
 #include <string>
 
+#include "core/cluster/model.h"
 #include "env/env.h"
 #include "env/scope.h"
 #include "env/sync.h"
@@ -52,6 +53,8 @@ struct Config {
   env::Endpoint peer_listen = env::Endpoint::tcp("127.0.0.1", 7481);
   std::string advertise;  // where the other nodes reach it; empty: peer_listen
   std::string version;
+  // The newest that it says to know; an older one makes it a program of before, in a simulation.
+  std::uint32_t model_version = cluster::kModelVersion;
   replica::Options replica{};
   // What stands between this node and its connections: a judge of whole clusters. None: nothing.
   std::function<std::unique_ptr<peer::Peers>(NodeId self, std::unique_ptr<peer::Peers>)>

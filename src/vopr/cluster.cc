@@ -5,6 +5,7 @@
 
 #include <fmt/format.h>
 
+#include "blixard/v1/cluster.pb.h"
 #include "node/vm/qemu/qemu_driver.h"
 #include "sim/tiny_image.h"
 
@@ -71,6 +72,7 @@ class Cluster::Watch final : public replica::ApplyWatch {
   }
   void on_restored(const cluster::State& state, LogIndex index, Term term) override {
     cluster_.judge_.on_restored(self_, state, index, term);
+    check_version(state.model_version(), "restores the snapshot at", index);
     if (site_.ready && lives()) {
       cluster_.recorder_.note(site_.number, Event::kSnapshotInstalled,
                               fmt::format("at {}", index.value));
@@ -80,9 +82,23 @@ class Cluster::Watch final : public replica::ApplyWatch {
                   const Result<cluster::Outcome>& outcome) override {
     cluster_.judge_.on_applied(self_, state, entry, outcome);
     cluster_.states_.on_applied(site_.number, state, entry.index);
+    if (entry.kind != raft::EntryKind::kNormal) return;
+    const std::string_view bytes = entry.payload.view();
+    v1::Command command;
+    if (command.ParseFromArray(bytes.data(), static_cast<int>(bytes.size()))) {
+      check_version(command.version(), "applies entry", entry.index);
+    }
   }
 
  private:
+  // A program of before would stop here.
+  void check_version(std::uint32_t version, std::string_view what, LogIndex index) {
+    if (version <= site_.model_version()) return;
+    cluster_.recorder_.fail(
+        "model-version",
+        fmt::format("{} knows model version {} and {} {} of version {}", site_.name,
+                    site_.model_version(), what, index.value, version));
+  }
   [[nodiscard]] bool lives() const { return site_.lives == life_ && site_.running; }
 
   Cluster& cluster_;
@@ -233,6 +249,7 @@ env::Task<Result<void>> Cluster::run_node(Site& site, std::uint64_t life, env::E
                    .join = site.join,
                    .peer_listen = env::Endpoint::tcp(site.machine->address(), Site::kPeerPort),
                    .version = fmt::format("1.{}", site.version),
+                   .model_version = site.model_version(),
                    .replica = {.log = {.segment_bytes = kSegmentBytes},
                                .snapshot_entries = settings.snapshot_entries,
                                .trailing_entries = settings.trailing_entries,

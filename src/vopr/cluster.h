@@ -42,6 +42,10 @@ struct Site {
   bool bootstrap = false;
   std::string join;           // TOKEN@HOST:PORT
   std::uint32_t version = 1;  // of the program
+  // The newest version of the model that its program knows: the first one is of before.
+  [[nodiscard]] std::uint32_t model_version() const {
+    return version > 1 ? cluster::kModelVersion : cluster::kModelVersion - 1;
+  }
 
   // Its daemon.
   std::uint64_t lives = 0;

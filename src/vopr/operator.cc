@@ -130,6 +130,9 @@ env::Task<bool> Operator::take_in(Site& site) {
     }
     site.join = token.text("token") + "@" + member->peer_address();
     site.belongs = true;
+    // Nobody sets up a machine with an older program than the others have.
+    for (const auto& other : cluster_.sites())
+      if (other->belongs) site.version = std::max(site.version, other->version);
     ++site.terms;
     cluster_.start(site);
     const bool is_ready = co_await cluster_.until(

@@ -44,6 +44,13 @@ std::string Settling::missing() {
         cluster_.sites(), [&](const auto& site) { return site->belongs && site->id == id; });
     if (!is_here) return fmt::format("node {} has no machine", id.value);
   }
+  std::uint32_t version = cluster::kModelVersion;
+  for (const auto& site : cluster_.sites())
+    if (site->belongs) version = std::min(version, site->model_version());
+  if (state.model_version() < version) {
+    return fmt::format("the cluster speaks model version {}, all know {}", state.model_version(),
+                       version);
+  }
   for (const auto& [id, vm] : state.vms()) {
     if (std::string what = missing_of(vm, state); !what.empty()) return what;
   }

@@ -202,6 +202,7 @@ Result<std::uint64_t> State::carry_out(const v1::DropNode& command, const Step& 
   const Node node = std::move(found->second);
   node_names_.erase(node.name);
   nodes_.erase(found);
+  raise_model_version();
   announce(Change::Kind::kNodeRemoved, node.id.value, node.name, step);
   return node.id.value;
 }

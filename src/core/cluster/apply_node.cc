@@ -73,6 +73,7 @@ Result<std::uint64_t> State::carry_out(const v1::RegisterNode& command, const St
             .accelerator = command.accelerator(),
             .tsc_khz = command.tsc_khz(),
             .version = command.version(),
+            .model_version = std::max(command.model_version(), kUntoldModelVersion),
             .registered = step.time};
   BLX_TRY(check_node(node));
   const auto known = nodes_.find(node.id);
@@ -98,6 +99,7 @@ Result<std::uint64_t> State::carry_out(const v1::RegisterNode& command, const St
   node.key_digest = kept.key_digest;
   node.leaving = kept.leaving;
   kept = node;
+  raise_model_version();
   announce(Change::Kind::kNodeChanged, node.id.value, node.name, step);
   return node.id.value;
 }

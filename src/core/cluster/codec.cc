@@ -256,6 +256,7 @@ Result<Node> read_node(const v1::NodeRecord& record) {
             .accelerator = record.accelerator(),
             .tsc_khz = record.tsc_khz(),
             .version = record.version(),
+            .model_version = std::max(record.model_version(), kUntoldModelVersion),
             .registered = WallTime{record.registered_unix_ms()}};
   if (auto checked = check_node(node); !checked) return invalid_record("node", checked.error());
   return node;
@@ -269,6 +270,7 @@ void write_node(const Node& node, v1::NodeRecord* out) {
   out->set_accelerator(node.accelerator);
   out->set_tsc_khz(node.tsc_khz);
   out->set_version(node.version);
+  if (node.model_version != kUntoldModelVersion) out->set_model_version(node.model_version);
   out->set_registered_unix_ms(node.registered.unix_ms);
   out->set_role(write_role(node.role));
   out->set_peer_address(node.peer_address);

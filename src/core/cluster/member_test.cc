@@ -1,5 +1,6 @@
 // Who belongs to the cluster: tokens, enrolment, removal.
 
+#include <fmt/format.h>
 #include <gtest/gtest.h>
 
 #include "base/limits.h"
@@ -219,6 +220,52 @@ TEST(Member, AnAddressCanChange) {
   EXPECT_EQ(cluster.state.find_node(NodeId(1))->peer_address, "db:9");
   EXPECT_FALSE(cluster.apply("update_node_address { node_id: 1 peer_address: 'db' }"));
   EXPECT_FALSE(cluster.apply("update_node_address { node_id: 2 peer_address: 'db:9' }"));
+}
+
+// What is said is in a version that every node knows, so that none has to stop.
+TEST(Member, SpeakTheNewestModelThatAllKnow) {
+  Scenario cluster = Scenario::founded();
+  const auto tell = [&](int node, int version) {
+    return cluster.apply(fmt::format(
+        R"(register_node {{ node_id: {} name: "n{}" model_version: {} }})", node, node, version));
+  };
+  const auto said = [&] { return cluster.state.model_version(); };
+  EXPECT_EQ(said(), kUntoldModelVersion);
+  ASSERT_TRUE(tell(1, 3));
+  EXPECT_EQ(said(), 3u);
+  for (int node : {2, 3}) {
+    ASSERT_TRUE(cluster.apply(Scenario::token_command(static_cast<std::uint64_t>(node), kLater)));
+    ASSERT_TRUE(cluster.enrol(static_cast<std::uint64_t>(node), "n" + std::to_string(node)));
+  }
+  ASSERT_TRUE(tell(1, 5));
+  EXPECT_EQ(said(), 5u) << "the others have said nothing yet";
+  ASSERT_TRUE(tell(2, 6));
+  ASSERT_TRUE(tell(3, 5));
+  ASSERT_TRUE(tell(1, 6));
+  EXPECT_EQ(said(), 5u);
+  const auto restored = State::decode(cluster.state.encode());
+  ASSERT_FALSE(restored) << "of a program that knows more";
+  EXPECT_EQ(restored.error().reason(), "model_too_new");
+  ASSERT_TRUE(cluster.apply("remove_node { node_id: 3 }"));
+  EXPECT_EQ(said(), 5u);
+  ASSERT_TRUE(cluster.apply("drop_node { node_id: 3 }"));
+  EXPECT_EQ(said(), 6u);
+  ASSERT_TRUE(tell(2, 4));
+  EXPECT_EQ(said(), 6u) << "it never falls";
+  EXPECT_EQ(reason_of(tell(2, 1)), "success");  // said nothing, as programs of before
+  EXPECT_EQ(reason_of(tell(2, 2'000'000)), "node_invalid");
+}
+
+TEST(Member, TheModelsVersionIsInSnapshots) {
+  Scenario cluster = Scenario::founded();
+  EXPECT_EQ(State::decode(cluster.state.encode())->model_version(), kUntoldModelVersion);
+  ASSERT_TRUE(cluster.apply(fmt::format(
+      R"(register_node {{ node_id: 1 name: "n1" model_version: {} }})", kModelVersion)));
+  const auto restored = State::decode(cluster.state.encode());
+  ASSERT_TRUE(restored);
+  EXPECT_EQ(restored->model_version(), kModelVersion);
+  EXPECT_EQ(restored->find_node(NodeId(1))->model_version, kModelVersion);
+  EXPECT_EQ(restored->hash(), cluster.state.hash());
 }
 
 }  // namespace

@@ -20,9 +20,18 @@
 
 namespace blixard::cluster {
 
-// Raised when a command or a field is added whose absence would make nodes disagree.
-// Request fingerprints cover every field, so that in practice means: any field of a command.
-inline constexpr std::uint32_t kModelVersion = 2;
+// The newest that this program knows. Raised when a command or a field is added whose absence would
+// make nodes disagree. Request fingerprints cover every field, so that in practice means: any field
+// of a command.
+//
+// A program stops at a command that is too new for it, so nothing is said in a version that some
+// node does not know: each node tells its own when it registers, and commands and snapshots have
+// State::model_version(), the newest that all know. That is how a cluster is upgraded one node
+// after the other. It never falls: a node with an older program than that cannot come back.
+inline constexpr std::uint32_t kModelVersion = 3;
+// Nodes of this one did not tell theirs.
+inline constexpr std::uint32_t kUntoldModelVersion = 2;
+inline constexpr std::uint32_t kModelVersionMost = 1'000'000;
 
 // Guests seldom use all their vCPUs at once, so a node promises its own this often. Memory is
 // promised once: a guest keeps what it has touched.
@@ -106,6 +115,7 @@ struct Node {
   std::string accelerator;
   std::uint64_t tsc_khz = 0;
   std::string version;
+  std::uint32_t model_version = kUntoldModelVersion;
   WallTime registered;
   friend bool operator==(const Node&, const Node&) = default;
 };

@@ -41,7 +41,7 @@ Result<void> check_sizes(const v1::StateSnapshot& snapshot) {
 std::string State::encode() const {
   google::protobuf::Arena arena;
   auto* snapshot = google::protobuf::Arena::CreateMessage<v1::StateSnapshot>(&arena);
-  snapshot->set_version(kModelVersion);
+  snapshot->set_version(model_version_);
   if (!cluster_.is_nil()) snapshot->set_cluster(write_uuid(cluster_));
   snapshot->set_next_id(next_id_);
   snapshot->set_next_node_id(next_node_id_);
@@ -74,15 +74,17 @@ Result<State> State::decode(std::string_view bytes) {
     return invalid("not a snapshot");
   }
   if (snapshot->version() > kModelVersion) {
-    return fail(Code::kFailedPrecondition, "model_too_new",
-                fmt::format("a snapshot of model version {}, this program knows {}",
-                            snapshot->version(), kModelVersion));
+    return fail(
+        Code::kFailedPrecondition, "model_too_new",
+        fmt::format("a snapshot of model version {}, this program knows {}: start a newer one here",
+                    snapshot->version(), kModelVersion));
   }
   if (snapshot->version() == 0 || snapshot->next_id() == 0) return invalid("no version or next id");
   BLX_TRY(check_sizes(*snapshot));
   State state;
   state.next_id_ = snapshot->next_id();
   state.revision_ = snapshot->revision();
+  state.model_version_ = std::max(snapshot->version(), kUntoldModelVersion);
   BLX_TRY(state.restore_cluster(*snapshot));
   for (const v1::NodeRecord& record : snapshot->nodes()) {
     BLX_TRY(Node node, read_node(record));

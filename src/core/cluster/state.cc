@@ -88,9 +88,10 @@ Result<void> check_command(const v1::Command& command) {
     return fail(Code::kDataLoss, "command_invalid", what);
   };
   if (command.version() > kModelVersion) {
-    return fail(Code::kFailedPrecondition, "model_too_new",
-                fmt::format("a command of model version {}, this program knows {}",
-                            command.version(), kModelVersion));
+    return fail(
+        Code::kFailedPrecondition, "model_too_new",
+        fmt::format("a command of model version {}, this program knows {}: start a newer one here",
+                    command.version(), kModelVersion));
   }
   if (command.version() == 0) return invalid("no version");
   if (command.kind_case() == v1::Command::KIND_NOT_SET) return invalid("no kind");
@@ -230,6 +231,19 @@ std::uint16_t State::taken_port(NodeId node, const VmSpec& spec) const {
     if (port.host_port != 0 && host_ports_.contains({node, port.host_port})) return port.host_port;
   }
   return 0;
+}
+
+// One that has not registered yet is no obstacle: it has not said anything, and stops by itself at
+// what it does not know.
+void State::raise_model_version() {
+  std::uint32_t least = kModelVersionMost;
+  bool is_told = false;
+  for (const auto& [id, node] : nodes_) {
+    if (node.registered.unix_ms == 0) continue;
+    least = std::min(least, node.model_version);
+    is_told = true;
+  }
+  if (is_told) model_version_ = std::max(model_version_, least);
 }
 
 void State::promise(const Vm& vm) {

@@ -143,6 +143,8 @@ class State {
   // The first host port the spec asks for that another VM on the node has; 0 if there is none.
   [[nodiscard]] std::uint16_t taken_port(NodeId node, const VmSpec& spec) const;
   [[nodiscard]] std::uint64_t revision() const { return revision_; }
+  // What commands and snapshots are to say; see kModelVersion.
+  [[nodiscard]] std::uint32_t model_version() const { return model_version_; }
 
   // Deterministic; equal states give equal bytes.
   [[nodiscard]] std::string encode() const;
@@ -196,6 +198,7 @@ class State {
   Result<Vm*> pending_vm(VmId id, Generation generation);
   void remove_vm(VmId id, const Step& step);
   // Puts the VM's share of its node on the node's account, and takes it off.
+  void raise_model_version();
   void promise(const Vm& vm);
   void release(const Vm& vm);
   void announce(Change::Kind kind, std::uint64_t id, const std::string& name, const Step& step);
@@ -217,6 +220,7 @@ class State {
   std::uint64_t next_id_ = 1;  // of a VM or an image
   std::uint64_t next_node_id_ = 1;
   std::uint64_t revision_ = 0;
+  std::uint32_t model_version_ = kUntoldModelVersion;
 
   // Follow from the above; not in snapshots.
   std::map<std::string, VmId, std::less<>> vm_names_;

@@ -28,9 +28,9 @@ std::string_view step_name(Step::Kind kind) {
   return "changed";
 }
 
-v1::Command drop_command(NodeId node) {
+v1::Command drop_command(const cluster::State& state, NodeId node) {
   v1::Command command;
-  command.set_version(cluster::kModelVersion);
+  command.set_version(state.model_version());
   command.mutable_drop_node()->set_node_id(node.value);
   return command;
 }
@@ -87,7 +87,7 @@ env::Task<Result<void>> Steward::carry_out(Step step) {
     case Step::Kind::kHandOver:
       co_return co_await replica_.transfer_leader(NodeId());
     case Step::Kind::kDrop: {
-      BLX_CO_TRY(co_await replica_.propose(drop_command(step.node)));
+      BLX_CO_TRY(co_await replica_.propose(drop_command(replica_.state(), step.node)));
       co_return Result<void>();
     }
     case Step::Kind::kAddLearner:
@@ -98,7 +98,7 @@ env::Task<Result<void>> Steward::carry_out(Step step) {
     case Step::Kind::kRemove:
       change.kind = Kind::kRemove;
       // Its time is that of no decision: apply does not look at it.
-      change.command = drop_command(step.node).SerializeAsString();
+      change.command = drop_command(replica_.state(), step.node).SerializeAsString();
       break;
   }
   BLX_CO_TRY(co_await replica_.change_membership(std::move(change)));

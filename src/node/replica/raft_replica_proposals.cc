@@ -67,7 +67,8 @@ env::Task<Result<cluster::Outcome>> RaftReplica::propose(v1::Command command) {
 
 // What replay would refuse must not get into the log.
 Result<void> RaftReplica::stamp(v1::Command& command) const {
-  command.set_version(cluster::kModelVersion);
+  command.set_version(BLX_BUG(kSpeaksItsOwnVersion) ? cluster::kModelVersion
+                                                    : machine_.state().model_version());
   command.set_time_unix_ms(env_.clock.wall().unix_ms);
   if (command.ByteSizeLong() > limits::kCommandBytes) {
     return fail(Code::kInvalidArgument, "command_too_large");

@@ -32,12 +32,13 @@ constexpr std::array kTable{
     BLX_ROW(kReadsBeforeApplied, "reads", 10, "linearizable", "read"),
     BLX_ROW(kAnswersByIndex, "leaders", 20, "acknowledged"),
     BLX_ROW(kAnswersWhenPlaced, "leaders", 20, "acknowledged", "linearizable"),
+    BLX_ROW(kSpeaksItsOwnVersion, "upgrades", 5, "model-version"),
 };
 
 #undef BLX_ROW
 
 constexpr auto kFirst = static_cast<std::size_t>(Bug::kStartsWithoutAdopting);
-constexpr auto kLast = static_cast<std::size_t>(Bug::kAnswersWhenPlaced);
+constexpr auto kLast = static_cast<std::size_t>(Bug::kSpeaksItsOwnVersion);
 static_assert(kTable.size() == kLast - kFirst + 1);
 static_assert([] {
   for (std::size_t i = 0; i < kTable.size(); ++i) {

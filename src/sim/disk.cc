@@ -35,7 +35,7 @@ env::Task<Result<void>> access(Incarnation& owner, const std::string& path) {
   co_return check(owner, path);
 }
 
-// A write that is under way when its program is killed: the kernel has taken a first part of it. It
+// A write that is under way when its program is killed: the kernel has taken some sectors of it. It
 // takes page after page, each at once, and looks between them whether the program is to end.
 class WriteAccess final : public env::CancelHook {
  public:
@@ -67,6 +67,13 @@ class WriteAccess final : public env::CancelHook {
     return {};
   }
 
+  // Some sectors from the first on, not all.
+  Result<void> write_part() {
+    std::uint64_t bytes = owner_.host().disk_random.below(std::max<std::uint64_t>(total(), 1));
+    bytes -= std::min(bytes, (offset_ + bytes) % kSectorBytes);
+    return write(bytes);
+  }
+
  private:
   [[nodiscard]] std::uint64_t total() const {
     std::uint64_t total = 0;
@@ -75,10 +82,8 @@ class WriteAccess final : public env::CancelHook {
     return total;
   }
   void on_cancel() override {
-    const std::uint64_t all = total();
-    std::uint64_t bytes = owner_.host().disk_random.below(all + 1);
-    if (bytes < all) bytes -= std::min(bytes, (offset_ + bytes) % kSectorBytes);
-    ignore(write(bytes), "nobody is left to hear of it");
+    ignore(owner_.host().disk_random.below(total() + 1) == total() ? write(total()) : write_part(),
+           "nobody is left to hear of it");
   }
 
   Incarnation& owner_;
@@ -104,6 +109,11 @@ class SimFile final : public env::File {
     BLX_CO_TRY(co_await access(owner_, path_));
     write.unlink();
     DiskFaults& faults = owner_.host().disk_faults;
+    if (is_below(path_, faults.refuse_next_write_below)) {
+      faults.refuse_next_write_below.clear();
+      BLX_CO_TRY(write.write_part());
+      co_return fail(Code::kResourceExhausted, "disk_full", path_);
+    }
     if (is_below(path_, faults.misdirect_next_write_below)) {
       faults.misdirect_next_write_below.clear();
       BLX_CO_TRY(write.misdirect(faults.misdirect_where));

@@ -24,6 +24,10 @@ struct DiskFaults {
   // While set, reads and writes below this path fail with "io_error".
   std::string io_error_below;
 
+  // The next write of a file below this is refused, once, as where overwriting needs room too: some
+  // sectors of it are there, but not the last byte.
+  std::string refuse_next_write_below;
+
   // The next write of a file below this lands on other sectors of the file, once, and is reported
   // as done: where it should be is what was there before (or nothing, where the file has grown),
   // and where it lands something else is lost. The right place is never hit by chance; reads show

@@ -14,9 +14,9 @@ std::unexpected<Error> not_found(std::string_view path) {
   return fail(Code::kNotFound, "file_missing", std::string(path) + " does not exist");
 }
 
-// The parts of an absolute path; empty for "/". Errors: kInvalidArgument.
 using Parts = boost::container::small_vector<std::string_view, 8>;
 
+// The parts of an absolute path; empty for "/". Errors: kInvalidArgument.
 Result<Parts> split(std::string_view path) {
   if (!path.starts_with('/')) {
     return fail(Code::kInvalidArgument, "path_invalid", std::string(path) + " is not absolute");
@@ -227,8 +227,8 @@ void FileSystem::make_durable(const NameChange& change) {
 Result<void> FileSystem::sync_directory(std::string_view path) {
   BLX_TRY(const InodePtr directory, find(path));
   if (directory->kind != Inode::Kind::kDirectory) return not_found(path);
-  // A rename between directories takes all that came before it in the other one along.
   if (unsynced_names_.empty()) return {};
+  // A rename between directories takes all that came before it in the other one along.
   std::set<std::uint64_t> reached{directory->id};
   std::vector<bool> covered(unsynced_names_.size());
   for (std::size_t i = unsynced_names_.size(); i-- > 0;) {

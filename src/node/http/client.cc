@@ -3,6 +3,7 @@
 #include <span>
 #include <utility>
 
+#include "base/unwritten.h"
 #include "env/sync.h"
 #include "node/http/codec.h"
 
@@ -22,11 +23,9 @@ class AnswerReader {
 
   // One read and what it brings.
   env::Task<Result<void>> advance() {
-    // Behind what is still to be parsed, and without zeros first: libstdc++ 12 gives the function
-    // the new capacity, not the size that was asked for.
+    // Behind what is still to be parsed.
     const std::size_t before = input_.size();
-    const std::size_t size = before + kReadBytes;
-    input_.resize_and_overwrite(size, [size](char*, std::size_t) { return size; });
+    resize_unwritten(input_, before + kReadBytes);
     const auto read = co_await stream_.read_some(std::span(input_).subspan(before));
     input_.resize(before + read.value_or(0));
     BLX_CO_TRY(const std::size_t count, read);

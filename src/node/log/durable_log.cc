@@ -262,6 +262,19 @@ env::Task<Result<void>> DurableLog::write_batch(const Batch& batch) {
   co_return written;
 }
 
+// A part of what did not fit may be there. Zeros first, durably: behind the next batch it would
+// look like damage, and below a torn one like a batch.
+env::Task<Result<void>> DurableLog::clear_refused() {
+  if (refused_end_ <= contents_.position) co_return Result<void>();
+  const std::string zeros(refused_end_ - contents_.position, '\0');
+  const std::array<std::string_view, 1> parts{zeros};
+  const auto written = co_await active().file->write_and_sync(contents_.position, parts);
+  if (!written && written.error().code() == Code::kResourceExhausted) co_return written;
+  if (!written) co_return std::unexpected(fail_log(written.error()));
+  refused_end_ = 0;
+  co_return Result<void>();
+}
+
 env::Task<Result<void>> DurableLog::write_records(const Batch& batch) {
   std::vector<Place> places = encode(batch);
   const std::uint64_t checksum = encoder_.finish();
@@ -285,11 +298,13 @@ env::Task<Result<void>> DurableLog::write_records(const Batch& batch) {
   if (rolls_early || contents_.position + bytes.size() > active().bytes) {
     BLX_CO_TRY(co_await roll(bytes.size()));
   }
+  BLX_CO_TRY(co_await clear_refused());
   const std::array<std::string_view, 1> parts{bytes};
   const auto written = co_await active().file->write_and_sync(contents_.position, parts);
-  // A part of what did not fit may be there; the next batch is written over it, since this one was
-  // no more synced than acknowledged.
-  if (!written && written.error().code() == Code::kResourceExhausted) co_return written;
+  if (!written && written.error().code() == Code::kResourceExhausted) {
+    refused_end_ = contents_.position + bytes.size();
+    co_return written;
+  }
   if (!written && !BLX_BUG(kIgnoresSyncError)) {
     co_return std::unexpected(fail_log(written.error()));
   }
@@ -403,6 +418,7 @@ env::Task<Result<void>> DurableLog::roll(std::uint64_t batch_bytes) {
   if (!segment) co_return refuse_or_fail(segment.error());
   contents_.segments.push_back(std::move(*segment));
   contents_.position = kSegmentHeaderBytes;
+  refused_end_ = 0;
   co_return Result<void>();
 }
 

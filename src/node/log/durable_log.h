@@ -110,6 +110,7 @@ class DurableLog final : public Log {
   Batch take_batch();
   env::Task<Result<void>> write_batch(const Batch& batch);
   env::Task<Result<void>> place_snapshot(Request& request);
+  env::Task<Result<void>> clear_refused();
   env::Task<Result<void>> write_records(const Batch& batch);
   env::Task<Result<void>> roll(std::uint64_t batch_bytes);
   [[nodiscard]] HardState hard_state_after(const Batch& batch) const;
@@ -153,8 +154,9 @@ class DurableLog final : public Log {
   Batch batch_;  // being written
   std::size_t queued_bytes_ = 0;
   std::uint64_t refusals_ = 0;
-  LogIndex accepted_;           // last index, with what is queued
-  LogIndex accepted_snapshot_;  // index of the newest snapshot, with what is queued
+  LogIndex accepted_;              // last index, with what is queued
+  LogIndex accepted_snapshot_;     // index of the newest snapshot, with what is queued
+  std::uint64_t refused_end_ = 0;  // where what a refused write left may end, in the last segment
   bool writing_ = false;
   bool closed_ = false;
   std::optional<Error> failure_;

@@ -283,6 +283,32 @@ TEST_F(LogTest, LaterEntriesOverwriteTheTail) {
   }());
 }
 
+// The part of a refused write that is there already would be damage behind the next batch.
+TEST_F(LogTest, WhatARefusedWriteLeftIsCleared) {
+  run([&]() -> env::Task<void> {
+    auto log = co_await open();
+    CO_ASSERT(log);
+    EXPECT_TRUE(co_await (*log)->append(entries(1, 1), std::nullopt));
+    std::size_t left = 0;
+    while (left < 600) {
+      machine.disk_faults().refuse_next_write_below = segment_path(1);
+      const auto refused = co_await (*log)->append(
+          {entry(2, std::string(600, 'x')), entry(3, std::string(600, 'x'))}, std::nullopt);
+      CO_ASSERT(!refused);
+      EXPECT_EQ(refused.error().code(), Code::kResourceExhausted);
+      left = static_cast<std::size_t>(std::ranges::count(*machine.content(segment_path(1)), 'x'));
+    }
+    EXPECT_TRUE(co_await (*log)->append(entries(2, 2), std::nullopt));
+    co_await (*log)->close();
+    log->reset();
+    auto again = co_await open();
+    CO_ASSERT(again, << again.error().message());
+    EXPECT_EQ((*again)->last(), LogIndex(2));
+    EXPECT_EQ((*again)->recovered().torn_bytes_cut, 0u);
+    co_await (*again)->close();
+  }());
+}
+
 // Damage.
 
 TEST_F(LogTest, CutsATornTailAndGoesOnBehindIt) {

@@ -4,6 +4,8 @@
 #include <cstring>
 #include <vector>
 
+#include "base/unwritten.h"
+
 namespace blixard::log {
 namespace {
 
@@ -33,14 +35,13 @@ env::Task<Result<std::string_view>> SegmentReader::view(std::uint64_t offset, st
   count = std::min(count, bytes_ - std::min(offset, bytes_));
   const bool is_there = offset >= window_begin_ && offset + count <= window_begin_ + window_.size();
   if (!is_there) {
-    // Without zeros first. libstdc++ 12 gives the function the new capacity, not the size that was
-    // asked for.
     const std::uint64_t size = std::min(std::max(count, kPieceBytes), bytes_ - offset);
-    window_.resize_and_overwrite(size, [size](char*, std::size_t) { return size; });
+    resize_unwritten(window_, size);
     window_begin_ = offset;
-    BLX_CO_TRY(const std::size_t read, co_await file_->read_at(offset, window_));
-    window_.resize(read);
-    count = std::min<std::uint64_t>(count, read);
+    const auto read = co_await file_->read_at(offset, window_);
+    window_.resize(read.value_or(0));
+    if (!read) co_return std::unexpected(read.error());
+    count = std::min<std::uint64_t>(count, *read);
   }
   co_return std::string_view(window_).substr(offset - window_begin_, count);
 }

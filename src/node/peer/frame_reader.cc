@@ -6,6 +6,8 @@
 #include <span>
 #include <utility>
 
+#include "base/unwritten.h"
+
 namespace blixard::peer {
 
 namespace {
@@ -15,16 +17,11 @@ static_assert(kReadBytes >= wire::kFrameHeaderBytes + limits::kFrameBodyBytes);
 
 std::unexpected<Error> closed() { return fail(Code::kUnavailable, "peer_closed"); }
 
-// Libstdc++ 12 gives the function the new capacity, not the size that was asked for.
-void size_without_zeros(std::string& buffer, std::size_t bytes) {
-  buffer.resize_and_overwrite(bytes, [bytes](char*, std::size_t) { return bytes; });
-}
-
 }  // namespace
 
 FrameReader::FrameReader(env::Stream& stream, std::size_t tail_max)
     : stream_(stream), tail_max_(tail_max) {
-  size_without_zeros(buffer_, kReadBytes);
+  resize_unwritten(buffer_, kReadBytes);
 }
 
 env::Task<Result<void>> FrameReader::fill(std::size_t count) {
@@ -43,7 +40,7 @@ env::Task<Result<void>> FrameReader::fill(std::size_t count) {
 
 env::Task<Result<Payload>> FrameReader::read_tail(std::string_view first, std::size_t bytes) {
   auto tail = std::make_shared<std::string>();
-  size_without_zeros(*tail, bytes);
+  resize_unwritten(*tail, bytes);
   std::memcpy(tail->data(), first.data(), first.size());
   // The rest goes where it belongs, not through the buffer.
   for (std::size_t got = first.size(); got < bytes;) {

@@ -157,7 +157,7 @@ Result<void> parse(std::string_view body, Proto& into) {
 Result<Content> decode_hello(std::string_view bytes) {
   v1::PeerHello body;
   BLX_TRY(parse(bytes, body));
-  const bool is_long = body.address().size() > kHelloAddressBytes;
+  const bool is_long = body.address().size() > limits::kAddressBytes;
   if (body.version_oldest() > body.version() || is_long) return invalid();
   return Hello{.version = body.version(),
                .version_oldest = body.version_oldest(),

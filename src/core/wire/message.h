@@ -34,13 +34,12 @@ struct Failure {
 // The detail is cut to limits::kPeerErrorBytes.
 [[nodiscard]] Failure failure_of(const Error& error);
 
-inline constexpr std::size_t kHelloAddressBytes = 256;
-
 struct Hello {
   std::uint32_t version = kProtocolVersion;
   std::uint32_t version_oldest = kProtocolVersionOldest;
   std::string cluster;
-  std::string address;  // of the dialler, as it says; at most kHelloAddressBytes; empty: not told
+  std::string
+      address;  // of the dialler, as it says; at most limits::kAddressBytes; empty: not told
   friend bool operator==(const Hello&, const Hello&) = default;
 };
 

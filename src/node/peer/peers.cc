@@ -98,6 +98,8 @@ void PeerSet::take(std::unique_ptr<env::Stream> stream) {
 // One too many is closed without a word: its dialler tries again later.
 void PeerSet::take_member(std::unique_ptr<env::Stream> stream) {
   const NodeId from = stream->peer().node;
+  // Somebody else has this node's own key: it has nothing to say to itself.
+  if (from == context_->options.self) return count(Refusal::kNotAdmitted);
   const auto known = visitors_.find(from);
   if (connections_ >= limits::kPeerConnections ||
       (known != visitors_.end() && known->second.connections >= limits::kPeerConnectionsOfNode)) {
@@ -151,10 +153,11 @@ env::Task<void> PeerSet::serve_member(std::unique_ptr<env::Stream> stream, Visit
 // where the other says that it is; the certificate decides who answers there.
 void PeerSet::introduce(const Inbound& inbound) {
   const NodeId from = inbound.from();
-  if (outbound_.contains(from) || inbound.address().empty() || stopping_) return;
+  const bool is_known = outbound_.contains(from) && !introduced_.contains(from);
+  if (is_known || inbound.address().empty() || stopping_) return;
   auto address = env::Endpoint::parse(inbound.address());
   if (!address || address->kind != env::Endpoint::Kind::kTcp || address->port == 0) return;
-  set_peer(from, std::move(*address));
+  set_peer(from, std::move(*address));  // a newer one replaces what it said before
   introduced_.insert(from);
 }
 

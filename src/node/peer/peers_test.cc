@@ -299,7 +299,6 @@ class PeersTest : public TwoNodes {
     EXPECT_EQ(violations, 1u);
   }
 
-  // The node dials again; its old connection, with what it still brings, is no more.
   // b has never heard of c, which says `address` of itself.
   Task<void> newcomer(std::string address, bool is_server, bool is_answered) {
     b->faults.peers_are_servers = is_server;
@@ -319,6 +318,7 @@ class PeersTest : public TwoNodes {
     EXPECT_TRUE(co_await soon([&] { return b->status_of(c).node == NodeId(); }));
   }
 
+  // The node dials again; its old connection, with what it still brings, is no more.
   Task<void> replaced() {
     auto old_stream = co_await dial_by_hand(NodeId(5), kCluster);
     EXPECT_TRUE(co_await say(**old_stream, {.content = wire::Hello{.cluster = kCluster}}));

@@ -115,6 +115,8 @@ Result<Outcome> State::apply(LogIndex index, const v1::Command& command,
                   "this request id was used for another command");
     }
   }
+  // It is in the log, so all nodes have it or will have it.
+  model_version_ = std::max(model_version_, command.version());
   const Step step{.time = WallTime{command.time_unix_ms()}, .changed = changed};
   const Result<std::uint64_t> object_id = carry_out(command, step);
   Result<Outcome> outcome = Outcome{.index = index, .object_id = object_id.value_or(0)};

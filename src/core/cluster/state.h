@@ -197,8 +197,8 @@ class State {
   // A pending VM at that generation.
   Result<Vm*> pending_vm(VmId id, Generation generation);
   void remove_vm(VmId id, const Step& step);
-  // Puts the VM's share of its node on the node's account, and takes it off.
   void raise_model_version();
+  // Puts the VM's share of its node on the node's account, and takes it off.
   void promise(const Vm& vm);
   void release(const Vm& vm);
   void announce(Change::Kind kind, std::uint64_t id, const std::string& name, const Step& step);

@@ -226,9 +226,10 @@ env::Task<Result<void>> VmKeeper::keep_running(cluster::Vm vm) {
   const bool is_said = reported_ == VmState::kRunning || reported_ == VmState::kPaused;
   if (watching_ && is_said) co_return co_await wait_for_news(std::move(vm));
   if (watching_) {
-    // Adopted when it was to be stopped, and wanted again since.
+    // Adopted when it was to be stopped, and wanted again since: once more, as wanted.
     co_await stop_watching();
-    co_return co_await start(std::move(vm), Begin::kAdopted);
+    is_known_ = ended_.has_value();
+    co_return Result<void>();
   }
   co_return co_await start_if_due(std::move(vm));
 }

@@ -330,6 +330,7 @@ proof() {
 # same A B: that every seed in the file B is in A with the same hash, or says the first that is not.
 same() {
   local differs
+  [[ -s $2 ]] || die "$2 is empty: no run was done"
   differs=$(awk 'NR == FNR { hash[$2] = $3; next }
     hash[$2] != $3 { print $1, $2, hash[$2] == "" ? "nothing" : hash[$2], $3; exit }' "$1" "$2")
   [[ -z $differs ]] && return

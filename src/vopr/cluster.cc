@@ -6,6 +6,7 @@
 #include <fmt/format.h>
 
 #include "blixard/v1/cluster.pb.h"
+#include "core/raft/conf_change.h"
 #include "node/vm/qemu/qemu_driver.h"
 #include "sim/tiny_image.h"
 
@@ -82,8 +83,12 @@ class Cluster::Watch final : public replica::ApplyWatch {
                   const Result<cluster::Outcome>& outcome) override {
     cluster_.judge_.on_applied(self_, state, entry, outcome);
     cluster_.states_.on_applied(site_.number, state, entry.index);
-    if (entry.kind != raft::EntryKind::kNormal) return;
-    const std::string_view bytes = entry.payload.view();
+    Payload payload = entry.payload;
+    if (entry.kind != raft::EntryKind::kNormal) {
+      const auto change = raft::decode_conf_change(payload.view());
+      payload = change ? change->context : Payload();
+    }
+    const std::string_view bytes = payload.view();
     v1::Command command;
     if (command.ParseFromArray(bytes.data(), static_cast<int>(bytes.size()))) {
       check_version(command.version(), "applies entry", entry.index);

@@ -21,6 +21,8 @@ namespace blixard::vopr {
 namespace {
 
 constexpr Duration kLook = 250ms;
+// What was done last may show a moment later: a guest that panicked takes its time to end.
+constexpr Duration kCalm = 2s;
 constexpr Duration kWholeRun = 24h;
 constexpr std::uint64_t kJudgeSteps = 2'000'000;
 
@@ -89,7 +91,8 @@ class Simulation {
       co_await carry_out_steps(begin, trouble);
       world_->set_rareness({});
       recorder_.report().trouble_until = recorder_.elapsed();
-      if (!recorder_.failed()) co_await settle("at the end");
+      faults_->heal();
+      if (co_await go_on_until(cluster_->now() + kCalm)) co_await settle("at the end");
       if (!recorder_.failed()) co_await restart_all();
     } else {
       recorder_.fail("settles", "the cluster does not form");

@@ -8,6 +8,7 @@
 
 #include <fmt/format.h>
 
+#include "base/markup.h"
 #include "linearizability/limits.h"
 
 namespace blixard::linearizability {
@@ -36,37 +37,6 @@ pre{background:#f5f7f9;border-radius:6px;padding:1em;overflow-x:auto}
 .left{fill:#eceff2;stroke:#98a4b0}
 .number{font-weight:700;fill:#1d4f86}
 )";
-
-std::string escaped(std::string_view text) {
-  std::string safe;
-  for (const char byte : text) {
-    switch (byte) {
-      case '<':
-        safe += "&lt;";
-        break;
-      case '>':
-        safe += "&gt;";
-        break;
-      case '&':
-        safe += "&amp;";
-        break;
-      case '"':
-        safe += "&quot;";
-        break;
-      default:
-        safe += static_cast<unsigned char>(byte) < 0x20 && byte != '\n' ? ' ' : byte;
-    }
-  }
-  return safe;
-}
-
-// At most so many bytes, cut between characters.
-std::string shortened(std::string_view text, std::size_t bytes) {
-  if (text.size() <= bytes) return std::string(text);
-  while (bytes != 0 && (static_cast<unsigned char>(text[bytes]) & 0xc0) == 0x80)
-    --bytes;
-  return std::string(text.substr(0, bytes)) + "…";
-}
 
 // The operations to show of a part, in order of their invocations.
 std::vector<std::size_t> shown_of(const Judgement& judgement, const PartOutcome& part) {

@@ -4,6 +4,7 @@
 
 #include <fmt/format.h>
 
+#include "base/markup.h"
 #include "vopr/scenario.h"
 #include "vopr/timeline_picture.h"
 #include "vopr/timeline_tracks.h"

@@ -118,7 +118,7 @@ Task<void> certificates(Env env, Site /*site*/) {
   BLX_CO_ASSERT(root);
   EXPECT_EQ(root->subject.cluster, kCluster);
   EXPECT_FALSE(root->subject.node);
-  EXPECT_EQ(root->not_before.unix_ms, second - 300'000);
+  EXPECT_EQ(root->not_before.unix_ms, second - env::kBackdated / 1ms);
   EXPECT_EQ(root->not_after.unix_ms, second + 240 * 3'600'000);
   EXPECT_THAT(root->fingerprint, testing::MatchesRegex("[0-9a-f]{64}"));
 
@@ -130,7 +130,7 @@ Task<void> certificates(Env env, Site /*site*/) {
   EXPECT_EQ(leaf->subject.cluster, kCluster);
   EXPECT_EQ(leaf->subject.node, NodeId(77));
   EXPECT_FALSE(leaf->subject.server);
-  EXPECT_EQ(leaf->not_before.unix_ms, second - 300'000);
+  EXPECT_EQ(leaf->not_before.unix_ms, second - env::kBackdated / 1ms);
   EXPECT_EQ(leaf->not_after.unix_ms, second + 90 * 60'000);
   EXPECT_NE(leaf->fingerprint, root->fingerprint);
   const auto again =
@@ -295,7 +295,8 @@ Task<void> expired(Env env, Site /*site*/) {
 }
 
 Task<void> not_yet_valid(Env env, Site /*site*/) {
-  co_await expect_refusal(env, {}, 1h, "not valid yet", "the other end refused our certificate");
+  co_await expect_refusal(env, {}, env::kBackdated + 1h, "not valid yet",
+                          "the other end refused our certificate");
 }
 
 Task<void> enrolment(Env env, Site /*site*/) {

@@ -13,6 +13,8 @@ namespace {
 
 using http::Method;
 
+// Who sets up a machine while others are upgraded takes the program that they will have.
+constexpr std::uint32_t kNewest = 2;
 constexpr Duration kAttempt = 20s;
 constexpr Duration kPause = 200ms;
 constexpr Duration kReadyPatience = 90s;
@@ -130,9 +132,6 @@ env::Task<bool> Operator::take_in(Site& site) {
     }
     site.join = token.text("token") + "@" + member->peer_address();
     site.belongs = true;
-    // Nobody sets up a machine with an older program than the others have.
-    for (const auto& other : cluster_.sites())
-      if (other->belongs) site.version = std::max(site.version, other->version);
     ++site.terms;
     cluster_.start(site);
     const bool is_ready = co_await cluster_.until(
@@ -151,6 +150,7 @@ env::Task<bool> Operator::take_in(Site& site) {
 
 env::Task<void> Operator::join(Site& site) {
   const Turn turn(busy_);
+  site.version = std::max(site.version, kNewest);
   co_await take_in(site);  // what keeps it out is seen at the end
 }
 
@@ -187,6 +187,7 @@ env::Task<void> Operator::replace(Site& site) {
   }
   cluster_.lose_power(site);  // a restart of the machine may have been due
   site.machine->replace_disk();
+  site.version = std::max(site.version, kNewest);
   co_await take_in(site);  // what keeps it out is seen at the end
 }
 

@@ -235,17 +235,12 @@ std::uint16_t State::taken_port(NodeId node, const VmSpec& spec) const {
   return 0;
 }
 
-// One that has not registered yet is no obstacle: it has not said anything, and stops by itself at
-// what it does not know.
+// Who has not registered yet may know no more than programs did that could not tell.
 void State::raise_model_version() {
   std::uint32_t least = kModelVersionMost;
-  bool is_told = false;
-  for (const auto& [id, node] : nodes_) {
-    if (node.registered.unix_ms == 0) continue;
+  for (const auto& [id, node] : nodes_)
     least = std::min(least, node.model_version);
-    is_told = true;
-  }
-  if (is_told) model_version_ = std::max(model_version_, least);
+  if (!nodes_.empty()) model_version_ = std::max(model_version_, least);
 }
 
 void State::promise(const Vm& vm) {

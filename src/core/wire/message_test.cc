@@ -255,6 +255,8 @@ TEST(WireMessage, WhatHasNoMeaningIsRefused) {
   EXPECT_TRUE(
       refused(SnapshotChunk{0, Payload(std::string(limits::kSnapshotChunkBytes + 1, 'x'))}));
   EXPECT_TRUE(refused(Hello{.version = 1, .version_oldest = 2}));
+  EXPECT_FALSE(refused(Hello{.address = std::string(limits::kAddressBytes, 'x')}));
+  EXPECT_TRUE(refused(Hello{.address = std::string(limits::kAddressBytes + 1, 'x')}));
 
   for (const std::vector<NodeId>& voters :
        {std::vector<NodeId>{}, {NodeId(0)}, {NodeId(2), NodeId(1)}, {NodeId(1), NodeId(1)}}) {

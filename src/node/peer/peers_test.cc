@@ -337,6 +337,18 @@ class PeersTest : public TwoNodes {
     EXPECT_FALSE(co_await hear(**old_stream));
   }
 
+  // Somebody else has b's own key.
+  Task<void> itself() {
+    b->faults.peers_are_servers = true;
+    auto stream = co_await dial_by_hand(b->id, kCluster);
+    ignore(co_await say(**stream,
+                        {.content = wire::Hello{.cluster = kCluster, .address = "10.0.0.9:7481"}}),
+           "closed or not");
+    EXPECT_FALSE(co_await hear(**stream));
+    EXPECT_EQ(b->peers->counters().refused.at(static_cast<std::size_t>(Refusal::kNotAdmitted)), 1u);
+    co_await connected(*a, *b);
+  }
+
   Task<void> enrolment() {
     b->handler.answer = [&](NodeId from, RequestKind kind,
                             std::string body) -> Task<Result<std::string>> {
@@ -644,6 +656,8 @@ TEST_F(PeersTest, AServerThatJoinedMeanwhileIsAnswered) {
 }
 
 TEST_F(PeersTest, ANewConnectionTakesTheOldOnesPlace) { run(replaced()); }
+
+TEST_F(PeersTest, NobodyIsIntroducedToItself) { run(itself()); }
 
 TEST_F(PeersTest, WithoutACertificateOnlyEnrolmentIsPossible) { run(enrolment()); }
 

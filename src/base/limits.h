@@ -82,11 +82,42 @@ inline constexpr std::size_t kHttpRefusals = 64;    // connections being told th
 inline constexpr Duration kHttpWriteTimeout = 30s;  // for the peer to take one piece
 inline constexpr Duration kHttpLingerTimeout = 1s;  // to read on, so that an error is not lost
 inline constexpr std::size_t kHttpLingerBytes = 1024 * 1024;
-inline constexpr Duration kHttpHalfCloseGrace = 5s;  // to finish when the peer sends no more
+inline constexpr Duration kHttpHalfCloseGrace = 5s;        // to finish when the peer sends no more
+inline constexpr std::size_t kHttpClientConnections = 16;  // of a pool, to one server
+inline constexpr std::size_t kHttpClientIdle = 32;         // of a pool, to all servers
+inline constexpr std::size_t kHttpClientWaiting = 1024;    // requests, for a connection
+inline constexpr Duration kHttpClientIdleTimeout = 30s;    // shorter than kHttpIdleTimeout
 inline constexpr std::size_t kEventStreams = 64;
+// What a configuration may raise the two to.
+inline constexpr std::size_t kHttpConnectionsMost = 4096;
+inline constexpr std::size_t kEventStreamsMost = 1024;
 inline constexpr Duration kEventHeartbeat = 15s;
 inline constexpr std::size_t kJsonDepth = 16;
 inline constexpr std::size_t kLogTailBytes = 1024 * 1024;
+
+// Traces. A node keeps its newest spans in memory; nothing else of them is kept.
+inline constexpr std::size_t kSpanAttributes = 8;
+inline constexpr std::size_t kSpanAttributeTextBytes = 64;
+inline constexpr std::size_t kSpanTextBytes = 192;      // of all attributes of a span
+inline constexpr std::size_t kTraceSpans = 4096;        // of a node
+inline constexpr std::size_t kTraceAnswerSpans = 1024;  // of one trace, of one node
+inline constexpr std::size_t kTraceAnswerBytes = std::size_t{2} << 20;
+inline constexpr std::size_t kTracesListed = 100;
+inline constexpr std::size_t kTracedVms = 512;       // whose request is remembered
+inline constexpr std::size_t kTracedEntries = 1024;  // of the log, on their way to a quorum
+inline constexpr Duration kTraceAskTimeout = 2s;     // for another node's spans
+inline constexpr std::size_t kTraceJsonBytes = std::size_t{64} << 20;  // of a file that is drawn
+inline constexpr std::size_t kTraceJsonDepth = 16;
+
+// Sending traces and metrics away.
+inline constexpr std::size_t kOtlpSpansPerBatch = 512;
+inline constexpr std::size_t kOtlpAnswerBytes = 64 * 1024;
+inline constexpr std::size_t kOtlpEndpointBytes = 512;
+inline constexpr Duration kOtlpSendTimeout = 10s;
+inline constexpr Duration kOtlpRetryMin = 1s;
+inline constexpr Duration kOtlpRetryMax = 30s;
+inline constexpr Duration kOtlpRetryAfterMax = 5min;  // whatever the receiver asks for
+inline constexpr Duration kOtlpFlushTimeout = 3s;     // of the last batch, when the node stops
 
 // The local image store.
 inline constexpr std::size_t kImageJsonBytes = 64 * 1024;
@@ -136,6 +167,14 @@ inline constexpr Duration kSnapshotStallTimeout = 30s;                     // wi
 inline constexpr std::size_t kEnrolBytes = 16 * 1024;
 inline constexpr std::size_t kEnrolConnections = 16;
 inline constexpr Duration kEnrolTimeout = 30s;
+
+// Threads that look at what one owner publishes.
+inline constexpr std::size_t kViewReaders = 1024;
+
+// The configuration file.
+inline constexpr std::size_t kConfigurationBytes = std::size_t{64} << 10;
+inline constexpr std::size_t kConfigurationKeyBytes = 256;    // shown of an unknown one
+inline constexpr std::size_t kConfigurationTextBytes = 4096;  // of one value
 
 // Accepting, everywhere.
 inline constexpr Duration kAcceptPause = 100ms;  // when nothing can be accepted now

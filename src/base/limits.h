@@ -176,6 +176,11 @@ inline constexpr std::size_t kConfigurationBytes = std::size_t{64} << 10;
 inline constexpr std::size_t kConfigurationKeyBytes = 256;    // shown of an unknown one
 inline constexpr std::size_t kConfigurationTextBytes = 4096;  // of one value
 
+// Metrics. A series is a line or more at each reading, for us and for whoever keeps it.
+inline constexpr std::size_t kMetricSeriesOfFamily = 4096;
+inline constexpr std::size_t kMetricSeries = 32'768;     // of a node
+inline constexpr std::uint32_t kMetricCells = 1u << 20;  // of all nodes of a process
+
 // Accepting, everywhere.
 inline constexpr Duration kAcceptPause = 100ms;  // when nothing can be accepted now
 inline constexpr Duration kAcceptLogInterval = 10s;

@@ -269,6 +269,7 @@ Result<void> ResponseParser::put_end() {
 
 bool ResponseParser::header_done() const { return impl_->parser.is_header_done(); }
 bool ResponseParser::done() const { return impl_->parser.is_done(); }
+bool ResponseParser::keep_alive() const { return impl_->parser.keep_alive(); }
 
 ResponseHead ResponseParser::head() const {
   const auto& message = impl_->parser.get();
@@ -353,14 +354,17 @@ std::string encode_chunk(std::string_view piece) {
 
 std::string_view last_chunk() { return "0\r\n\r\n"; }
 
-Result<std::string> encode_request(const ClientRequest& request, std::string_view host) {
+Result<std::string> encode_request(const ClientRequest& request, const env::Endpoint& server,
+                                   Keeping keeping) {
   try {
+    const std::string host =
+        server.kind == env::Endpoint::Kind::kUnix ? "localhost" : server.text();
     beast::request<beast::string_body> message;
     message.version(11);
     message.method_string(view_of(method_name(request.method)));
     message.target(view_of(request.target));
     message.set(beast::field::host, view_of(host));
-    message.set(beast::field::connection, "close");
+    if (keeping == Keeping::kEnds) message.set(beast::field::connection, "close");
     if (!request.content_type.empty()) {
       message.set(beast::field::content_type, request.content_type);
     }

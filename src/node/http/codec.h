@@ -70,6 +70,8 @@ class ResponseParser {
   [[nodiscard]] bool header_done() const;
   [[nodiscard]] bool done() const;
   [[nodiscard]] ResponseHead head() const;  // precondition: header_done()
+  // Whether the peer takes another request on this connection. Precondition: header_done().
+  [[nodiscard]] bool keep_alive() const;
   // What came of the body since the last call.
   std::string take_body();
 
@@ -94,7 +96,11 @@ Result<std::string> encode_response(const Response& response, const ResponseForm
 std::string encode_chunk(std::string_view piece);  // precondition: not empty
 std::string_view last_chunk();
 
+// Whether the connection is kept for another request.
+enum class Keeping : std::uint8_t { kEnds, kStays };
+
 struct ClientRequest;
-Result<std::string> encode_request(const ClientRequest& request, std::string_view host);
+Result<std::string> encode_request(const ClientRequest& request, const env::Endpoint& server,
+                                   Keeping keeping);
 
 }  // namespace blixard::http

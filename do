@@ -16,9 +16,14 @@ manual() {
 
 ./do setup             install the Debian 12 packages that are missing, and nothing else
 ./do build [PRESET]    configure and build: dev (default), release, asan, tsan
-./do bench [NAME [ARGS]]
-                       build and run the benchmarks whose name contains NAME (ARGS go to them);
-                       node_raft --save: beside etcd, and into docs/performance.md
+./do bench [NAME] [--accept] [ARGS]
+                       run the benchmark NAME: its table, build/bench/NAME.json, and how it is to
+                       the last accepted result; --accept: it is the accepted one from now on.
+                       Without a name: all of them, and the tables of docs/performance.md.
+                       raft_proposals: beside etcd; load: three nodes, an open loop of requests
+                       (./do bench load --help)
+./do profile load [ARGS]
+                       the load test with a profiler on the leader: flame graph, top ten frames
 ./do sim [ARGS]        whole clusters in virtual time: every seed that ever failed, then 200 fresh
                        ones (--from S: those), 40 of them in three processes, which must do the
                        same. Other ARGS go to blixard-vopr: ./do sim --help
@@ -172,6 +177,8 @@ guest_image() {
 
 # shellcheck source=tools/run.sh
 source tools/run.sh
+# shellcheck source=tools/bench.sh
+source tools/bench.sh
 
 # Testing and checking.
 
@@ -285,33 +292,13 @@ lint() {
   check shellcheck shell_check
   check codespell spelling
   check "tools' tests" python_tests
+  check items python3 tools/performance_table.py --check
   check symbols symbols
   # clang-tidy reads the generated headers.
   step "lint-generated" "generated headers" ninja -C build/dev blx_proto
   check clang-tidy tidy "$most"
   ((${#FAILED[@]} == 0)) || die "failed: ${FAILED[*]}"
   say "lint: ok"
-}
-
-# programs PRESET KIND NAME: the targets that end in _KIND and contain NAME, one a line.
-programs() {
-  ninja -C "build/$1" -t targets all | sed -n "/^cmake_/d; s/^\([^/ ]*_$2\): phony$/\1/p" |
-    { grep -F -- "$3" || true; } | sort
-}
-
-bench() {
-  local program name=${1:-}
-  local -a found
-  shift || true
-  setup
-  configure release
-  mapfile -t found < <(programs release bench "$name")
-  ((${#found[@]})) || die "no benchmark whose name contains '$name'"
-  build release "${found[@]}"
-  for program in "${found[@]}"; do
-    say "$program"
-    "build/release/bin/$program" "$@"
-  done
 }
 
 # proof NAME SEEDS FROM JOBS COMMAND...: runs seeds in a process that COMMAND starts, keeps their
@@ -436,7 +423,7 @@ main() {
     setup) setup ;;
     build) setup && build "${1:-dev}" ;;
     test) run_tests "$@" ;;
-    run | lint | fmt | bench | sim | fuzz | package) "$command" "$@" ;;
+    run | lint | fmt | bench | profile | sim | fuzz | package) "$command" "$@" ;;
     clean) rm -rf build ;;
     *)
       manual >&2

@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
 """Blixard's replicated log beside etcd and beside the raw disk, in turns, in one run.
 
-Started by `./do bench raft` (with arguments: `./do bench node_raft --help`). Every cell is the
-median of several rounds; in each round all rivals are measured one after the other, since the
-disks and CPUs this runs on may be shared. Prints a table, writes JSON, and with --save puts the
-table into docs/performance.md.
+Started by `./do bench raft_proposals`. Every cell is the median of several rounds; in each round
+all rivals are measured one after the other, since the disks and CPUs this runs on may be shared.
+Prints a table and writes the same JSON as every benchmark, with the table for docs/performance.md
+in it.
 
 Conditions: all members on this machine over loopback, each with its own directory on a real disk,
 TLS between members (etcd: --peer-auto-tls). Blixard's commands are proposed inside the leader's
@@ -28,12 +28,17 @@ import urllib.request
 ROOT = pathlib.Path(__file__).resolve().parents[3]
 MEMBER_DEADLINE = 60.0
 
+KEYS = ("rate", "p50_us", "p95_us", "p99_us")
+
 # name, nodes, operation, outstanding
 CELLS = [
     ("3 nodes, write, 1 outstanding", 3, "write", 1),
+    ("3 nodes, write, 16 outstanding", 3, "write", 16),
     ("3 nodes, write, 64 outstanding", 3, "write", 64),
+    ("3 nodes, write, 256 outstanding", 3, "write", 256),
     ("3 nodes, read, 64 outstanding", 3, "read", 64),
     ("1 node, write, 64 outstanding", 1, "write", 64),
+    ("5 nodes, write, 64 outstanding", 5, "write", 64),
 ]
 
 
@@ -94,6 +99,7 @@ class RawDisk:
         return {
             "rate": len(times) / sum(times) * 1e6,
             "p50_us": times[len(times) // 2],
+            "p95_us": times[len(times) * 95 // 100],
             "p99_us": times[len(times) * 99 // 100],
         }
 
@@ -248,15 +254,19 @@ def median(samples, key):
     return statistics.median(sample[key] for sample in samples)
 
 
+def wanted_cells(arguments):
+    return [cell for cell in CELLS if arguments.only in cell[0]]
+
+
 def measure(arguments, directory, load):
-    raw, cells, memory = RawDisk(directory, 3), [], {}
+    raw, cells, memory = RawDisk(directory, 5), [], {}
     try:
-        for nodes in (3, 1):
+        for nodes in sorted({cell[1] for cell in wanted_cells(arguments)}):
             rivals = {"blixard": Blixard(nodes, directory, arguments.program)}
             try:
                 if load:
                     rivals["etcd"] = Etcd(nodes, directory, load)
-                wanted = [cell for cell in CELLS if cell[1] == nodes]
+                wanted = [cell for cell in wanted_cells(arguments) if cell[1] == nodes]
                 for rival in rivals.values():
                     rival.run("write", 16, 1)  # warm
                 for name, _, operation, outstanding in wanted:
@@ -281,52 +291,73 @@ def measure(arguments, directory, load):
 
 def table(cells, memory, arguments):
     lines = [
-        "| case | Blixard: /s, p50, p99 | etcd: /s, p50, p99 | rate to etcd's | p50 to etcd's "
-        "| raw sync p50 | p50 above it | as many raw syncs at once | p50 above them |",
+        "| case | Blixard: /s, p50, p95, p99 | etcd: /s, p50, p95, p99 | rate to etcd's "
+        "| p50 to etcd's | raw sync p50 | p50 above it | as many raw syncs at once | p50 above them |",
         "|---|---|---|---|---|---|---|---|---|",
     ]
     for cell in cells:
         samples = cell["samples"]
-        ours = {key: median(samples["blixard"], key) for key in ("rate", "p50_us", "p99_us")}
+        ours = {key: median(samples["blixard"], key) for key in KEYS}
         raw = median(samples["raw"], "p50_us")
         shared = median(samples["shared"], "p50_us")
         rival, rate, latency = "not installed", "", ""
         if "etcd" in samples:
-            etcd = {key: median(samples["etcd"], key) for key in ("rate", "p50_us", "p99_us")}
+            etcd = {key: median(samples["etcd"], key) for key in KEYS}
             rival = (f"{etcd['rate']:,.0f}, {etcd['p50_us'] / 1000:.2f} ms, "
-                     f"{etcd['p99_us'] / 1000:.2f} ms")
+                     f"{etcd['p95_us'] / 1000:.2f} ms, {etcd['p99_us'] / 1000:.2f} ms")
             rate = f"{ours['rate'] / etcd['rate']:.1f}x"
             latency = f"{ours['p50_us'] / etcd['p50_us']:.2f}x"
         lines.append(
             f"| {cell['name']} | {ours['rate']:,.0f}, {ours['p50_us'] / 1000:.2f} ms, "
-            f"{ours['p99_us'] / 1000:.2f} ms | {rival} | {rate} | {latency} "
+            f"{ours['p95_us'] / 1000:.2f} ms, {ours['p99_us'] / 1000:.2f} ms "
+            f"| {rival} | {rate} | {latency} "
             f"| {raw / 1000:.2f} ms | {(ours['p50_us'] - raw) / 1000:+.2f} ms "
             f"| {shared / 1000:.2f} ms | {(ours['p50_us'] - shared) / 1000:+.2f} ms |")
     lines.append("")
     lines.append("Resident memory of the largest member after the load: " +
                  "; ".join(f"{name} {mib:.0f} MiB" for name, mib in memory.items()) + ".")
     lines.append(f"Medians of {arguments.rounds} rounds of {arguments.seconds:g} s; commands of "
-                 f"128 bytes; {os.cpu_count()} CPUs, {platform.machine()}, "
-                 f"Linux {platform.release()}.")
+                 f"128 bytes; {machine()}.")
     return "\n".join(lines)
 
 
-def save(text):
-    page = ROOT / "docs/performance.md"
-    begin, finish = "<!-- begin: bench raft -->", "<!-- end: bench raft -->"
-    content = page.read_text()
-    head, rest = content.split(begin)
-    _, tail = rest.split(finish)
-    page.write_text(f"{head}{begin}\n{text}\n{finish}{tail}")
+def case(name, unit, samples, key, better):
+    """Ours beside etcd's, with the median of the ratios within a round."""
+    ours = [sample[key] for sample in samples["blixard"]]
+    found = {"name": name, "value": statistics.median(ours), "unit": unit, "better": better,
+             "baselines": {}, "ratios": {}, "items": ["S19", "S40"]}
+    if "etcd" in samples:
+        theirs = [sample[key] for sample in samples["etcd"]]
+        found["baselines"]["etcd"] = statistics.median(theirs)
+        found["ratios"]["etcd"] = statistics.median(
+            (our / their if better == "higher" else their / our)
+            for our, their in zip(ours, theirs))
+    return found
+
+
+def result(cells, memory, text, arguments):
+    cases = []
+    for cell in cells:
+        cases.append(case(cell["name"], "/s", cell["samples"], "rate", "higher"))
+        for key in KEYS[1:]:
+            name = f"{cell['name']}, {key.removesuffix('_us')}"
+            cases.append(case(name, "us", cell["samples"], key, "lower"))
+    return {"bench": "raft_proposals", "rounds": arguments.rounds, "machine": machine(),
+            "cases": cases, "page": text, "memory_mib": memory}
+
+
+def machine():
+    return f"{os.cpu_count()} CPUs, {platform.machine()}, Linux {platform.release()}"
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("program", help="the benchmark's member program")
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--seconds", type=float, default=3.0)
-    parser.add_argument("--json", help="where the samples go", default="build/bench-raft.json")
-    parser.add_argument("--save", action="store_true", help="put the table into the docs")
+    parser.add_argument("--seconds", type=float, default=2.0)
+    parser.add_argument("--json", help="where the results go",
+                        default="build/bench/raft_proposals.json")
+    parser.add_argument("--only", default="", help="the cases whose name contains this")
     parser.add_argument("--directory", help="on the disk to measure", default=str(ROOT / "build"))
     arguments = parser.parse_args()
     directory = pathlib.Path(tempfile.mkdtemp(prefix="bench-raft-", dir=arguments.directory))
@@ -337,11 +368,10 @@ def main():
                   "no comparison with etcd", file=sys.stderr)
         cells, memory = measure(arguments, directory, load)
         text = table(cells, memory, arguments)
+        pathlib.Path(arguments.json).parent.mkdir(parents=True, exist_ok=True)
         pathlib.Path(arguments.json).write_text(
-            json.dumps({"cells": cells, "memory_mib": memory}, indent=1))
+            json.dumps(result(cells, memory, text, arguments), indent=1))
         print(text)
-        if arguments.save:
-            save(text)
     finally:
         shutil.rmtree(directory, ignore_errors=True)
 

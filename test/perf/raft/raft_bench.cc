@@ -1,9 +1,9 @@
 // Members of a cluster under load: consensus, log, connections over TLS and the state machine as
 // the product runs them, without guests. compare.py starts them and etcd beside them.
 //
-//   blx_node_raft_bench [--rounds N] [--seconds S] [--save]    runs compare.py
-//   blx_node_raft_bench prepare HOME ADDRESS,...    certificates and first state of each member
-//   blx_node_raft_bench member HOME ID              serves lines on HOME/ID/control until SIGTERM:
+//   raft_proposals_bench [--rounds N] [--seconds S] [--json FILE]    runs compare.py
+//   raft_proposals_bench prepare HOME ADDRESS,...    certificates and first state of each member
+//   raft_proposals_bench member HOME ID              serves lines on HOME/ID/control until SIGTERM:
 //       status | write OUTSTANDING SECONDS | read OUTSTANDING SECONDS
 //
 // A write is a command of 128 bytes with a request id, proposed in the leader's process, answered
@@ -244,9 +244,9 @@ class Load {
   std::string report(double seconds) {
     const Latencies& latencies = sample_.latencies;
     return fmt::format(
-        R"({{"operations":{},"errors":{},"rate":{:.1f},"p50_us":{:.1f},"p99_us":{:.1f}}})",
+        R"({{"operations":{},"errors":{},"rate":{:.1f},"p50_us":{:.1f},"p95_us":{:.1f},"p99_us":{:.1f}}})",
         latencies.count(), sample_.errors, static_cast<double>(latencies.count()) / seconds,
-        latencies.us_at(0.5), latencies.us_at(0.99));
+        latencies.us_at(0.5), latencies.us_at(0.95), latencies.us_at(0.99));
   }
 
   env::Env env_;

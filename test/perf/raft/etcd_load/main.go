@@ -23,6 +23,7 @@ type result struct {
 	Errors     int     `json:"errors"`
 	Rate       float64 `json:"rate"`
 	P50        float64 `json:"p50_us"`
+	P95        float64 `json:"p95_us"`
 	P99        float64 `json:"p99_us"`
 }
 
@@ -101,7 +102,7 @@ func main() {
 	}
 	sort.Float64s(all)
 	line, err := json.Marshal(result{len(all), failed, float64(len(all)) / elapsed,
-		percentile(all, 0.50), percentile(all, 0.99)})
+		percentile(all, 0.50), percentile(all, 0.95), percentile(all, 0.99)})
 	if err != nil {
 		fatal(err)
 	}

@@ -30,6 +30,10 @@ function(blx_folder path)
   endif()
   target_include_directories(${library} ${scope} ${CMAKE_SOURCE_DIR}/src)
   target_link_libraries(${library} ${scope} ${ARG_DEPS} ${ARG_LIBS})
+  # Sites stand below node/ alone; observe/ tells whether there are any.
+  if(BLIXARD_FAILPOINTS AND sources AND path MATCHES "^(observe$|node)")
+    target_compile_definitions(${library} PRIVATE BLX_FAILPOINTS)
+  endif()
 
   if(BLIXARD_TESTS AND tests)
     add_executable(${library}_test ${tests})

@@ -1,193 +1,305 @@
 #include "observe/metrics.h"
 
 #include <algorithm>
-#include <iterator>
-
-#include <fmt/format.h>
+#include <functional>
+#include <utility>
 
 #include "base/assert.h"
 
 namespace blixard::observe {
 namespace {
 
-bool is_name(std::string_view text) {
-  const auto fits = [](char c) {
-    return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '_';
-  };
-  return !text.empty() && !(text.front() >= '0' && text.front() <= '9') &&
-         std::ranges::all_of(text, fits);
+// A registry takes its slots in pieces of this size, to be done with a few of them.
+constexpr std::uint32_t kRangeSlots = 4096;
+
+constexpr std::size_t kFamiliesAtFirst = 128;
+
+bool same_texts(std::span<const std::string_view> a, std::span<const std::string_view> b) {
+  return a.data() == b.data() ? a.size() == b.size() : std::ranges::equal(a, b);
 }
 
-void escape(std::string& out, std::string_view text, bool with_quote) {
-  for (const char c : text) {
-    if (c == '\\') {
-      out += "\\\\";
-    } else if (c == '\n') {
-      out += "\\n";
-    } else if (c == '"' && with_quote) {
-      out += "\\\"";
-    } else {
-      out += c;
-    }
+// Gives the visitor what a source says, if it says it of the labels it was registered with.
+class Relay final : public Answer {
+ public:
+  Relay(Visitor& visitor, std::size_t labels) : visitor_(visitor), labels_(labels) {}
+  void value(std::span<const std::string_view> labels, double value) override {
+    BLX_ASSERT(labels.size() == labels_);
+    if (++series_ > limits::kMetricSeriesOfFamily) return;
+    visitor_.value(labels, {.computed = value, .is_computed = true});
   }
-}
 
-// "{a="1",b="2"}" with `more` as the last label; "" when there is none at all.
-std::string label_text(const Labels& labels, std::string_view more = "") {
-  std::size_t bytes = more.size() + 2;
-  for (const auto& [name, value] : labels)
-    bytes += name.size() + value.size() + 4;
-  std::string out;
-  if (bytes == 2) return out;
-  out.reserve(bytes);
-  for (const auto& [name, value] : labels) {
-    out += out.empty() ? '{' : ',';
-    out += name;
-    out += "=\"";
-    escape(out, value, true);
-    out += '"';
-  }
-  if (!more.empty()) {
-    out += out.empty() ? '{' : ',';
-    out += more;
-  }
-  out += '}';
-  return out;
-}
-
-std::string seconds_text(Duration duration) {
-  return fmt::format("{}", std::chrono::duration<double>(duration).count());
-}
-
-std::string_view kind_name(MetricKind kind) {
-  switch (kind) {
-    case MetricKind::kCounter:
-      return "counter";
-    case MetricKind::kGauge:
-      return "gauge";
-    case MetricKind::kHistogram:
-      return "histogram";
-  }
-  return "untyped";
-}
-
-template <class... Args>
-void add_line(std::string& out, fmt::format_string<Args...> format, Args&&... args) {
-  fmt::format_to(std::back_inserter(out), format, std::forward<Args>(args)...);
-}
-
-void write_histogram(std::string& out, std::string_view name, const Labels& labels,
-                     const Histogram& histogram) {
-  const auto reading = histogram.read();
-  for (std::size_t i = 0; i < reading.cumulative.size(); ++i) {
-    const bool is_last = i == histogram.bounds().size();
-    const std::string bound = is_last ? "+Inf" : seconds_text(histogram.bounds()[i]);
-    add_line(out, "{}_bucket{} {}\n", name, label_text(labels, "le=\"" + bound + "\""),
-             reading.cumulative[i]);
-  }
-  const std::string label = label_text(labels);
-  add_line(out, "{}_sum{} {}\n", name, label, seconds_text(reading.sum));
-  add_line(out, "{}_count{} {}\n", name, label, reading.cumulative.back());
-}
+ private:
+  Visitor& visitor_;
+  std::size_t labels_;
+  std::size_t series_ = 0;
+};
 
 }  // namespace
 
-Histogram::Histogram(std::vector<Duration> bounds)
-    : bounds_(std::move(bounds)), counts_(bounds_.size() + 1) {
-  BLX_ASSERT(!bounds_.empty() && std::ranges::is_sorted(bounds_, std::ranges::less_equal()));
-}
-
-void Histogram::observe(Duration duration) {
-  const auto bucket = std::ranges::lower_bound(bounds_, duration) - bounds_.begin();
-  counts_[static_cast<std::size_t>(bucket)].fetch_add(1, std::memory_order_relaxed);
-  sum_ns_.fetch_add(duration.count(), std::memory_order_relaxed);
-}
-
-Histogram::Reading Histogram::read() const {
-  Reading reading;
-  std::uint64_t total = 0;
-  for (const auto& count : counts_) {
-    total += count.load(std::memory_order_relaxed);
-    reading.cumulative.push_back(total);
+void Histogram::read(HistogramReading& into) const {
+  into.shape = shape_;
+  into.sum = cells::sum(slot_);
+  into.count = 0;
+  into.counts.resize(shape_.buckets() + 1);
+  for (std::uint32_t i = 0; i < into.counts.size(); ++i) {
+    into.counts[i] = cells::sum(slot_ + 1 + i);
+    into.count += into.counts[i];
   }
-  reading.sum = Duration(sum_ns_.load(std::memory_order_relaxed));
+}
+
+HistogramReading Histogram::read() const {
+  HistogramReading reading;
+  read(reading);
   return reading;
 }
 
-Metrics::Family& Metrics::family(std::string_view name, std::string_view help, MetricKind kind) {
-  BLX_ASSERT(is_name(name) && !help.empty());
-  auto found = families_.lower_bound(name);
-  if (found == families_.end() || found->first != name) {
-    found = families_.try_emplace(found, std::string(name));
-    found->second.help = help;
-    found->second.kind = kind;
+Metrics::~Metrics() {
+  for (const Range& range : ranges_)
+    cells::give_back(range.first, range.count);
+}
+
+void Metrics::add_label(Schema& schema, const Label& label,
+                        std::span<const std::string_view> values) {
+  BLX_ASSERT(schema.labels < kLabels && (values.empty() || label.listed.empty()));
+  schema.label_names[schema.labels] = label.name;
+  if (values.empty()) {
+    lists_.push_back(
+        std::make_unique<std::vector<std::string_view>>(label.listed.begin(), label.listed.end()));
+    values = *lists_.back();
   }
-  Family& family = found->second;
-  BLX_ASSERT(family.kind == kind && family.help == help);
+  schema.values[schema.labels++] = values;
+}
+
+// The one of this name; one name has one schema.
+Metrics::Registered& Metrics::family(const Schema& schema, bool& is_new) {
+  if (families_.size() * 2 >= by_hash_.size()) {
+    families_.reserve(std::max(families_.size() * 2, kFamiliesAtFirst));
+    by_hash_.assign(families_.capacity() * 2, 0);
+    for (std::uint32_t i = 0; i < families_.size(); ++i) {
+      std::size_t at = std::hash<std::string_view>()(families_[i].schema.name) % by_hash_.size();
+      while (by_hash_[at] != 0)
+        at = (at + 1) % by_hash_.size();
+      by_hash_[at] = i + 1;
+    }
+  }
+  std::size_t at = std::hash<std::string_view>()(schema.name) % by_hash_.size();
+  for (; by_hash_[at] != 0; at = (at + 1) % by_hash_.size()) {
+    Registered& found = families_[by_hash_[at] - 1];
+    if (found.schema.name != schema.name) continue;
+    const Schema& has = found.schema;
+    BLX_ASSERT(has.kind == schema.kind && has.help == schema.help && has.shape == schema.shape);
+    BLX_ASSERT(has.labels == schema.labels && has.label_names == schema.label_names);
+    for (std::size_t i = 0; i < schema.labels; ++i)
+      BLX_ASSERT(same_texts(has.values[i], schema.values[i]));
+    is_new = false;
+    return found;
+  }
+  is_new = true;
+  families_.push_back({.schema = schema});
+  by_hash_[at] = static_cast<std::uint32_t>(families_.size());
+  by_name_.clear();
+  return families_.back();
+}
+
+cells::Slot Metrics::reserve(std::uint32_t series, std::uint32_t cells) {
+  const std::uint32_t count = series * cells;
+  if (series > limits::kMetricSeriesOfFamily || series_ + series > limits::kMetricSeries) {
+    refused_ += series;
+    return 0;
+  }
+  if (unused_.count < count) {
+    Range range{0, std::max(count, kRangeSlots)};
+    range.first = cells::take(range.count);
+    if (range.first == 0) {
+      refused_ += series;
+      return 0;
+    }
+    ranges_.push_back(range);
+    unused_ = range;
+  }
+  series_ += series;
+  const cells::Slot first = unused_.first;
+  unused_.first += count;
+  unused_.count -= count;
+  return first;
+}
+
+const Metrics::Registered& Metrics::registered(const Schema& schema, std::uint32_t cells) {
+  BLX_ASSERT(schema.kind != Kind::kHistogram ||
+             (schema.shape.buckets() > 0 && schema.shape.unit() == schema.unit));
+  bool is_new = false;
+  Registered& family = this->family(schema, is_new);
+  BLX_ASSERT(!family.source && family.names == nullptr);
+  if (!is_new) return family;
+  std::size_t series = 1;
+  for (std::size_t i = 0; i < schema.labels; ++i)
+    series *= schema.values[i].size();
+  family.cells = cells;
+  family.first = reserve(static_cast<std::uint32_t>(series), cells);
   return family;
 }
 
-template <class T, class... Args>
-T& Metrics::registered(std::string_view name, std::string_view help, MetricKind kind, Labels labels,
-                       Args&&... args) {
-  for (const auto& [label, value] : labels)
-    BLX_ASSERT(is_name(label));
-  Family& of_name = family(name, help, kind);
-  BLX_ASSERT(!of_name.source);
-  const auto [found, is_new] = of_name.series.try_emplace(label_text(labels));
+const NamedCells* Metrics::registered_named(const Schema& schema, NameSet& names,
+                                            std::uint32_t cells_of_name) {
+  BLX_ASSERT(&names.metrics_ == this);
+  bool is_new = false;
+  Registered& family = this->family(schema, is_new);
+  BLX_ASSERT(!family.source && family.first == 0 && (is_new || family.names == &names));
   if (is_new) {
-    found->second.labels = std::move(labels);
-    found->second.metric = std::make_unique<T>(std::forward<Args>(args)...);
+    family.cells = 1;
+    family.names = &names;
+    family.attached = names.attached_.size();
+    names.attached_.push_back({std::make_unique<NamedCells>(), cells_of_name});
+    NameSet::Attached& attached = names.attached_.back();
+    while (attached.cells->chunks.size() * kNamesOfChunk < names.names_.size())
+      names.grow(attached);
   }
-  return *std::get<std::unique_ptr<T>>(found->second.metric);
+  return names.attached_[family.attached].cells.get();
 }
 
-Counter& Metrics::counter(std::string_view name, std::string_view help, Labels labels) {
-  BLX_ASSERT(name.ends_with("_total"));
-  return registered<Counter>(name, help, MetricKind::kCounter, std::move(labels));
+Counter Metrics::counter(MetricName<Kind::kCounter> name, Help help) {
+  return {registered({name.text(), help.text(), Kind::kCounter, name.unit()}, 1).first, {}};
 }
 
-Gauge& Metrics::gauge(std::string_view name, std::string_view help, Labels labels) {
-  return registered<Gauge>(name, help, MetricKind::kGauge, std::move(labels));
+Gauge Metrics::gauge(MetricName<Kind::kGauge> name, Help help) {
+  return {registered({name.text(), help.text(), Kind::kGauge, name.unit()}, 1).first, {}};
 }
 
-Histogram& Metrics::histogram(std::string_view name, std::string_view help,
-                              std::vector<Duration> bounds, Labels labels) {
-  return registered<Histogram>(name, help, MetricKind::kHistogram, std::move(labels),
-                               std::move(bounds));
+Histogram Metrics::histogram(MetricName<Kind::kHistogram> name, Help help, HistogramShape shape) {
+  const Schema schema{name.text(), help.text(), Kind::kHistogram, name.unit(), shape};
+  const cells::Slot first = registered(schema, Histogram::cells_of(shape)).first;
+  return first == 0 ? Histogram() : Histogram(first, shape);
 }
 
-void Metrics::computed(std::string_view name, std::string_view help, MetricKind kind,
-                       std::function<std::vector<Sample>()> source) {
-  BLX_ASSERT(kind != MetricKind::kHistogram);
-  Family& of_name = family(name, help, kind);
-  BLX_ASSERT(of_name.series.empty());
-  of_name.source = std::move(source);
+void Metrics::add_source(const Schema& schema, Source source,
+                         std::initializer_list<LabelName> labels) {
+  Schema with_labels = schema;
+  BLX_ASSERT(labels.size() <= kLabels);
+  for (const LabelName& label : labels)
+    with_labels.label_names[with_labels.labels++] = label.text();
+  bool is_new = false;
+  Registered& family = this->family(with_labels, is_new);
+  BLX_ASSERT(is_new || family.source);
+  family.source = std::move(source);
 }
 
-std::string Metrics::text() const {
-  std::string out;
-  for (const auto& [name, family] : families_) {
-    add_line(out, "# HELP {} ", name);
-    escape(out, family.help, false);
-    add_line(out, "\n# TYPE {} {}\n", name, kind_name(family.kind));
-    if (family.source) {
-      for (const Sample& sample : family.source()) {
-        add_line(out, "{}{} {}\n", name, label_text(sample.labels), sample.value);
-      }
-    }
-    for (const auto& [key, series] : family.series) {
-      if (const auto* counter = std::get_if<std::unique_ptr<Counter>>(&series.metric)) {
-        add_line(out, "{}{} {}\n", name, key, (*counter)->value());
-      } else if (const auto* gauge = std::get_if<std::unique_ptr<Gauge>>(&series.metric)) {
-        add_line(out, "{}{} {}\n", name, key, (*gauge)->value());
-      } else {
-        write_histogram(out, name, series.labels,
-                        *std::get<std::unique_ptr<Histogram>>(series.metric));
-      }
-    }
+void Metrics::computed_counter(MetricName<Kind::kCounter> name, Help help, Source source,
+                               std::initializer_list<LabelName> labels) {
+  add_source({name.text(), help.text(), Kind::kCounter, name.unit()}, std::move(source), labels);
+}
+
+void Metrics::computed_gauge(MetricName<Kind::kGauge> name, Help help, Source source,
+                             std::initializer_list<LabelName> labels) {
+  add_source({name.text(), help.text(), Kind::kGauge, name.unit()}, std::move(source), labels);
+}
+
+NameSet& Metrics::names(LabelName label, std::size_t max) {
+  for (const auto& set : name_sets_)
+    if (set->label_ == label.text()) return *set;
+  name_sets_.push_back(std::unique_ptr<NameSet>(new NameSet(*this, label, max)));
+  return *name_sets_.back();
+}
+
+// A chunk that was refused is empty: its names count into nothing.
+void NameSet::grow(Attached& attached) const {
+  attached.cells->chunks.push_back(metrics_.reserve(kNamesOfChunk * attached.cells_of_name, 1));
+}
+
+Named NameSet::place(std::string_view name) {
+  if (const auto found = by_name_.find(name); found != by_name_.end()) return found->second;
+  if (by_name_.size() >= max_ || name.empty()) {
+    is_other_used_ = true;
+    return kOther;
   }
-  return out;
+  auto at =
+      static_cast<std::size_t>(std::ranges::find(names_, std::string_view()) - names_.begin());
+  if (at == names_.size()) names_.emplace_back();
+  const auto added = by_name_.try_emplace(std::string(name), Named{static_cast<std::uint32_t>(at)});
+  names_[at] = added.first->first;
+  for (Attached& attached : attached_)
+    if (attached.cells->chunks.size() * kNamesOfChunk <= at) grow(attached);
+  return added.first->second;
+}
+
+void NameSet::release(Named place) {
+  const auto at = static_cast<std::size_t>(place);
+  if (at == 0 || at >= names_.size() || names_[at].empty()) return;
+  for (const Attached& attached : attached_) {
+    const cells::Slot first = attached.cells->chunks[at / kNamesOfChunk];
+    const auto skipped = static_cast<std::uint32_t>(at % kNamesOfChunk) * attached.cells_of_name;
+    if (first != 0) cells::clear(first + skipped, attached.cells_of_name);
+  }
+  by_name_.erase(by_name_.find(names_[at]));
+  names_[at] = {};
+}
+
+// All combinations of the values of the labels from `label` on; `first` is moved past them.
+void Metrics::visit_series(const Registered& family, std::size_t label, cells::Slot& first,
+                           std::span<std::string_view> values, Visitor& visitor,
+                           HistogramReading& reading) {
+  const Schema& schema = family.schema;
+  if (label < schema.labels) {
+    for (const std::string_view value : schema.values[label]) {
+      values[label] = value;
+      visit_series(family, label + 1, first, values, visitor, reading);
+    }
+    return;
+  }
+  const auto labels = values.first(schema.labels);
+  switch (schema.kind) {
+    case Kind::kCounter:
+      visitor.value(labels, {.whole = static_cast<std::int64_t>(Counter(first, {}).value())});
+      break;
+    case Kind::kGauge:
+      if (const Gauge gauge(first, {}); gauge.is_set())
+        visitor.value(labels, {.whole = gauge.value()});
+      break;
+    case Kind::kHistogram:
+      Histogram(first, schema.shape).read(reading);
+      if (reading.count > 0 || schema.labels == 0) visitor.histogram(labels, reading);
+      break;
+  }
+  first += family.cells;
+}
+
+void Metrics::visit_family(const Registered& family, Visitor& visitor,
+                           HistogramReading& reading) const {
+  const Schema& schema = family.schema;
+  visitor.family({schema.name, schema.help, schema.kind, schema.unit, schema.shape,
+                  std::span(schema.label_names).first(schema.labels)});
+  std::array<std::string_view, kLabels> values{};
+  if (family.source) {
+    Relay relay(visitor, schema.labels);
+    family.source(relay);
+  } else if (family.names != nullptr) {
+    const NameSet::Attached& attached = family.names->attached_[family.attached];
+    const auto visit_name = [&](Named name) {
+      const auto at = static_cast<std::uint32_t>(name);
+      cells::Slot first = attached.cells->chunks[at / kNamesOfChunk];
+      if (first == 0) return;
+      first += (at % kNamesOfChunk) * attached.cells_of_name;
+      values[0] = family.names->names_[at];
+      visit_series(family, 1, first, values, visitor, reading);
+    };
+    for (const auto& [text, name] : family.names->by_name_)
+      visit_name(name);
+    if (family.names->is_other_used_) visit_name(NameSet::kOther);
+  } else if (family.first != 0) {
+    cells::Slot first = family.first;
+    visit_series(family, 0, first, values, visitor, reading);
+  }
+}
+
+void Metrics::visit(Visitor& visitor) const {
+  if (by_name_.size() != families_.size()) {
+    by_name_.resize(families_.size());
+    for (std::uint32_t i = 0; i < by_name_.size(); ++i)
+      by_name_[i] = i;
+    std::ranges::sort(by_name_, {}, [this](std::uint32_t i) { return families_[i].schema.name; });
+  }
+  HistogramReading reading;
+  for (const std::uint32_t i : by_name_)
+    visit_family(families_[i], visitor, reading);
 }
 
 }  // namespace blixard::observe

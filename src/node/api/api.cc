@@ -52,19 +52,13 @@ bool is_json(std::string_view content_type) {
          (rest.empty() || rest.front() == ';' || rest.front() == ' ');
 }
 
-const std::vector<Duration>& duration_bounds() {
-  static const std::vector<Duration> kBounds{1ms, 5ms, 25ms, 100ms, 500ms, 2500ms, 10s, 60s};
-  return kBounds;
+constexpr observe::HistogramShape kDurations = observe::HistogramShape::seconds(1ms, 60s);
+
+StatusClass class_of(int status) {
+  return static_cast<StatusClass>(std::clamp(status / 100, 1, 5) - 1);
 }
 
-constexpr std::size_t kClasses = 5;  // 1xx to 5xx
-
 }  // namespace
-
-struct Api::RouteMetrics {
-  std::array<observe::Counter*, kClasses> by_class{};
-  observe::Histogram* duration = nullptr;
-};
 
 http::Response json_response(int status, const google::protobuf::Message& message) {
   http::Response response;
@@ -88,46 +82,39 @@ Api::Api(env::Env env, replica::Replica& replica, image::Store& images, observe:
 Api::~Api() = default;
 
 void Api::register_metrics() {
-  const auto add = [&](const std::string& route) {
-    RouteMetrics of_route;
-    for (std::size_t i = 0; i < kClasses; ++i) {
-      of_route.by_class[i] =
-          &metrics_.counter("blixard_http_requests_total", "HTTP requests, by route and status.",
-                            {{"route", route}, {"status", fmt::format("{}xx", i + 1)}});
-    }
-    of_route.duration = &metrics_.histogram("blixard_http_request_duration_seconds",
-                                            "Time from a request to its answer, by route.",
-                                            duration_bounds(), {{"route", route}});
-    route_metrics_.push_back(of_route);
-  };
+  using observe::Answer;
+  using observe::Label;
+  std::vector<std::string_view> names;
+  names.reserve(routes().size() + 1);
   for (const Route& route : routes())
-    add(std::string(route.name));
-  add("none");
-  metrics_
-      .gauge("blixard_build_info", "Version of the program; the value is always 1.",
-             {{"version", options_.version}})
-      .set(1);
-  metrics_.computed("blixard_vms", "VMs, by state.", observe::MetricKind::kGauge, [this] {
-    std::map<cluster::VmState, double> counts;
-    for (const auto& [id, vm] : replica_.state().vms())
-      counts[vm.state] += 1;
-    std::vector<observe::Sample> samples;
-    for (auto state = cluster::VmState::kPending; state <= cluster::VmState::kMigrating;
-         state = static_cast<cluster::VmState>(static_cast<int>(state) + 1)) {
-      samples.push_back({{{"state", std::string(cluster::state_name(state))}}, counts[state]});
-    }
-    return samples;
-  });
-  metrics_.computed("blixard_event_streams", "Open event streams.", observe::MetricKind::kGauge,
-                    [this] {
-                      return std::vector<observe::Sample>{
-                          {.labels = {}, .value = static_cast<double>(event_streams_)}};
-                    });
+    names.push_back(route.name);
+  names.push_back("none");
+  requests_ = metrics_.counters<observe::Listed, StatusClass>("blixard_http_requests_total",
+                                                              "HTTP requests, by route and status.",
+                                                              {Label("route", names), "status"});
+  durations_ = metrics_.histograms<observe::Listed>("blixard_http_request_duration_seconds",
+                                                    "Time from a request to its answer, by route.",
+                                                    kDurations, {Label("route", names)});
+  metrics_.computed_gauge("blixard_build_info", "Version of the program; the value is always 1.",
+                          [this](Answer& answer) { answer({options_.version}, 1); }, {"version"});
+  metrics_.computed_gauge("blixard_vms", "VMs, by state.",
+                          [this](Answer& answer) {
+                            std::map<cluster::VmState, double> counts;
+                            for (const auto& [id, vm] : replica_.state().vms())
+                              counts[vm.state] += 1;
+                            for (auto state = cluster::VmState::kPending;
+                                 state <= cluster::VmState::kMigrating;
+                                 state = static_cast<cluster::VmState>(static_cast<int>(state) + 1))
+                              answer({cluster::state_name(state)}, counts[state]);
+                          },
+                          {"state"});
+  metrics_.computed_gauge("blixard_event_streams", "Open event streams.",
+                          [this](Answer& answer) { answer(static_cast<double>(event_streams_)); });
 }
 
 void Api::refused(int status) {
-  const auto index = static_cast<std::size_t>(std::clamp(status / 100, 1, 5) - 1);
-  route_metrics_.back().by_class[index]->add();
+// Of a request that has no route.
+  requests_[observe::listed(routes().size()), class_of(status)].add();
 }
 
 env::Task<http::Response> Api::handle(const http::Request& request) {
@@ -144,9 +131,9 @@ env::Task<http::Response> Api::handle(const http::Request& request) {
   }
   response.headers.push_back({"Cache-Control", "no-store"});
   response.headers.push_back({"X-Content-Type-Options", "nosniff"});
-  const RouteMetrics& counted = route_metrics_[route_index];
-  counted.by_class[static_cast<std::size_t>(std::clamp(response.status / 100, 1, 5) - 1)]->add();
-  counted.duration->observe(env_.clock.monotonic() - begun);
+  const auto route = observe::listed(route_index);
+  requests_[route, class_of(response.status)].add();
+  durations_[route].observe(env_.clock.monotonic() - begun);
   co_return response;
 }
 

@@ -31,6 +31,14 @@ class Command;
 }
 
 namespace blixard::api {
+enum class StatusClass : std::uint8_t;  // 1xx to 5xx
+}
+
+template <>
+inline constexpr std::array<std::string_view, 5>
+    blixard::observe::kLabelValues<blixard::api::StatusClass>{"1xx", "2xx", "3xx", "4xx", "5xx"};
+
+namespace blixard::api {
 
 struct Options {
   std::string token;    // of TCP clients; empty: none is let in
@@ -62,7 +70,6 @@ class Api final : public http::Handler {
 
  private:
   using Answer = env::Task<Result<http::Response>>;
-  struct RouteMetrics;
 
   static std::vector<Route> vm_routes();
   static std::vector<Route> image_routes();
@@ -114,7 +121,7 @@ class Api final : public http::Handler {
 
   [[nodiscard]] http::Response cluster_response() const;
   env::Task<Result<void>> wait_until_gone(NodeId node);
-  [[nodiscard]] std::string name_of(NodeId node) const;  // "" of one that is not known
+  [[nodiscard]] std::string name_of(NodeId node);  // "" of one that is not known
 
   env::Task<Result<void>> stream_events(http::BodyWriter& writer, std::uint64_t since);
   env::Task<Result<void>> send_changes(http::BodyWriter& writer, std::uint64_t& since);
@@ -127,10 +134,13 @@ class Api final : public http::Handler {
   Options options_;
   Logs logs_;
   std::string openapi_;  // empty until somebody asks: it costs more than all else of a start
-  std::vector<RouteMetrics> route_metrics_;  // one for each route, then one for all else
+  // By route, in the order of routes(), then one for all else.
+  observe::CounterFamily<observe::Listed, StatusClass> requests_;
+  observe::HistogramFamily<observe::Listed> durations_;
   std::size_t event_streams_ = 0;
 };
 
+  std::size_t metrics_bytes_ = 0;  // that their text may need
 http::Response json_response(int status, const google::protobuf::Message& message);
 
 }  // namespace blixard::api

@@ -562,6 +562,10 @@ TEST(Api, CountsWhatItAnswers) {
                 HasSubstr("blixard_http_requests_total{route=\"none\",status=\"4xx\"} 2\n"));
     EXPECT_THAT(reply.body, HasSubstr("blixard_vms{state=\"pending\"} 0\n"));
     EXPECT_THAT(reply.body, HasSubstr("blixard_build_info{version=\"1.2.3\"} 1\n"));
+    EXPECT_FALSE(reply.body.ends_with("# EOF\n"));
+    const Reply open = co_await bench.call(Method::kGet, "/metrics", "",
+                                           {{"Accept", "application/openmetrics-text"}});
+    EXPECT_TRUE(open.body.ends_with("# EOF\n"));
   });
 }
 

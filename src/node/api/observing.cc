@@ -6,6 +6,7 @@
 #include "node/api/api.h"
 #include "node/api/convert.h"
 #include "node/api/openapi.h"
+#include "observe/text.h"
 
 namespace blixard::api {
 namespace {
@@ -95,7 +96,13 @@ env::Task<Result<http::Response>> Api::readyz(const Call& call) {
 }
 
 env::Task<Result<http::Response>> Api::metrics_text(const Call& call) {
-  co_return text_response(call.route.content_type, metrics_.text());
+  const std::string* const accept = http::find_header(call.request.headers, "Accept");
+  const auto format = observe::text_format_for(accept == nullptr ? "" : *accept);
+  std::string text;
+  text.reserve(metrics_bytes_);
+  observe::write_text(metrics_, format, text);
+  metrics_bytes_ = text.size() + text.size() / 8;
+  co_return text_response(observe::content_type(format), std::move(text));
 }
 
 env::Task<Result<http::Response>> Api::openapi(const Call& call) {

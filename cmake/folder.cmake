@@ -1,7 +1,8 @@
 # blx_folder(path DEPS targets... [LIBS libraries...])
 #
 # Turns src/<path> into library blx_<path with _>: every .cc in it, its tests into one program
-# <library>_test, its benchmarks into <library>_bench and each *_fuzz.cc into its own fuzzer.
+# <library>_test, its benchmarks into <library>_bench, which counts allocations, and each *_fuzz.cc
+# into its own fuzzer.
 # Tests may use more than the folder itself: TEST_DEPS.
 function(blx_folder path)
   cmake_parse_arguments(ARG "" "" "DEPS;LIBS;TEST_DEPS" ${ARGN})
@@ -30,8 +31,8 @@ function(blx_folder path)
   endif()
   target_include_directories(${library} ${scope} ${CMAKE_SOURCE_DIR}/src)
   target_link_libraries(${library} ${scope} ${ARG_DEPS} ${ARG_LIBS})
-  # Sites stand below node/ alone; observe/ tells whether there are any.
-  if(BLIXARD_FAILPOINTS AND sources AND path MATCHES "^(observe$|node)")
+  # Sites stand in env/ and below node/; observe/ tells whether there are any.
+  if(BLIXARD_FAILPOINTS AND sources AND path MATCHES "^(observe$|env$|node)")
     target_compile_definitions(${library} PRIVATE BLX_FAILPOINTS)
   endif()
 
@@ -48,7 +49,7 @@ function(blx_folder path)
   if(BLIXARD_BENCHMARKS AND benches)
     add_executable(${library}_bench ${benches})
     target_link_libraries(${library}_bench PRIVATE ${library} ${ARG_TEST_DEPS}
-                          benchmark::benchmark_main blx_warnings)
+                          blx_allocation_hook benchmark::benchmark_main blx_warnings)
   endif()
   if(BLIXARD_FUZZERS)
     foreach(fuzzer ${fuzzers})

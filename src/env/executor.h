@@ -4,14 +4,16 @@
 
 #include <coroutine>
 
+#include "observe/allocations.h"
+
 namespace blixard::env {
 
 class Executor {
  public:
   virtual ~Executor() = default;
 
-  // Resumes `ready` later, never inside this call. In order of posting, except in simulation,
-  // where the seed may choose among what is ready.
+  // Resumes `ready` later, never inside this call, and without an allocation tag. In order of
+  // posting, except in simulation, where the seed may choose among what is ready.
   virtual void post(std::coroutine_handle<> ready) = 0;
 };
 
@@ -19,9 +21,10 @@ class Executor {
 // wait needs it, or it would keep the node to itself.
 struct Turn {
   Executor& executor;
+  observe::Subsystem tag = observe::allocation_tag();
   bool await_ready() const noexcept { return false; }
   void await_suspend(std::coroutine_handle<> self) const { executor.post(self); }
-  void await_resume() const noexcept {}
+  void await_resume() const noexcept { observe::set_allocation_tag(tag); }
 };
 
 }  // namespace blixard::env

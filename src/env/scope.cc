@@ -67,7 +67,8 @@ struct Detached {
 };
 
 template <class Finished>
-Detached run_detached(Task<void> task, Finished finished) {
+Detached run_detached(Task<void> task, observe::Subsystem tag, Finished finished) {
+  observe::set_allocation_tag(tag);
   {
     // Ends before finished(): the scope may go away with the last task.
     Task<void> owned = std::move(task);
@@ -81,7 +82,7 @@ Detached run_detached(Task<void> task, Finished finished) {
 void Scope::spawn(Task<void> task) {
   ++running_;
   auto finished = [this] { this->finished(); };
-  Detached detached = run_detached(std::move(task), finished);
+  Detached detached = run_detached(std::move(task), observe::allocation_tag(), finished);
   detached.handle.promise().cancellation = &cancellation_;
   executor_.post(detached.handle);
 }

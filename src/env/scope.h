@@ -20,6 +20,7 @@
 #include "base/result.h"
 #include "env/executor.h"
 #include "env/task.h"
+#include "observe/allocations.h"
 
 namespace blixard::env {
 
@@ -90,10 +91,14 @@ class Parked : private CancelHook {
       if (done_) return false;
     }
     waiter_ = self;
+    tag_ = observe::allocation_tag();
     if (cancellation != nullptr && !cancellation->requested()) cancellation->add(*this);
     return true;
   }
-  T await_resume() { return std::move(*value_); }
+  T await_resume() {
+    if (waiter_) observe::set_allocation_tag(tag_);
+    return std::move(*value_);
+  }
 
   Parked(const Parked&) = delete;
   Parked& operator=(const Parked&) = delete;
@@ -111,6 +116,7 @@ class Parked : private CancelHook {
   std::coroutine_handle<> waiter_;
   std::optional<T> value_;
   bool done_ = false;
+  observe::Subsystem tag_{};  // of the waiter
 };
 
 class Scope {
@@ -120,7 +126,8 @@ class Scope {
   Scope& operator=(const Scope&) = delete;
   ~Scope() { BLX_ASSERT(running_ == 0); }
 
-  // Starts `task` from the executor's queue, under this scope's cancellation.
+  // Starts `task` from the executor's queue, under this scope's cancellation and with the
+  // caller's allocation tag.
   void spawn(Task<void> task);
 
   void cancel() { cancellation_.request(); }

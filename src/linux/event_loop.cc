@@ -20,8 +20,10 @@ void Loop::post(std::coroutine_handle<> ready) {
 void Loop::drain() {
   for (int round = 0; round < kRounds && !ready_.empty(); ++round) {
     batch_.swap(ready_);
-    for (const auto ready : batch_)
+    for (const auto ready : batch_) {
       ready.resume();
+      observe::set_allocation_tag(observe::Subsystem::kOther);
+    }
     batch_.clear();
   }
   drain_posted_ = !ready_.empty();

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <cstring>
 
+#include "observe/allocations.h"
+
 namespace blixard::sim {
 namespace {
 
@@ -69,6 +71,7 @@ Engine::Step Engine::step(Instant limit) {
     const Ready ready = ready_.pop();
     note(ready.sequence, ready.owner);
     ready.coroutine.resume();
+    observe::set_allocation_tag(observe::Subsystem::kOther);
     return Step::kRan;
   }
   const Entry next = events_.front();

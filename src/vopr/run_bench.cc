@@ -5,29 +5,14 @@
 
 #include <chrono>
 #include <cstdint>
-#include <cstdlib>
-#include <new>
 #include <string>
 #include <string_view>
 #include <vector>
 
 #include <benchmark/benchmark.h>
 
+#include "observe/allocations.h"
 #include "vopr/scenario.h"
-
-namespace {
-
-std::size_t allocations = 0;
-
-}  // namespace
-
-void* operator new(std::size_t size) {
-  ++allocations;
-  if (void* memory = std::malloc(size)) return memory;
-  std::abort();
-}
-void operator delete(void* memory) noexcept { std::free(memory); }
-void operator delete(void* memory, std::size_t) noexcept { std::free(memory); }
 
 namespace blixard::vopr {
 namespace {
@@ -137,12 +122,12 @@ void BM_Run(benchmark::State& state, std::string_view text) {
     plans.push_back(draw(*scenario, seed));
   double virtual_seconds = 0;
   std::uint64_t events = 0;
-  std::size_t made = 0;
+  std::uint64_t made = 0;
   for ([[maybe_unused]] auto _ : state) {
     for (const Plan& plan : plans) {
-      const std::size_t before = allocations;
+      const observe::AllocationMeter meter;
       const Report report = run(plan, {});
-      made += allocations - before;
+      made += meter.spent().allocations;
       if (report.violation) state.SkipWithError(report.violation->text.c_str());
       virtual_seconds += std::chrono::duration<double>(report.elapsed).count();
       events += report.counts.events;

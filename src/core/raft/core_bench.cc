@@ -3,28 +3,15 @@
 
 #include "core/raft/core.h"
 
-#include <cstdlib>
+#include <cstdint>
 #include <iterator>
 #include <memory>
-#include <new>
 #include <utility>
 #include <vector>
 
 #include <benchmark/benchmark.h>
 
-namespace {
-
-std::size_t allocations = 0;
-
-}  // namespace
-
-void* operator new(std::size_t size) {
-  ++allocations;
-  if (void* memory = std::malloc(size)) return memory;
-  std::abort();
-}
-void operator delete(void* memory) noexcept { std::free(memory); }
-void operator delete(void* memory, std::size_t) noexcept { std::free(memory); }
+#include "observe/allocations.h"
 
 namespace blixard::raft {
 namespace {
@@ -127,15 +114,15 @@ void propose_and_commit(benchmark::State& state) {
   Nodes nodes;
   const auto count = static_cast<std::size_t>(state.range(0));
   const Payload payload(std::string(128, 'x'));
-  std::size_t made = 0;
+  std::uint64_t made = 0;
   for ([[maybe_unused]] auto _ : state) {
     std::vector<Entry> entries(count);
     for (Entry& entry : entries)
       entry.payload = payload;
-    const std::size_t before = allocations;
+    const observe::AllocationMeter meter;
     if (!nodes.leader().propose(std::move(entries))) state.SkipWithError("refused");
     nodes.settle();
-    made += allocations - before;
+    made += meter.spent().allocations;
   }
   const auto entries = static_cast<double>(state.iterations()) * static_cast<double>(count);
   state.SetItemsProcessed(static_cast<std::int64_t>(entries));

@@ -114,6 +114,19 @@ class CommandLine {
     node->add_option("--accelerator", node_.accelerator, "auto, kvm or tcg (software emulation)")
         ->check(CLI::IsMember({"auto", "kvm", "tcg"}))
         ->capture_default_str();
+    node->add_option("--hypervisor", node_.hypervisor,
+                     "qemu; or simulated: guests are only pretended, for load tests and for trying "
+                     "a cluster")
+        ->check(CLI::IsMember({"qemu", "simulated"}))
+        ->capture_default_str();
+    node->add_option("--simulated-boot", node_.simulated_boot_ms,
+                     "Milliseconds that a pretended guest boots")
+        ->check(CLI::Range(0U, 600'000U))
+        ->capture_default_str();
+    node->add_option("--simulated-vcpus", node_.simulated_vcpus,
+                     "Processors of a pretended host, each with 256 MiB of memory")
+        ->check(CLI::Range(1U, limits::kNodeVcpus))
+        ->capture_default_str();
     node->add_option("--log-level", node_.log_level, "debug, info, warn or error")
         ->check(CLI::IsMember({"debug", "info", "warn", "error"}))
         ->capture_default_str();

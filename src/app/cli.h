@@ -22,6 +22,9 @@ inline constexpr int kExitRemoved = 3;    // of a daemon that the cluster remove
                                           // is of no use
 inline constexpr int kExitNoCluster = 4;  // of a daemon that is in no cluster and told of none
 
+// A pretended host offers so much memory for each of its processors.
+inline constexpr std::uint32_t kSimulatedMemoryMib = 256;
+
 enum class OutputFormat : std::uint8_t { kTable, kJson };
 
 // How to reach the daemon.
@@ -36,6 +39,9 @@ struct NodeOptions {
   std::string listen = "127.0.0.1:7480";
   std::string name;
   std::string accelerator = "auto";
+  std::string hypervisor = "qemu";
+  std::uint32_t simulated_boot_ms = 50;  // of "simulated"
+  std::uint32_t simulated_vcpus = 4096;  // each with kSimulatedMemoryMib
   std::string log_level = "info";
   bool stop_guests_on_exit = false;
   bool bootstrap = false;

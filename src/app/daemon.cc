@@ -12,6 +12,7 @@
 #include "linux/runtime.h"
 #include "node/node.h"
 #include "node/vm/qemu/qemu_driver.h"
+#include "node/vm/sim/pretended_host.h"
 
 namespace blixard::app {
 namespace {
@@ -72,29 +73,55 @@ int exit_code(const Result<void>& done) {
   return done.error().reason() == "no_cluster" ? kExitNoCluster : kExitFailed;
 }
 
-env::Task<void> run_node(linux_side::Runtime& runtime, const NodeOptions& options, int& code) {
+env::Task<Result<void>> run_until_stopped(linux_side::Runtime& runtime, const NodeOptions& options,
+                                          node::Config config, vm::Driver& driver) {
   const env::Env env = runtime.env();
-  const auto config = config_from(options);
+  node::Node node(env, std::move(config), driver);
+  env::Scope scope(env.executor, co_await env::this_cancellation());
+  scope.spawn(stop_on_signal(
+      runtime, node, options.stop_guests_on_exit ? node::StopGuests::kYes : node::StopGuests::kNo));
+  Result<void> done = co_await node.run(announce);
+  scope.cancel();
+  co_await scope.join();
+  co_return done;
+}
+
+env::Task<Result<void>> run_with_qemu(linux_side::Runtime& runtime, const NodeOptions& options,
+                                      node::Config config) {
+  qemu::Options driver_options{.directory = env::join_path(config.data_directory, "vms")};
+  if (options.accelerator == "kvm") driver_options.accelerator = vm::Accelerator::kKvm;
+  if (options.accelerator == "tcg") driver_options.accelerator = vm::Accelerator::kTcg;
+  qemu::QemuDriver driver(runtime.env(), std::move(driver_options));
+  Result<void> done = co_await run_until_stopped(runtime, options, std::move(config), driver);
+  co_await driver.close();
+  co_return done;
+}
+
+env::Task<Result<void>> run_pretending(linux_side::Runtime& runtime, const NodeOptions& options,
+                                       node::Config config) {
+  const env::Env env = runtime.env();
+  BLX_LOG(env.log, kWarn,
+          "--hypervisor simulated: guests are PRETENDED, no VM of this node really runs");
+  config.capacity = node::Capacity{.vcpus = options.simulated_vcpus,
+                                   .memory_mib = options.simulated_vcpus * kSimulatedMemoryMib};
+  vm_sim::PretendedHost host(
+      env, env::join_path(config.data_directory, "vms"),
+      {.monitor = 1ms, .boot = std::chrono::milliseconds(options.simulated_boot_ms)});
+  Result<void> done =
+      co_await run_until_stopped(runtime, options, std::move(config), host.driver());
+  co_await host.close();
+  co_return done;
+}
+
+env::Task<void> run_node(linux_side::Runtime& runtime, const NodeOptions& options, int& code) {
+  auto config = config_from(options);
   if (!config) {
     std::fprintf(stderr, "blixard: %s\n", config.error().message().c_str());
     co_return;
   }
-  qemu::Options driver_options{.directory = env::join_path(config->data_directory, "vms")};
-  if (options.accelerator == "kvm") driver_options.accelerator = vm::Accelerator::kKvm;
-  if (options.accelerator == "tcg") driver_options.accelerator = vm::Accelerator::kTcg;
-  qemu::QemuDriver driver(env, std::move(driver_options));
-  Result<void> done;
-  {
-    node::Node node(env, *config, driver);
-    env::Scope scope(env.executor, co_await env::this_cancellation());
-    scope.spawn(stop_on_signal(
-        runtime, node,
-        options.stop_guests_on_exit ? node::StopGuests::kYes : node::StopGuests::kNo));
-    done = co_await node.run(announce);
-    scope.cancel();
-    co_await scope.join();
-  }
-  co_await driver.close();
+  const Result<void> done =
+      co_await (options.hypervisor == "simulated" ? run_pretending : run_with_qemu)(
+          runtime, options, *std::move(config));
   if (!done) std::fprintf(stderr, "blixard: %s\n", done.error().message().c_str());
   code = exit_code(done);
 }

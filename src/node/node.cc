@@ -264,8 +264,10 @@ env::Task<Result<void>> Node::register_node() {
   auto* node = command.mutable_register_node();
   node->set_node_id(identity_.id.value);
   node->set_name(self != nullptr ? self->name : identity_.name);
-  node->mutable_capacity()->set_vcpus(facts.cpus);
-  node->mutable_capacity()->set_memory_mib(offered_memory_mib(facts.memory));
+  const Capacity capacity = config_.capacity.value_or(
+      Capacity{.vcpus = facts.cpus, .memory_mib = offered_memory_mib(facts.memory)});
+  node->mutable_capacity()->set_vcpus(capacity.vcpus);
+  node->mutable_capacity()->set_memory_mib(capacity.memory_mib);
   node->set_accelerator(std::string(vm::accelerator_name(capabilities_.accelerator)));
   node->set_tsc_khz(capabilities_.tsc_khz);
   node->set_version(config_.version);

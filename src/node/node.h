@@ -44,6 +44,12 @@
 
 namespace blixard::node {
 
+// What a node offers to guests.
+struct Capacity {
+  std::uint32_t vcpus = 0;
+  std::uint32_t memory_mib = 0;
+};
+
 struct Config {
   std::string data_directory;
   std::string name;                     // empty: the host's
@@ -55,6 +61,7 @@ struct Config {
   std::string version;
   // The newest that it says to know; an older one makes it a program of before, in a simulation.
   std::uint32_t model_version = cluster::kModelVersion;
+  std::optional<Capacity> capacity;  // none: as the machine has it
   replica::Options replica{};
   // What stands between this node and its connections: a judge of whole clusters. None: nothing.
   std::function<std::unique_ptr<peer::Peers>(NodeId self, std::unique_ptr<peer::Peers>)>

@@ -34,7 +34,15 @@ Result<void> check_published(const std::vector<Publish>& published) {
 }  // namespace
 
 std::string_view accelerator_name(Accelerator accelerator) {
-  return accelerator == Accelerator::kKvm ? "kvm" : "tcg";
+  switch (accelerator) {
+    case Accelerator::kTcg:
+      return "tcg";
+    case Accelerator::kKvm:
+      return "kvm";
+    case Accelerator::kSimulated:
+      return "simulated";
+  }
+  return "unknown";
 }
 
 std::string_view phase_name(Phase phase) {

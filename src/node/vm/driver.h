@@ -30,8 +30,8 @@
 
 namespace blixard::vm {
 
-enum class Accelerator : std::uint8_t { kTcg, kKvm };
-std::string_view accelerator_name(Accelerator accelerator);  // "tcg", "kvm"
+enum class Accelerator : std::uint8_t { kTcg, kKvm, kSimulated };
+std::string_view accelerator_name(Accelerator accelerator);  // "tcg", "kvm", "simulated"
 
 // Facts of this host and driver; shown by `blixard doctor`, used by placement.
 struct Capabilities {

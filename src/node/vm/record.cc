@@ -62,7 +62,7 @@ Result<std::vector<Publish>> published_of(const json::object& object) {
 
 Result<Accelerator> accelerator_of(const json::object& object) {
   BLX_TRY(const std::string name, text_of(object, "accelerator"));
-  for (const Accelerator known : {Accelerator::kTcg, Accelerator::kKvm}) {
+  for (const Accelerator known : {Accelerator::kTcg, Accelerator::kKvm, Accelerator::kSimulated}) {
     if (name == accelerator_name(known)) return known;
   }
   return invalid("the accelerator is unknown");

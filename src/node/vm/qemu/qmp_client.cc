@@ -4,6 +4,8 @@
 #include <utility>
 #include <variant>
 
+#include "observe/failpoint.h"
+
 namespace blixard::qemu {
 namespace {
 
@@ -87,6 +89,9 @@ env::Task<Result<json::value>> QmpClient::execute(std::string command, json::obj
              co_await env::with_deadline(executor_, clock_, deadline, turns_.take()));
   ++id_;
   answer_.reset();
+  if (auto error = BLX_FAILPOINT_ERROR("qmp::command", kUnavailable, "qmp_closed")) {
+    co_return std::unexpected(*std::move(error));
+  }
   BLX_CO_TRY(co_await send(encode_command(command, arguments, id_), deadline));
   const auto answered = [this] { return answer_.has_value() || closed_; };
   const auto waited = co_await wait_until(executor_, clock_, changed_, deadline, answered);

@@ -9,6 +9,7 @@
 #include "base/limits.h"
 #include "node/vm/qemu/arguments.h"
 #include "node/vm/qemu/base64.h"
+#include "observe/failpoint.h"
 
 namespace blixard::qemu {
 namespace {
@@ -89,6 +90,9 @@ env::Task<Result<void>> RunningVm::dial(Instant deadline) {
   for (;;) {
     if (exited()) co_return fail(Code::kNotFound, "process_gone");
     auto stream = co_await env_.network.dial(endpoint, deadline);
+    if (auto error = BLX_FAILPOINT_ERROR("qmp::connect", kUnavailable, "connection_refused")) {
+      stream = std::unexpected(*std::move(error));
+    }
     if (stream) {
       auto client = std::make_shared<QmpClient>(env_.executor, env_.clock, *std::move(stream),
                                                 [this](const Event& event) { take(event); });

@@ -36,8 +36,7 @@ SimDriver::SimDriver(env::Env env, SimHypervisor& hypervisor, std::string direct
     : env_(env),
       hypervisor_(hypervisor),
       root_(std::move(directory)),
-      program_(std::move(program)),
-      changed_(env.executor) {
+      program_(std::move(program)) {
   hypervisor_.attach(*this);
 }
 
@@ -45,19 +44,34 @@ SimDriver::~SimDriver() { hypervisor_.detach(*this); }
 
 env::Task<void> SimDriver::close() {
   closed_ = true;
-  changed_.notify_all();
+  for (const auto& [process, vm] : by_process_) {
+    if (const Vm known = vm.lock()) known->changed.notify_all();
+  }
   vms_.clear();
   co_return;
 }
 
+void SimDriver::guest_changed(env::ProcessId id) {
+  const auto found = by_process_.find(id.pid);
+  if (found == by_process_.end()) return;
+  if (const Vm vm = found->second.lock()) vm->changed.notify_all();
+  if (hypervisor_.find(id) == nullptr) by_process_.erase(found);
+}
+
+void SimDriver::follow(const Vm& vm) {
+  vms_[vm->record.id] = vm;
+  by_process_[vm->record.process.pid] = vm;
+}
+
 template <class Condition>
-env::Task<Result<void>> SimDriver::wait(Instant deadline, Condition condition) {
+env::Task<Result<void>> SimDriver::wait(Vm vm, Instant deadline, Condition condition) {
   while (!condition()) {
     if (closed_) co_return fail(Code::kCancelled, "driver_closed");
     if (deadline == Instant::never()) {
-      BLX_CO_TRY(co_await changed_.wait());
+      BLX_CO_TRY(co_await vm->changed.wait());
     } else {
-      BLX_CO_TRY(co_await env::with_deadline(env_.executor, env_.clock, deadline, changed_.wait()));
+      BLX_CO_TRY(
+          co_await env::with_deadline(env_.executor, env_.clock, deadline, vm->changed.wait()));
     }
   }
   co_return Result<void>();
@@ -92,12 +106,15 @@ env::Task<Result<void>> SimDriver::store(const vm::Record& record) {
 env::Task<Result<vm::Capabilities>> SimDriver::probe() {
   const auto found = co_await env_.process.find_program(std::string(env::last_part(program_)));
   if (!found) co_return fail(Code::kNotFound, "hypervisor_missing");
-  const auto tsc_khz = co_await env_.machine.measure_tsc_khz();
+  if (!tsc_khz_) {
+    const auto measured = co_await env_.machine.measure_tsc_khz();
+    tsc_khz_ = measured ? *measured : 0;
+  }
   co_return vm::Capabilities{
-      .accelerator = vm::Accelerator::kTcg,
-      .accelerator_reason = "tcg: simulated",
+      .accelerator = accelerator_,
+      .accelerator_reason = std::string(vm::accelerator_name(accelerator_)) + ": simulated",
       .version = "simulated",
-      .tsc_khz = tsc_khz ? *tsc_khz : 0,
+      .tsc_khz = *tsc_khz_,
       .pause = true,
       .power_button = true,
       .end_reason_survives_daemon = true,
@@ -179,7 +196,7 @@ env::Task<Result<vm::Record>> SimDriver::start_process(vm::GuestSpec spec, vm::R
       co_return failed(Code::kInternal, "could not open " + path);
     }
   }
-  const auto vm = std::make_shared<Known>();
+  const auto vm = std::make_shared<Known>(env_.executor);
   BLX_CO_TRY(vm->child, co_await env_.process.spawn({
                             .executable = program_,
                             .arguments = {spec.uuid.text(), spec.cmdline},
@@ -187,7 +204,7 @@ env::Task<Result<vm::Record>> SimDriver::start_process(vm::GuestSpec spec, vm::R
                         }));
   record.process = vm->child->id();
   vm->record = record;
-  vms_[spec.id] = vm;
+  follow(vm);
   BLX_CO_TRY(co_await store(record));
   while (true) {
     const SimGuest* guest = hypervisor_.find(record.process);
@@ -214,12 +231,12 @@ env::Task<Result<SimDriver::Vm>> SimDriver::find(vm::Record record) {
     co_return vm;
   }
   if (record.process.pid == 0) co_return fail(Code::kNotFound, "process_gone");
-  const Vm vm = std::make_shared<Known>();
+  const Vm vm = std::make_shared<Known>(env_.executor);
   BLX_CO_TRY(vm->child, co_await env_.process.adopt(record.process));
   const SimGuest* guest = hypervisor_.find(record.process);
   if (guest == nullptr || guest->uuid != record.uuid) co_return not_ours();
   vm->record = record;
-  vms_[record.id] = vm;
+  follow(vm);
   for (const vm::Publish& publish : record.published)
     ports_[record.id].insert(publish.host_port);
   co_return vm;
@@ -251,7 +268,7 @@ env::Task<Result<void>> SimDriver::wait_ready(vm::Record record, Instant deadlin
     return guest != nullptr && guest->agent_answers && !guest->paused;
   };
   const auto settled = [&] { return answers() || is_end(status_of(*vm).phase); };
-  const auto waited = co_await wait(deadline, settled);
+  const auto waited = co_await wait(vm, deadline, settled);
   if (!waited && waited.error().code() == Code::kDeadlineExceeded) {
     const SimGuest* guest = hypervisor_.find(vm->record.process);
     co_return fail(Code::kDeadlineExceeded, "guest_not_ready",
@@ -287,7 +304,7 @@ env::Task<Result<vm::Status>> SimDriver::next_change(vm::Record record) {
     const Phase phase = status_of(*vm).phase;
     return is_end(phase) || without_readiness(phase) != without_readiness(vm->reported);
   };
-  BLX_CO_TRY(co_await wait(Instant::never(), has_news));
+  BLX_CO_TRY(co_await wait(vm, Instant::never(), has_news));
   const vm::Status status = status_of(*vm);
   vm->reported = status.phase;
   co_return status;
@@ -315,7 +332,7 @@ env::Task<Result<EndReason>> SimDriver::stop(vm::Record record, vm::StopLadder l
     const bool by_agent = rung.reason == EndReason::kStoppedByAgent;
     if (by_agent ? guest->agent_answers : guest->booted) guest->shutdown_wanted = true;
     guest->asked.notify_all();
-    const auto waited = co_await wait(env_.clock.monotonic() + rung.patience, ended);
+    const auto waited = co_await wait(vm, env_.clock.monotonic() + rung.patience, ended);
     if (!waited && waited.error().code() != Code::kDeadlineExceeded) {
       co_return std::unexpected(waited.error());
     }
@@ -327,7 +344,7 @@ env::Task<Result<EndReason>> SimDriver::stop(vm::Record record, vm::StopLadder l
     vm->rung = EndReason::kStoppedByQuit;
     guest->quit_wanted = true;
     guest->asked.notify_all();
-    ignore(co_await wait(env_.clock.monotonic() + std::max(ladder.quit, Duration(2s)), gone),
+    ignore(co_await wait(vm, env_.clock.monotonic() + std::max(ladder.quit, Duration(2s)), gone),
            "the next rung ends it");
   }
   if (!gone()) vm->rung = EndReason::kStoppedByKill;
@@ -339,7 +356,7 @@ env::Task<Result<void>> SimDriver::pause(vm::Record record) {
   BLX_CO_TRY(const Vm vm, co_await find(record));
   if (is_end(status_of(*vm).phase)) co_return fail(Code::kFailedPrecondition, "guest_ended");
   hypervisor_.find(record.process)->paused = true;
-  hypervisor_.tell_all();
+  hypervisor_.tell(record.process);
   co_return Result<void>();
 }
 
@@ -349,7 +366,7 @@ env::Task<Result<void>> SimDriver::resume(vm::Record record) {
   SimGuest* guest = hypervisor_.find(record.process);
   guest->paused = false;
   guest->asked.notify_all();
-  hypervisor_.tell_all();
+  hypervisor_.tell(record.process);
   co_return Result<void>();
 }
 
@@ -376,9 +393,8 @@ env::Task<Result<void>> SimDriver::release_known(vm::Record record) {
   BLX_CO_TRY(co_await env_.process.kill_group(record.group));
   BLX_CO_TRY(co_await env_.process.remove_group(record.group));
   BLX_CO_TRY(co_await env_.disk.remove_tree(record.directory));
-  vms_.erase(record.id);
   ports_.erase(record.id);
-  changed_.notify_all();
+  if (const auto ended = vms_.extract(record.id)) ended.mapped()->changed.notify_all();
   co_return Result<void>();
 }
 

@@ -27,6 +27,9 @@ class SimDriver final : public vm::Driver, private SimHypervisor::Listener {
   SimDriver(const SimDriver&) = delete;
   SimDriver& operator=(const SimDriver&) = delete;
 
+  // What guests are said to run by; unless told, as software emulation does.
+  void present_as(vm::Accelerator accelerator) { accelerator_ = accelerator; }
+
   env::Task<Result<vm::Capabilities>> probe() override;
   env::Task<Result<vm::Record>> prepare(vm::GuestSpec spec) override;
   env::Task<Result<vm::Record>> start(vm::GuestSpec spec, vm::Record prepared,
@@ -47,15 +50,19 @@ class SimDriver final : public vm::Driver, private SimHypervisor::Listener {
  private:
   // What this driver knows of a VM it started or took over.
   struct Known {
+    explicit Known(env::Executor& executor) : changed(executor) {}
+
     vm::Record record;
     std::unique_ptr<env::Child> child;
     vm::Phase reported = vm::Phase::kRunning;
     vm::EndReason rung = vm::EndReason::kNone;
     bool ready = false;
+    env::Signal changed;  // the guest, or what is known of it
   };
   using Vm = std::shared_ptr<Known>;
 
-  void guests_changed() override { changed_.notify_all(); }
+  void guest_changed(env::ProcessId id) override;
+  void follow(const Vm& vm);
   [[nodiscard]] std::string directory(VmId id) const;
   [[nodiscard]] Result<void> check_record(const vm::Record& record) const;
   env::Task<std::optional<vm::Record>> load(VmId id);
@@ -68,16 +75,18 @@ class SimDriver final : public vm::Driver, private SimHypervisor::Listener {
   env::Task<Result<void>> release_known(vm::Record record);
   [[nodiscard]] vm::Status status_of(const Known& vm);
 
-  // Waits until condition() holds, asked at each change of any guest.
+  // Waits until condition() holds, asked at each change of the VM's guest.
   template <class Condition>
-  env::Task<Result<void>> wait(Instant deadline, Condition condition);
+  env::Task<Result<void>> wait(Vm vm, Instant deadline, Condition condition);
 
   env::Env env_;
   SimHypervisor& hypervisor_;
   std::string root_;
   std::string program_;
-  env::Signal changed_;
+  vm::Accelerator accelerator_ = vm::Accelerator::kTcg;
+  std::optional<std::uint64_t> tsc_khz_;
   std::map<VmId, Vm> vms_;
+  std::map<std::int64_t, std::weak_ptr<Known>> by_process_;  // while it runs
   std::map<VmId, std::set<std::uint16_t>> ports_;
   bool closed_ = false;
 };

@@ -24,9 +24,9 @@ SimGuest* SimHypervisor::find(env::ProcessId id) {
   return found != guests_.end() ? found->second : nullptr;
 }
 
-void SimHypervisor::tell_all() {
+void SimHypervisor::tell(env::ProcessId id) {
   for (Listener* listener : std::set<Listener*>(listeners_))
-    listener->guests_changed();
+    listener->guest_changed(id);
 }
 
 env::Task<int> SimHypervisor::run_guest(env::Env env, env::SpawnSpec spec, env::ProcessId id) {
@@ -34,10 +34,11 @@ env::Task<int> SimHypervisor::run_guest(env::Env env, env::SpawnSpec spec, env::
   const auto uuid = spec.arguments.empty() ? std::nullopt : Uuid::parse(spec.arguments.front());
   if (!uuid || spec.arguments.size() != 2 || fail_next_starts) co_return kFailedExit;
   guest.uuid = *uuid;
+  guest.process = id;
   guests_[id.pid] = &guest;
   const int code = co_await serve(env, guest, test_mode(spec.arguments.back()));
   guests_.erase(id.pid);
-  tell_all();
+  tell(id);
   co_return code;
 }
 
@@ -48,7 +49,7 @@ env::Task<bool> SimHypervisor::boot(env::Env env, SimGuest& guest, const std::st
     if (!co_await env.clock.sleep(1h)) co_return false;
   }
   guest.monitor_answers = true;
-  tell_all();
+  tell(guest.process);
   const Instant booted = env.clock.monotonic() + times.boot;
   while (!guest.quit_wanted && env.clock.monotonic() < booted) {
     const auto asked =
@@ -58,7 +59,7 @@ env::Task<bool> SimHypervisor::boot(env::Env env, SimGuest& guest, const std::st
   guest.booted = true;
   guest.agent_answers = mode != "hang-agent" && mode != "no-agent";
   guest.console = "init: ready\n";
-  tell_all();
+  tell(guest.process);
   co_return true;
 }
 
@@ -84,7 +85,7 @@ env::Task<int> SimHypervisor::serve(env::Env env, SimGuest& guest, std::string m
       continue;
     }
     guest.agent_answers = false;
-    tell_all();
+    tell(guest.process);
   }
   ignore(co_await env.clock.sleep(times.quit), "it ends in any case");
   co_return kQuitExit;

@@ -41,6 +41,7 @@ struct SimGuest {
   explicit SimGuest(env::Executor& executor) : asked(executor) {}
 
   Uuid uuid;
+  env::ProcessId process;
   bool monitor_answers = false;
   bool booted = false;
   bool agent_answers = false;
@@ -64,15 +65,15 @@ class SimHypervisor {
   // Null: no process with this id runs a guest.
   [[nodiscard]] SimGuest* find(env::ProcessId id);
 
-  // Told after every change of any guest.
+  // Told after every change of a guest, also of its end.
   class Listener {
    public:
     virtual ~Listener() = default;
-    virtual void guests_changed() = 0;
+    virtual void guest_changed(env::ProcessId id) = 0;
   };
   void attach(Listener& listener) { listeners_.insert(&listener); }
   void detach(Listener& listener) { listeners_.erase(&listener); }
-  void tell_all();
+  void tell(env::ProcessId id);
 
  private:
   env::Task<int> serve(env::Env env, SimGuest& guest, std::string mode);

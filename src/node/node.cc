@@ -164,7 +164,7 @@ env::Task<Result<void>> Node::open_cluster() {
   register_metrics(metrics_, *peers_);
   const cluster::State& state = replica_->state();
   if (state.was_removed(identity_.id)) co_return std::unexpected(removed(identity_.id));
-  if (state.nodes().empty()) {
+  if (replica_->cluster_view().members().empty()) {
     // There is no log yet, which would say who the others are.
     for (const membership::Member& member : identity_.members)
       peers_->set_peer(member.id, member.address);
@@ -207,14 +207,15 @@ env::Task<Result<std::string>> Node::on_request(NodeId from, peer::RequestKind k
 }
 
 env::Task<Result<std::string>> Node::ask_a_server(std::string body) {
-  const cluster::State& state = replica_->state();
+  const cluster::Members& members = replica_->cluster_view().members();
   std::vector<NodeId> servers;
   const NodeId leader = replica_->status().leader;
-  for (const auto& [id, node] : state.nodes()) {
-    if (id != identity_.id && node.role == cluster::NodeRole::kServer) servers.push_back(id);
+  for (const auto& [peer, membership, leaving] : members) {
+    if (peer->id != identity_.id && peer->role == cluster::NodeRole::kServer)
+      servers.push_back(peer->id);
   }
   for (const membership::Member& member : identity_.members) {
-    if (state.nodes().empty()) servers.push_back(member.id);
+    if (members.empty()) servers.push_back(member.id);
   }
   // The leader knows best.
   const auto first = std::ranges::find(servers, leader);
@@ -242,8 +243,8 @@ env::Task<Result<std::string>> Node::certificate_for(std::string request) {
 
 // A node that moved is not reached by the leader, so it says so on a connection of its own.
 env::Task<Result<void>> Node::tell_address() {
-  const cluster::Node* self = replica_->state().find_node(identity_.id);
-  if (self == nullptr || self->peer_address == advertise_) co_return Result<void>();
+  const cluster::Member* self = replica_->cluster_view().members().find(identity_.id);
+  if (self == nullptr || self->peer->address == advertise_) co_return Result<void>();
   if (replica_->status().leader) {
     v1::Command command;
     command.mutable_update_node_address()->set_node_id(identity_.id.value);
@@ -259,11 +260,11 @@ env::Task<Result<void>> Node::tell_address() {
 
 env::Task<Result<void>> Node::register_node() {
   const env::MachineFacts& facts = env_.machine.facts();
-  const cluster::Node* self = replica_->state().find_node(identity_.id);
+  const cluster::Member* self = replica_->cluster_view().members().find(identity_.id);
   v1::Command command;
   auto* node = command.mutable_register_node();
   node->set_node_id(identity_.id.value);
-  node->set_name(self != nullptr ? self->name : identity_.name);
+  node->set_name(self != nullptr ? self->peer->name : identity_.name);
   const Capacity capacity = config_.capacity.value_or(
       Capacity{.vcpus = facts.cpus, .memory_mib = offered_memory_mib(facts.memory)});
   node->mutable_capacity()->set_vcpus(capacity.vcpus);

@@ -34,15 +34,14 @@ bool read(std::string_view bytes, Message& message) {
          message.ParseFromArray(bytes.data(), static_cast<int>(bytes.size()));
 }
 
-void add_members(const cluster::State& state, v1::EnrolAnswer& answer) {
-  for (const auto& [id, node] : state.nodes()) {
+void add_members(const cluster::Members& members, v1::EnrolAnswer& answer) {
+  for (const auto& [peer, membership, leaving] : members) {
     // The leader tells the rest; these are enough to be heard by it.
-    if (node.leaving || id.value == answer.node_id() ||
-        state.membership(id) != cluster::Membership::kVoter)
+    if (leaving || peer->id.value == answer.node_id() || membership != cluster::Membership::kVoter)
       continue;
     auto* member = answer.add_members();
-    member->set_node_id(id.value);
-    member->set_peer_address(node.peer_address);
+    member->set_node_id(peer->id.value);
+    member->set_peer_address(peer->address);
   }
 }
 
@@ -202,7 +201,7 @@ env::Task<Result<std::string>> Enroller::enrol(Payload body) {
   answer.set_role(cluster::write_role(enrolled->role));
   answer.set_authority_certificate(authority_->certificate);
   if (enrolled->role == cluster::NodeRole::kServer) answer.set_authority_key(authority_->key);
-  add_members(state, answer);
+  add_members(replica_.cluster_view().members(), answer);
   BLX_CO_TRY(*answer.mutable_certificate(),
              issue(id, enrolled->role, request.certificate_request()));
   BLX_LOG(env_.log, kInfo, "node {} \"{}\" has enrolled", id.value, answer.name());

@@ -45,6 +45,10 @@ class OneReplica final : public replica::Replica {
   }
   Task<Result<void>> transfer_leader(NodeId /*to*/) override { co_return Result<void>(); }
   const cluster::State& state() const override { return cluster.state; }
+  replica::ClusterView& cluster_view() override {
+    view_.follow(cluster.state);
+    return view_;
+  }
   replica::Status status() const override { return {}; }
   bool is_leader() const override { return true; }
   std::vector<replica::MemberProgress> members() const override { return {}; }
@@ -62,6 +66,7 @@ class OneReplica final : public replica::Replica {
  private:
   env::Env env_;
   env::Signal applied_;
+  replica::ClusterView view_;
 };
 
 class EnrolmentTest : public testing::Test {

@@ -33,6 +33,10 @@ class LeadingReplica final : public replica::Replica {
   }
   Task<Result<void>> transfer_leader(NodeId /*to*/) override { co_return Result<void>(); }
   const cluster::State& state() const override { return cluster_.state; }
+  replica::ClusterView& cluster_view() override {
+    view_.follow(cluster_.state);
+    return view_;
+  }
   replica::Status status() const override { return {.self = NodeId(1)}; }
   bool is_leader() const override { return true; }
   std::vector<replica::MemberProgress> members() const override { return {}; }
@@ -49,6 +53,7 @@ class LeadingReplica final : public replica::Replica {
   env::Env env_;
   env::Signal applied_;
   cluster::Scenario cluster_;
+  replica::ClusterView view_;
 };
 
 Task<void> steward_for(env::Env env, LeadingReplica& replica, Duration duration) {

@@ -41,6 +41,7 @@ class FullReplica final : public replica::Replica {
     return inner_->members();
   }
   [[nodiscard]] const cluster::State& state() const override { return inner_->state(); }
+  [[nodiscard]] replica::ClusterView& cluster_view() override { return inner_->cluster_view(); }
   [[nodiscard]] replica::Status status() const override { return inner_->status(); }
   [[nodiscard]] bool is_leader() const override { return inner_->is_leader(); }
   [[nodiscard]] env::Signal& applied() override { return inner_->applied(); }

@@ -149,8 +149,8 @@ void RaftReplica::on_committed(const std::vector<raft::Entry>& entries) {
     if (!apply(entry)) return;
   }
   driver_.core().applied(machine_.applied());
-  reads_.applied(machine_.applied());
   if (machine_.take_nodes_changed()) follow_members();
+  reads_.applied(machine_.applied());
   applied_signal_.notify_all();
   pulse_.notify_all();
   snapshot_if_due();
@@ -221,30 +221,35 @@ void RaftReplica::tell_restored() const {
 
 // Whoever may come to lead speaks to every node, and so every node to it; two workers never have
 // anything to say to each other.
-void RaftReplica::follow_members() {
-  const auto& nodes = machine_.state().nodes();
-  const auto is_worker = [](const cluster::Node& node) {
-    return node.role == cluster::NodeRole::kWorker;
+std::string_view RaftReplica::dialled(const cluster::Members& members, NodeId id) const {
+  const auto is_worker = [](const cluster::Member* member) {
+    return member != nullptr && member->peer->role == cluster::NodeRole::kWorker;
   };
-  const cluster::Node* own = machine_.state().find_node(self_);
-  const bool works_only = own != nullptr && is_worker(*own);
-  for (const auto& [id, node] : nodes) {
-    if (id == self_ || node.peer_address.empty() || (works_only && is_worker(node))) continue;
-    std::string& known = addresses_[id];
-    if (known == node.peer_address) continue;
-    known = node.peer_address;
-    if (const auto endpoint = env::Endpoint::parse(known)) {
-      peers_.set_peer(id, *endpoint);
+  const cluster::Member* member = members.find(id);
+  if (member == nullptr || id == self_) return {};
+  if (is_worker(member) && is_worker(members.find(self_))) return {};
+  return member->peer->address;
+}
+
+// Once for each batch of entries, so that a change is seen whole and the view published once.
+void RaftReplica::follow_members() {
+  const cluster::Members before = view_.members();
+  if (!view_.follow(machine_.state())) return;
+  const cluster::Members& members = view_.members();
+  for (const cluster::Member& member : members) {
+    const std::string_view address = dialled(members, member.peer->id);
+    if (address.empty() || address == dialled(before, member.peer->id)) continue;
+    if (const auto endpoint = env::Endpoint::parse(address)) {
+      peers_.set_peer(member.peer->id, *endpoint);
     } else {
-      BLX_LOG(env_.log, kWarn, "replica: node {} cannot be reached: {}", id.value,
+      BLX_LOG(env_.log, kWarn, "replica: node {} cannot be reached: {}", member.peer->id.value,
               endpoint.error().message());
     }
   }
-  std::erase_if(addresses_, [&](const auto& known) {
-    if (nodes.contains(known.first)) return false;
-    peers_.remove_peer(known.first);
-    return true;
-  });
+  for (const cluster::Member& member : before) {
+    const NodeId id = member.peer->id;
+    if (members.find(id) == nullptr && !dialled(before, id).empty()) peers_.remove_peer(id);
+  }
   // Also of whom this node was told when it entered, and who was gone before it heard of it; not of
   // those who joined since, whom it will hear of.
   for (const peer::PeerStatus& peer : peers_.status()) {

@@ -49,6 +49,7 @@ class RaftReplica final : public Replica,
   env::Task<Result<cluster::Outcome>> change_membership(MembershipChange change) override;
   env::Task<Result<void>> transfer_leader(NodeId to) override;
   [[nodiscard]] const cluster::State& state() const override { return machine_.state(); }
+  [[nodiscard]] ClusterView& cluster_view() override { return view_; }
   [[nodiscard]] Status status() const override;
   [[nodiscard]] bool is_leader() const override { return !end_ && driver_.core().is_leader(); }
   [[nodiscard]] std::vector<MemberProgress> members() const override;
@@ -117,6 +118,8 @@ class RaftReplica final : public Replica,
   Result<cluster::Outcome> apply_change(const raft::Entry& entry);
   void tell_restored() const;
   void follow_members();
+  // The address of a member that this node may have something to say to; "" of others.
+  [[nodiscard]] std::string_view dialled(const cluster::Members& members, NodeId id) const;
 
   // Proposals.
   [[nodiscard]] Result<void> stamp(v1::Command& command) const;
@@ -158,6 +161,7 @@ class RaftReplica final : public Replica,
   peer::Peers& peers_;
   RequestHandler* requests_;
   StateMachine machine_;
+  ClusterView view_;
   Proposals proposals_;
   Reads reads_;
   Driver driver_;
@@ -169,10 +173,9 @@ class RaftReplica final : public Replica,
   bool draining_ = false;
   std::optional<Error> end_;  // why nothing is taken any more
   raft::SoftState role_;
-  std::map<NodeId, Instant> heard_;          // the last message of each
-  Position change_;                          // of the last change of members proposed here
-  std::optional<Instant> removed_;           // since when nobody needs this node any more
-  std::map<NodeId, std::string> addresses_;  // that the peers were given
+  std::map<NodeId, Instant> heard_;  // the last message of each
+  Position change_;                  // of the last change of members proposed here
+  std::optional<Instant> removed_;   // since when nobody needs this node any more
   Instant slow_warned_;
 
   bool snapshotting_ = false;

@@ -150,10 +150,10 @@ env::Task<Result<void>> RaftReplica::install(const raft::SnapshotMeta& meta) {
   BLX_LOG(env_.log, kInfo, "replica: goes on behind the snapshot at {}", meta.index.value);
   proposals_.skip_to(meta.index);
   reads_.applied(meta.index);
-  follow_members();
   applied_signal_.notify_all();
   pulse_.notify_all();
   co_return Result<void>();
 }
+  follow_members();
 
 }  // namespace blixard::replica

@@ -26,6 +26,7 @@
 #include "env/task.h"
 #include "node/log/log.h"
 #include "node/peer/peers.h"
+#include "node/replica/cluster_view.h"
 
 namespace blixard::replica {
 
@@ -115,6 +116,9 @@ class Replica {
 
   // Valid until the next suspension of the caller.
   [[nodiscard]] virtual const cluster::State& state() const = 0;
+  // Its members for every thread; on this one cluster_view().members() is valid until the next
+  // suspension. Readers of it end before the replica.
+  [[nodiscard]] virtual ClusterView& cluster_view() = 0;
   [[nodiscard]] virtual Status status() const = 0;
   [[nodiscard]] virtual bool is_leader() const = 0;
   [[nodiscard]] virtual std::vector<MemberProgress> members() const = 0;  // empty: not the leader

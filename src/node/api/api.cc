@@ -72,6 +72,7 @@ Api::Api(env::Env env, replica::Replica& replica, image::Store& images, observe:
          Options options, Logs logs)
     : env_(env),
       replica_(replica),
+      cluster_(replica.cluster_view()),
       images_(images),
       metrics_(metrics),
       options_(std::move(options)),
@@ -112,8 +113,8 @@ void Api::register_metrics() {
                           [this](Answer& answer) { answer(static_cast<double>(event_streams_)); });
 }
 
-void Api::refused(int status) {
 // Of a request that has no route.
+void Api::refused(int status) {
   requests_[observe::listed(routes().size()), class_of(status)].add();
 }
 

@@ -119,7 +119,8 @@ class Api final : public http::Handler {
   Answer metrics_text(const Call& call);
   Answer openapi(const Call& call);
 
-  [[nodiscard]] http::Response cluster_response() const;
+  [[nodiscard]] http::Response cluster_response();
+  [[nodiscard]] std::vector<const cluster::Member*> by_name();  // until the reader looks again
   env::Task<Result<void>> wait_until_gone(NodeId node);
   [[nodiscard]] std::string name_of(NodeId node);  // "" of one that is not known
 
@@ -129,6 +130,7 @@ class Api final : public http::Handler {
 
   env::Env env_;
   replica::Replica& replica_;
+  replica::ClusterReader cluster_;
   image::Store& images_;
   observe::Metrics& metrics_;
   Options options_;
@@ -138,9 +140,9 @@ class Api final : public http::Handler {
   observe::CounterFamily<observe::Listed, StatusClass> requests_;
   observe::HistogramFamily<observe::Listed> durations_;
   std::size_t event_streams_ = 0;
+  std::size_t metrics_bytes_ = 0;  // that their text may need
 };
 
-  std::size_t metrics_bytes_ = 0;  // that their text may need
 http::Response json_response(int status, const google::protobuf::Message& message);
 
 }  // namespace blixard::api

@@ -43,12 +43,25 @@ v1::Token to_message(const cluster::Token& token, WallTime now) {
 
 }  // namespace
 
-std::string Api::name_of(NodeId node) const {
-  const cluster::Node* known = replica_.state().find_node(node);
-  return known == nullptr ? "" : known->name;
+std::string Api::name_of(NodeId node) {
+  return cluster_.with_cluster_members(
+      [&](const cluster::Members& members) { return std::string(members.name_of(node)); });
 }
 
-http::Response Api::cluster_response() const {
+std::vector<const cluster::Member*> Api::by_name() {
+  return cluster_.with_cluster_members([](const cluster::Members& members) {
+    std::vector<const cluster::Member*> sorted;
+    sorted.reserve(members.size());
+    for (const cluster::Member& member : members)
+      sorted.push_back(&member);
+    std::ranges::sort(sorted, {}, [](const cluster::Member* member) -> const std::string& {
+      return member->peer->name;
+    });
+    return sorted;
+  });
+}
+
+http::Response Api::cluster_response() {
   const cluster::State& state = replica_.state();
   const replica::Status status = replica_.status();
   v1::Cluster message;
@@ -65,23 +78,20 @@ http::Response Api::cluster_response() const {
     for (const peer::PeerStatus& peer : options_.peers())
       connected.emplace(peer.node, peer.connected);
   }
-  std::vector<const cluster::Node*> by_name;
-  for (const auto& [id, node] : state.nodes())
-    by_name.push_back(&node);
-  std::ranges::sort(by_name, {}, &cluster::Node::name);
-  for (const cluster::Node* node : by_name) {
+  for (const cluster::Member* each : by_name()) {
+    const cluster::Peer& peer = *each->peer;
     v1::Member& member = *message.add_members();
-    member.set_id(node->id.value);
-    member.set_name(node->name);
-    member.set_role(cluster::write_role(node->role));
-    member.set_membership(static_cast<v1::Membership>(state.membership(node->id)));
-    member.set_address(node->peer_address);
-    member.set_leader(node->id == status.leader);
-    member.set_leaving(node->leaving);
-    if (const auto found = match.find(node->id); found != match.end()) {
+    member.set_id(peer.id.value);
+    member.set_name(peer.name);
+    member.set_role(cluster::write_role(peer.role));
+    member.set_membership(static_cast<v1::Membership>(each->membership));
+    member.set_address(peer.address);
+    member.set_leader(peer.id == status.leader);
+    member.set_leaving(each->leaving);
+    if (const auto found = match.find(peer.id); found != match.end()) {
       member.set_lag(status.last.value - std::min(status.last.value, found->second.value));
     }
-    if (const auto found = connected.find(node->id); found != connected.end()) {
+    if (const auto found = connected.find(peer.id); found != connected.end()) {
       member.set_connected(found->second);
     }
   }

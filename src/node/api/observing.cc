@@ -70,7 +70,7 @@ env::Task<Result<http::Response>> Api::status(const Call& call) {
   message.set_voters(static_cast<std::uint32_t>(replica.configuration.voters.size()));
   message.set_learners(static_cast<std::uint32_t>(replica.configuration.learners.size()));
   message.set_revision(state.revision());
-  message.set_nodes(static_cast<std::uint32_t>(state.nodes().size()));
+  message.set_nodes(static_cast<std::uint32_t>(cluster_.cluster_member_count()));
   message.set_images(static_cast<std::uint32_t>(state.images().size()));
   message.set_vms(static_cast<std::uint32_t>(state.vms().size()));
   std::map<cluster::VmState, std::uint32_t> counts;

@@ -75,9 +75,8 @@ env::Task<Result<ApiClient::Prepared>> ApiClient::prepare(http::Method method, s
 env::Task<Result<std::string>> ApiClient::exchange(http::Method method, std::string target,
                                                    std::string body, Duration patience) {
   BLX_CO_TRY(Prepared prepared, co_await prepare(method, std::move(target), std::move(body)));
-  http::Client client(env_, prepared.endpoint);
   const Instant deadline = env_.clock.monotonic() + patience;
-  auto answer = co_await client.send(std::move(prepared.request), deadline);
+  auto answer = co_await pool_.send(prepared.endpoint, std::move(prepared.request), deadline);
   if (!answer) co_return std::unexpected(explain(answer.error(), prepared.endpoint));
   if (!is_success(*answer)) co_return std::unexpected(problem_of(*answer));
   co_return std::move(answer->body);

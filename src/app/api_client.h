@@ -1,6 +1,7 @@
 #pragma once
 
-// The command line's side of the API: one request, one JSON answer or one problem.
+// The command line's side of the API: one request, one JSON answer or one problem. A command that
+// asks more than once does so over one connection.
 
 #include <functional>
 #include <string>
@@ -11,12 +12,14 @@
 #include "env/env.h"
 #include "env/task.h"
 #include "node/http/client.h"
+#include "node/http/client_pool.h"
 
 namespace blixard::app {
 
 class ApiClient {
  public:
-  ApiClient(env::Env env, Connection connection) : env_(env), connection_(std::move(connection)) {}
+  ApiClient(env::Env env, Connection connection)
+      : env_(env), connection_(std::move(connection)), pool_(env) {}
 
   // `target` is path and query, already encoded. Errors: kUnavailable "daemon_unreachable", with
   // what to do; a problem document becomes an Error with its detail and action.
@@ -39,6 +42,7 @@ class ApiClient {
 
   env::Env env_;
   Connection connection_;
+  http::ClientPool pool_;
 };
 
 }  // namespace blixard::app

@@ -3,6 +3,7 @@
 #include <utility>
 
 #include "base/limits.h"
+#include "observe/failpoint.h"
 
 namespace blixard::env {
 
@@ -14,6 +15,10 @@ Task<Result<void>> AcceptLoop::run(Listener& listener, Take take) {
   while (end && !stopped_) {
     auto stream = co_await listener.accept();
     if (stopped_) break;
+    if (auto error = BLX_FAILPOINT_ERROR("system::too_many_files", kResourceExhausted,
+                                         "too_many_open_files")) {
+      stream = std::unexpected(*std::move(error));
+    }
     if (stream) {
       take(std::move(*stream));
     } else if (stream.error().code() == Code::kCancelled ||

@@ -19,27 +19,28 @@ Task<Result<void>> pass_failpoint(observe::Failpoint& site, Executor& executor, 
 #ifdef BLX_FAILPOINTS
 
 // Leaves the coroutine with the error.
-#define BLX_CO_FAILPOINT(env, name, code, reason)                                                \
+#define BLX_CO_FAILPOINT(seam, name, code, reason)                                               \
   do {                                                                                           \
     if (auto* blx_site = BLX_FAILPOINT_ARMED_(name, ::blixard::observe::FailpointKind::kWaiting, \
                                               ::blixard::Code::code, reason)) [[unlikely]] {     \
       auto blx_passed =                                                                          \
-          co_await ::blixard::env::pass_failpoint(*blx_site, (env).executor, (env).clock);       \
+          co_await ::blixard::env::pass_failpoint(*blx_site, (seam).executor, (seam).clock);     \
       if (!blx_passed) co_return ::std::unexpected(::std::move(blx_passed).error());             \
     }                                                                                            \
   } while (false)
 // Puts it into `result`, a Result<void>, where a coroutine has something to do with it.
-#define BLX_CO_FAILPOINT_INTO(result, env, name, code, reason)                                    \
-  do {                                                                                            \
-    if (auto* blx_site = BLX_FAILPOINT_ARMED_(name, ::blixard::observe::FailpointKind::kWaiting,  \
-                                              ::blixard::Code::code, reason)) [[unlikely]] {      \
-      (result) = co_await ::blixard::env::pass_failpoint(*blx_site, (env).executor, (env).clock); \
-    }                                                                                             \
+#define BLX_CO_FAILPOINT_INTO(result, seam, name, code, reason)                                  \
+  do {                                                                                           \
+    if (auto* blx_site = BLX_FAILPOINT_ARMED_(name, ::blixard::observe::FailpointKind::kWaiting, \
+                                              ::blixard::Code::code, reason)) [[unlikely]] {     \
+      (result) =                                                                                 \
+          co_await ::blixard::env::pass_failpoint(*blx_site, (seam).executor, (seam).clock);     \
+    }                                                                                            \
   } while (false)
 
 #else
 
-#define BLX_CO_FAILPOINT(env, name, code, reason) static_cast<void>(0)
-#define BLX_CO_FAILPOINT_INTO(result, env, name, code, reason) static_cast<void>(0)
+#define BLX_CO_FAILPOINT(seam, name, code, reason) static_cast<void>(0)
+#define BLX_CO_FAILPOINT_INTO(result, seam, name, code, reason) static_cast<void>(0)
 
 #endif

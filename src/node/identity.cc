@@ -7,6 +7,7 @@
 #include <fmt/format.h>
 
 #include "base/limits.h"
+#include "env/failpoint.h"
 
 namespace blixard::node {
 namespace {
@@ -175,6 +176,7 @@ env::Task<Result<void>> finish_renewal(env::Env env, std::string directory) {
 }  // namespace
 
 env::Task<Result<void>> replace_secret(env::Env env, std::string path, std::string content) {
+  BLX_CO_FAILPOINT(env, "storage::write", kResourceExhausted, "disk_full");
   {
     // Narrow before there is anything to read; replace_file() goes through this name.
     const std::string beside = path + ".new";

@@ -8,6 +8,7 @@
 #include "base/limits.h"
 #include "blixard/v1/cluster.pb.h"
 #include "blixard/v1/enrol.pb.h"
+#include "env/failpoint.h"
 #include "node/metrics.h"
 
 namespace blixard::node {
@@ -259,6 +260,7 @@ env::Task<Result<void>> Node::tell_address() {
 }
 
 env::Task<Result<void>> Node::register_node() {
+  BLX_CO_FAILPOINT(env_, "worker::register", kUnavailable, "no_leader");
   const env::MachineFacts& facts = env_.machine.facts();
   const cluster::Member* self = replica_->cluster_view().members().find(identity_.id);
   v1::Command command;

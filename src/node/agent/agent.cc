@@ -3,6 +3,7 @@
 #include <utility>
 
 #include "base/limits.h"
+#include "env/failpoint.h"
 
 namespace blixard::agent {
 namespace {
@@ -82,6 +83,7 @@ env::Task<Result<std::string>> Agent::console(VmId id, std::size_t size_max) {
   if (found == keepers_.end() || !found->second->record()) {
     co_return fail(Code::kNotFound, "console_empty");
   }
+  BLX_CO_FAILPOINT(services_.env, "vm::console", kUnavailable, "io_error");
   co_return co_await services_.driver.console(*found->second->record(), size_max);
 }
 

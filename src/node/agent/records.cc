@@ -5,6 +5,7 @@
 #include <string_view>
 
 #include "base/limits.h"
+#include "env/failpoint.h"
 
 namespace blixard::agent {
 namespace {
@@ -64,6 +65,7 @@ env::Task<Result<void>> Records::load_one(VmId id, FoundRecords& found) {
 }
 
 env::Task<Result<void>> Records::save(vm::Record record) {
+  BLX_CO_FAILPOINT(env_, "agent::write_record", kResourceExhausted, "disk_full");
   co_return co_await env_.disk.replace_file(path_of(record.id), record.encode());
 }
 

@@ -4,6 +4,7 @@
 
 #include "base/bug.h"
 #include "base/limits.h"
+#include "env/failpoint.h"
 
 namespace blixard::agent {
 namespace {
@@ -81,6 +82,7 @@ env::Task<Result<void>> Reports::send() {
   reports->set_node_id(self_.value);
   for (std::size_t i = 0; i < sent_; ++i)
     *reports->add_reports() = pending_[i];
+  BLX_CO_FAILPOINT(env_, "agent::report", kUnavailable, "no_leader");
   BLX_CO_TRY(co_await replica_.propose(std::move(command)));
   co_return Result<void>();
 }

@@ -6,6 +6,7 @@
 #include "base/bug.h"
 #include "base/limits.h"
 #include "core/cluster/text.h"
+#include "env/failpoint.h"
 
 namespace blixard::agent {
 namespace {
@@ -296,13 +297,18 @@ env::Task<Result<void>> VmKeeper::keep_stopped(cluster::Vm vm) {
 env::Task<Result<void>> VmKeeper::stop_guest(std::uint32_t grace_seconds) {
   const vm::StopLadder ladder{.agent = std::chrono::seconds(grace_seconds)};
   co_await stop_watching();
-  const auto how = co_await services_.driver.stop(*record_, ladder);
+  const auto how = co_await stop_by(ladder);
   if (!how && is_requested(co_await env::this_cancellation())) {
     co_return std::unexpected(how.error());
   }
   BLX_LOG(services_.env.log, kInfo, "vm {} stopped ({})", id_.value,
           how ? vm::end_reason_name(*how) : how.error().message());
   co_return co_await put_away();
+}
+
+env::Task<Result<vm::EndReason>> VmKeeper::stop_by(vm::StopLadder ladder) {
+  BLX_CO_FAILPOINT(services_.env, "vm::stop", kUnavailable, "monitor_silent");
+  co_return co_await services_.driver.stop(*record_, ladder);
 }
 
 // Ends what still runs, the hard way, and removes all traces.
@@ -332,7 +338,7 @@ env::Task<Result<void>> VmKeeper::adopt(cluster::Vm vm) {
     co_return co_await put_away();
   }
   const bool is_wanted = vm.desired == VmDesired::kRunning && !leaving_;
-  const auto status = co_await services_.driver.adopt(*record_);
+  const auto status = co_await ask_whether_it_runs();
   if (!status && status.error().code() == Code::kInvalidArgument) co_return co_await put_away();
   if (!status && !is_gone(status.error())) {
     if (is_requested(co_await env::this_cancellation()) || is_wanted) {
@@ -360,6 +366,11 @@ env::Task<Result<void>> VmKeeper::adopt(cluster::Vm vm) {
   report(is_paused ? VmState::kPaused : VmState::kRunning, "");
   co_await begin_watching();
   co_return Result<void>();
+}
+
+env::Task<Result<vm::Status>> VmKeeper::ask_whether_it_runs() {
+  BLX_CO_FAILPOINT(services_.env, "agent::adopt", kUnavailable, "monitor_silent");
+  co_return co_await services_.driver.adopt(*record_);
 }
 
 env::Task<Result<void>> VmKeeper::start(cluster::Vm vm, Begin begin) {
@@ -426,6 +437,10 @@ env::Task<Result<void>> VmKeeper::boot(cluster::Vm vm) {
   auto& driver = services_.driver;
   is_clean_ = false;
   is_known_ = true;
+  if (BLX_FAILPOINT_FIRES("system::out_of_memory")) {
+    co_return fail(Code::kResourceExhausted, "out_of_memory");
+  }
+  BLX_CO_FAILPOINT(services_.env, "vm::create", kResourceExhausted, "disk_full");
   BLX_CO_TRY(record_, co_await driver.prepare(spec));
   // Before and after: a crash in between leaves a record without a process, and the driver's own
   // traces, by which the next daemon clears it away.
@@ -435,6 +450,7 @@ env::Task<Result<void>> VmKeeper::boot(cluster::Vm vm) {
     const auto most = static_cast<std::uint64_t>(kLateMax.count());
     BLX_CO_TRY(co_await env.clock.sleep(Duration(env.random.below(most))));
   }
+  BLX_CO_FAILPOINT(env, "vm::start", kInternal, "start_failed");
   BLX_CO_TRY(record_, co_await driver.start(spec, *record_,
                                             env.clock.monotonic() + limits::kMonitorTimeout));
   BLX_CO_TRY(co_await services_.records.save(*record_));
@@ -443,6 +459,7 @@ env::Task<Result<void>> VmKeeper::boot(cluster::Vm vm) {
 
 env::Task<Result<void>> VmKeeper::wait_ready() {
   const Instant deadline = services_.env.clock.monotonic() + limits::kBootTimeout;
+  BLX_CO_FAILPOINT(services_.env, "vm::health_check", kDeadlineExceeded, "guest_not_ready");
   co_return co_await services_.driver.wait_ready(*record_, deadline);
 }
 

@@ -84,6 +84,8 @@ class VmKeeper {
   env::Task<Result<void>> while_wanted(Generation generation, env::Task<Result<void>> work);
   env::Task<void> cancel_when_unwanted(Generation generation, env::Cancellation& work);
   env::Task<Result<void>> stop_guest(std::uint32_t grace_seconds);
+  env::Task<Result<vm::EndReason>> stop_by(vm::StopLadder ladder);
+  env::Task<Result<vm::Status>> ask_whether_it_runs();
   env::Task<Result<void>> put_away();
 
   env::Task<void> begin_watching();

@@ -11,6 +11,7 @@
 #include "core/cluster/codec.h"
 #include "core/cluster/reasons.h"
 #include "core/image/digest.h"
+#include "env/failpoint.h"
 #include "env/sync.h"
 #include "node/peer/peers.h"
 
@@ -158,6 +159,7 @@ Result<std::string> Enroller::issue(NodeId node, cluster::NodeRole role,
 }
 
 env::Task<Result<std::string>> Enroller::enrol(Payload body) {
+  BLX_CO_FAILPOINT(env_, "cluster::enrol", kUnavailable, "not_ready");
   v1::EnrolRequest request;
   if (!read(body.view(), request)) co_return malformed();
   if (!authority_) co_return issue(NodeId(), {}, "");

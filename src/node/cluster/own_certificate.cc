@@ -2,6 +2,8 @@
 
 #include <utility>
 
+#include "env/failpoint.h"
+
 namespace blixard::membership {
 namespace {
 
@@ -67,6 +69,7 @@ env::Task<Result<env::CertificateFacts>> OwnCertificate::rotate() {
 }
 
 env::Task<Result<env::CertificateFacts>> OwnCertificate::make_new() {
+  BLX_CO_FAILPOINT(env_, "certificate::renew", kUnavailable, "peer_unreachable");
   BLX_CO_TRY(const auto before, facts());
   BLX_CO_TRY(env::KeyRequest request, env_.security.make_request());
   BLX_CO_TRY(std::string certificate, co_await issue_(request.request));

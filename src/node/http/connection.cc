@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "base/limits.h"
+#include "env/failpoint.h"
 #include "node/http/server.h"
 
 namespace blixard::http {
@@ -163,6 +164,7 @@ env::Task<Result<void>> Connection::send(const Response& response, bool is_head,
                           .http_10 = is_http_10,
                           .with_body = !is_head,
                           .date = env_.clock.wall()};
+  BLX_CO_FAILPOINT(env_, "http::response", kUnavailable, "connection_ended");
   BLX_CO_TRY(const std::string bytes, encode_response(response, form));
   BLX_CO_TRY(co_await write_bytes(bytes));
   if (response.stream && !is_head) BLX_CO_TRY(co_await send_stream(response, framing_));

@@ -5,6 +5,7 @@
 #include "base/assert.h"
 #include "node/http/codec.h"
 #include "node/http/connection.h"
+#include "observe/failpoint.h"
 
 namespace blixard::http {
 
@@ -23,6 +24,7 @@ env::Task<Result<void>> Server::serve(std::unique_ptr<env::Listener> listener) {
   env::Scope scope(env_.executor, co_await env::this_cancellation());
   scopes_.push_back(&scope);
   const auto result = co_await accepting_.run(*listener, [&](std::unique_ptr<env::Stream> stream) {
+    if (BLX_FAILPOINT_FIRES("http::accept")) return;  // it is closed without a word
     const bool has_room =
         active_ < limits_.connections && !env_.rare.happens(env::RareSite::kHttpTurnsAway);
     if (has_room) {

@@ -8,6 +8,7 @@
 
 #include "base/limits.h"
 #include "core/image/digest.h"
+#include "env/failpoint.h"
 #include "node/image/unpacker.h"
 
 namespace blixard::image {
@@ -126,6 +127,7 @@ env::Task<Result<cluster::Image>> Store::import(std::string folder, std::string 
 
 env::Task<Result<cluster::Image>> Store::import_into(std::string folder, std::string name,
                                                      std::string temporary) {
+  BLX_CO_FAILPOINT(env_, "image::import", kResourceExhausted, "disk_full");
   const std::string about = env::join_path(folder, "image.json");
   auto json = co_await env_.disk.read_file(about, limits::kImageJsonBytes);
   if (!json && json.error().code() == Code::kNotFound) {
@@ -204,6 +206,7 @@ env::Task<Result<cluster::ImageFile>> Store::unpack(std::string from, std::strin
       }
     }
   }
+  BLX_CO_FAILPOINT(env_, "image::unpack", kDataLoss, "image_damaged");
   BLX_CO_TRY(unpacker.finish());
   BLX_CO_TRY(co_await target->sync());
   BLX_CO_TRY(co_await env_.disk.set_mode(to, 0444, std::nullopt));
@@ -270,6 +273,7 @@ env::Task<Result<void>> Store::remove(cluster::Image image) {
   BLX_CO_TRY(co_await take_turn());
   const Turn turn(*this);
   const std::string directory = directory_of(image);
+  BLX_CO_FAILPOINT(env_, "image::remove", kUnavailable, "io_error");
   checked_.erase(directory);
   BLX_CO_TRY(co_await env_.disk.remove_tree(directory));
   co_return co_await env_.disk.sync_directory(root_);

@@ -6,6 +6,7 @@
 
 #include "base/bug.h"
 #include "base/limits.h"
+#include "env/failpoint.h"
 
 namespace blixard::log {
 namespace {
@@ -127,6 +128,11 @@ env::Task<Result<void>> DurableLog::append(std::vector<Entry> entries,
     return answer(std::move(checked));
   }
   if (bytes == 0) return answer({});
+  if (auto error =
+          BLX_FAILPOINT_ERROR("storage::append_entries", kResourceExhausted, "log_queue_full")) {
+    ++refusals_;
+    return answer(std::unexpected(*std::move(error)));
+  }
   if (bytes > batch_bytes_max()) return wait_for(enqueue_parts(std::move(entries), hard_state));
   auto request = std::make_shared<Request>(env_.executor);
   request->entries = std::move(entries);
@@ -282,6 +288,12 @@ env::Task<Result<void>> DurableLog::write_records(const Batch& batch) {
     take_effect(batch, places);
     co_return Result<void>();
   }
+  Result<void> may_begin;
+  BLX_CO_FAILPOINT_INTO(may_begin, env_, "storage::commit_transaction", kUnavailable, "io_error");
+  if (BLX_FAILPOINT_FIRES("system::disk_full")) {
+    may_begin = fail(Code::kResourceExhausted, "disk_full");
+  }
+  if (!may_begin) co_return refuse_or_fail(may_begin.error());
   const HardState after = hard_state_after(batch);
   const bool votes =
       after.term != contents_.hard_state.term || after.vote != contents_.hard_state.vote;
@@ -300,7 +312,13 @@ env::Task<Result<void>> DurableLog::write_records(const Batch& batch) {
   }
   BLX_CO_TRY(co_await clear_refused());
   const std::array<std::string_view, 1> parts{bytes};
-  const auto written = co_await active().file->write_and_sync(contents_.position, parts);
+  Result<void> written;
+  BLX_CO_FAILPOINT_INTO(written, env_, "storage::write_entry", kResourceExhausted, "disk_full");
+  if (written) written = co_await active().file->write_and_sync(contents_.position, parts);
+  // What was written may be on the disk all the same.
+  if (written) {
+    BLX_CO_FAILPOINT_INTO(written, env_, "storage::sync_to_disk", kUnavailable, "io_error");
+  }
   if (!written && written.error().code() == Code::kResourceExhausted) {
     refused_end_ = contents_.position + bytes.size();
     co_return written;

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "env/failpoint.h"
 #include "node/log/durable_log.h"
 
 namespace blixard::log {
@@ -27,6 +28,7 @@ bool DurableLog::cached(LogIndex from, LogIndex to, std::size_t bytes_max,
 
 env::Task<Result<std::vector<Entry>>> DurableLog::read(LogIndex from, LogIndex to,
                                                        std::size_t bytes_max) {
+  BLX_CO_FAILPOINT(env_, "storage::read", kUnavailable, "io_error");
   if (from < first()) co_return fail(Code::kFailedPrecondition, "compacted");
   if (from > last() || to < from) co_return fail(Code::kNotFound, "beyond_last");
   to = std::min(to, last());
@@ -77,6 +79,7 @@ env::Task<Result<void>> DurableLog::read_run(const Run& run, std::vector<Entry>&
   std::string bytes(run.end() - run.begin(), '\0');
   BLX_CO_TRY(const std::size_t count, co_await run.file->read_at(run.begin(), bytes));
   std::fill(bytes.begin() + static_cast<std::ptrdiff_t>(count), bytes.end(), '\0');
+  if (BLX_FAILPOINT_FIRES("raft::corrupt_entries") && !bytes.empty()) bytes.front() ^= 1;
   const auto shared = std::make_shared<const std::string>(std::move(bytes));
   LogIndex index = run.first;
   for (std::size_t i = 0; i < run.places.size(); ++i, index = index.next()) {

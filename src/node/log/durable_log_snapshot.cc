@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "base/limits.h"
+#include "env/failpoint.h"
 #include "node/log/durable_log.h"
 
 namespace blixard::log {
@@ -155,8 +156,10 @@ env::Task<Result<void>> DurableLog::save_snapshot(SnapshotMeta meta, std::string
 
 env::Task<Result<void>> DurableLog::store_snapshot(SnapshotMeta meta, std::string content,
                                                    LogIndex keep_from) {
+  BLX_CO_FAILPOINT(env_, "storage::create_snapshot", kResourceExhausted, "disk_full");
   BLX_CO_TRY(const auto file, co_await snapshots_.begin(meta));
   auto written = co_await write_content(*file, std::move(content));
+  BLX_CO_FAILPOINT_INTO(written, env_, "storage::write_snapshot", kResourceExhausted, "disk_full");
   // Entries that are committed by others may still be on their way to this disk.
   while (written && writing_ && will_hold(meta) && term(meta.index) != meta.term)
     written = co_await wrote_.wait();
@@ -223,6 +226,7 @@ env::Task<Result<std::unique_ptr<SnapshotReader>>> DurableLog::open_snapshot() {
 }
 
 env::Task<Result<std::string>> DurableLog::load_snapshot() {
+  BLX_CO_FAILPOINT(env_, "storage::read_state", kUnavailable, "io_error");
   BLX_CO_TRY(const auto file, co_await open_newest());
   std::string content;
   content.reserve(file->header().content_bytes);

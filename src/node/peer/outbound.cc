@@ -5,6 +5,7 @@
 
 #include "base/assert.h"
 #include "base/limits.h"
+#include "env/failpoint.h"
 #include "node/peer/reasons.h"
 
 namespace blixard::peer {
@@ -111,8 +112,7 @@ env::Task<Result<void>> Outbound::one_connection() {
   env::Scope scope(env.executor, co_await env::this_cancellation());
   attempt_ = &scope;
   const Instant deadline = env.clock.monotonic() + limits::kPeerDialTimeout;
-  auto stream =
-      co_await context_->transport.dial(address_, node_, deadline).under(scope.cancellation());
+  auto stream = co_await dial(deadline).under(scope.cancellation());
   Result<void> result;
   if (!stream) {
     result = std::unexpected(stream.error());
@@ -135,6 +135,11 @@ env::Task<Result<void>> Outbound::one_connection() {
   changed_.notify_all();
   co_await scope.join();
   co_return result;
+}
+
+env::Task<Result<std::unique_ptr<env::Stream>>> Outbound::dial(Instant deadline) {
+  BLX_CO_FAILPOINT(context_->env, "network::connect", kUnavailable, "connection_refused");
+  co_return co_await context_->transport.dial(address_, node_, deadline);
 }
 
 env::Task<Result<void>> Outbound::greet(Link& link) {

@@ -58,6 +58,7 @@ class Outbound {
 
   env::Task<void> keep_connected();
   env::Task<Result<void>> one_connection();
+  env::Task<Result<std::unique_ptr<env::Stream>>> dial(Instant deadline);
   env::Task<Result<void>> greet(Link& link);
   env::Task<Result<void>> serve(Link& link);
   env::Task<void> watch(Link& link);

@@ -8,6 +8,7 @@
 #include "base/assert.h"
 #include "base/limits.h"
 #include "env/accept_loop.h"
+#include "env/failpoint.h"
 #include "env/places.h"
 #include "env/scope.h"
 #include "env/sync.h"
@@ -268,7 +269,7 @@ void PeerSet::send(std::vector<raft::Message> messages) {
     // A node that nobody told us of (yet, or any more): as if its network were down.
     const auto found = outbound_.find(message.to);
     if (found == outbound_.end()) continue;
-    if (is_full) {
+    if (is_full || BLX_FAILPOINT_FIRES("network::send_message")) {
       found->second->drop(std::move(message));
     } else {
       found->second->send(std::move(message));
@@ -278,6 +279,7 @@ void PeerSet::send(std::vector<raft::Message> messages) {
 
 env::Task<Result<std::string>> PeerSet::request(NodeId to, RequestKind kind, std::string body,
                                                 Instant deadline) {
+  BLX_CO_FAILPOINT(context_->env, "network::request", kUnavailable, kUnreachable);
   auto outbound = find(to);
   if (outbound == nullptr) co_return fail(Code::kUnavailable, kUnreachable);
   co_return co_await Outbound::request(std::move(outbound), kind, std::move(body), deadline);

@@ -2,6 +2,7 @@
 
 #include "blixard/v1/cluster.pb.h"
 #include "core/sched/place.h"
+#include "env/failpoint.h"
 #include "env/scope.h"
 #include "env/sync.h"
 
@@ -32,6 +33,10 @@ env::Task<void> Placer::run() {
 }
 
 env::Task<void> Placer::place_pending() {
+  if (BLX_FAILPOINT_FIRES("placement::plan")) {
+    retry_is_due_ = true;  // as when planning took too long
+    co_return;
+  }
   const sched::Plan plan = sched::plan_pending(replica_.state());
   if (!plan.empty() && env_.rare.happens(env::RareSite::kPlacementLate)) {
     const auto most = static_cast<std::uint64_t>(kLateMax.count());
@@ -59,7 +64,13 @@ env::Task<void> Placer::place_pending() {
 }
 
 env::Task<void> Placer::propose(v1::Command command) {
-  const auto outcome = co_await replica_.propose(std::move(command));
+  Result<void> outcome;
+  BLX_CO_FAILPOINT_INTO(outcome, env_, "placement::propose", kUnavailable, "no_leader");
+  if (outcome) {
+    if (const auto placed = co_await replica_.propose(std::move(command)); !placed) {
+      outcome = std::unexpected(placed.error());
+    }
+  }
   if (outcome) co_return;
   const Code code = outcome.error().code();
   // What apply refused was planned on a state that moved on: the next round plans on the new one.

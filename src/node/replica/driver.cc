@@ -3,7 +3,17 @@
 #include <algorithm>
 #include <utility>
 
+#include "core/raft/configuration.h"
+#include "env/failpoint.h"
+
 namespace blixard::replica {
+namespace {
+
+// Of failpoints.
+[[maybe_unused]] constexpr Duration kThrottledFor = 100ms;    // before each turn of the pump
+[[maybe_unused]] constexpr std::uint64_t kForgedTerms = 100;  // ahead of the true one
+
+}  // namespace
 
 Driver::Driver(env::Env env, Duration tick, log::Log& log, peer::Peers& peers, Owner& owner)
     : env_(env),
@@ -64,6 +74,9 @@ env::Task<void> Driver::pump() {
     }
     awake_ = false;
     if (!running()) co_return;
+    if (BLX_FAILPOINT_FIRES("system::cpu_throttled")) {
+      if (!co_await env_.clock.sleep(kThrottledFor) || !running()) co_return;
+    }
     owner_.feed(*core_);
     while (running() && !held_ && core_->has_output())
       co_await carry_out(core_->take_output());
@@ -75,7 +88,7 @@ env::Task<void> Driver::pump() {
       if (awake_) continue;
     }
     may_put_off_ = true;
-    if (running() && !put_off_.empty()) peers_.send(std::exchange(put_off_, {}));
+    if (running() && !put_off_.empty()) post(std::exchange(put_off_, {}));
   }
 }
 
@@ -91,6 +104,7 @@ env::Task<void> Driver::tick() {
     }
     next = std::max(next + tick_, env_.clock.monotonic());
     if (!waits_for_own_vote()) core_->tick();
+    if (!core_->is_leader() && BLX_FAILPOINT_FIRES("raft::fake_leader")) post(claim_to_lead());
     owner_.on_tick();
     ticked_.notify_all();
     wake();
@@ -158,7 +172,48 @@ void Driver::send(std::vector<raft::Message> messages) {
     if (is_snapshot(message)) owner_.send_snapshot(std::move(message));
   }
   std::erase_if(messages, is_snapshot);
-  if (!messages.empty()) peers_.send(std::move(messages));
+  if (!messages.empty()) post(std::move(messages));
+}
+
+void Driver::post(std::vector<raft::Message> messages) {
+  meet_failpoints(messages);
+  peers_.send(std::move(messages));
+}
+
+// What a faulty network or a faulty node would make of them.
+void Driver::meet_failpoints([[maybe_unused]] std::vector<raft::Message>& messages) {
+#ifdef BLX_FAILPOINTS
+  std::vector<raft::Message> again;
+  for (raft::Message& message : messages) {
+    const bool votes = message.type == raft::MessageType::kVoteResponse ||
+                       message.type == raft::MessageType::kPreVoteResponse;
+    if (votes && BLX_FAILPOINT_FIRES("raft::duplicate_vote")) again.push_back(message);
+    // Not of what carries entries: those would come to stand under a term that nobody won.
+    const bool beats = message.type == raft::MessageType::kHeartbeat;
+    if (beats && BLX_FAILPOINT_FIRES("raft::forge_term")) message.term.value += kForgedTerms;
+  }
+  std::ranges::move(again, std::back_inserter(messages));
+  std::erase_if(messages, [](const raft::Message& message) {
+    if (message.type != raft::MessageType::kHeartbeat) {
+      return BLX_FAILPOINT_FIRES("raft::send_message");
+    }
+    return BLX_FAILPOINT_FIRES("raft::heartbeat");
+  });
+#endif
+}
+
+// What a node sends that takes itself for the leader of its term.
+std::vector<raft::Message> Driver::claim_to_lead() const {
+  const raft::Status status = core_->status();
+  std::vector<raft::Message> beats;
+  for (const NodeId to : raft::all_voters(status.configuration)) {
+    if (to == core_->id()) continue;
+    beats.push_back({.type = raft::MessageType::kHeartbeat,
+                     .from = core_->id(),
+                     .to = to,
+                     .term = status.hard_state.term});
+  }
+  return beats;
 }
 
 // Keeps back, for one more turn, what only says how far the log is committed: under load entries
@@ -296,7 +351,7 @@ void Driver::finish(raft::Append append) {
     ignore(core_->step(std::move(message)), "it may be of a term that has passed");
   }
   std::erase_if(append.responses, ours);
-  if (!append.responses.empty()) peers_.send(std::move(append.responses));
+  if (!append.responses.empty()) post(std::move(append.responses));
   core_->appended(append.mark);
   wake();
 }

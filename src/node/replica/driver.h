@@ -104,6 +104,9 @@ class Driver {
   void carry_on(raft::Output output);
   [[nodiscard]] bool holds_back(raft::Output& output);
   void send(std::vector<raft::Message> messages);
+  void post(std::vector<raft::Message> messages);
+  static void meet_failpoints(std::vector<raft::Message>& messages);
+  [[nodiscard]] std::vector<raft::Message> claim_to_lead() const;
   void put_off(std::vector<raft::Message>& messages);
   void enqueue(raft::Append append);
   void submit();

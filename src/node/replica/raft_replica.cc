@@ -8,6 +8,7 @@
 #include "base/limits.h"
 #include "core/raft/conf_change.h"
 #include "core/raft/configuration.h"
+#include "env/failpoint.h"
 
 namespace blixard::replica {
 namespace {
@@ -157,6 +158,11 @@ void RaftReplica::on_committed(const std::vector<raft::Entry>& entries) {
 }
 
 bool RaftReplica::apply(const raft::Entry& entry) {
+  // What cannot be applied must not be passed over: the node ends, and begins with it again.
+  if (auto error = BLX_FAILPOINT_ERROR("raft::apply_entry", kDataLoss, "command_invalid")) {
+    end(*std::move(error));
+    return false;
+  }
   const Position position{entry.term, entry.index};
   Proposal* proposal = proposals_.take(position);
   Result<cluster::Outcome> outcome = cluster::Outcome{.index = entry.index};

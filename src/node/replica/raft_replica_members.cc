@@ -7,6 +7,7 @@
 
 #include "base/limits.h"
 #include "core/raft/configuration.h"
+#include "env/failpoint.h"
 #include "node/replica/raft_replica.h"
 #include "node/replica/rights.h"
 
@@ -41,6 +42,7 @@ std::unexpected<Error> refuse(const char* reason, NodeId node) {
 
 env::Task<Result<cluster::Outcome>> RaftReplica::change_membership(MembershipChange change) {
   const Call call(*this);
+  BLX_CO_FAILPOINT(env_, "raft::change_members", kFailedPrecondition, "change_in_progress");
   auto answer = co_await change_until_applied(change);
   // Who removes itself may hear from the others that it is gone before it hears of the commit.
   const bool left = change.kind == MembershipChange::Kind::kRemove && change.node == self_;
@@ -148,6 +150,7 @@ bool RaftReplica::must_hand_over_first(const MembershipChange& change) const {
 
 env::Task<Result<void>> RaftReplica::transfer_leader(NodeId to) {
   const Call call(*this);
+  BLX_CO_FAILPOINT(env_, "raft::transfer_leader", kDeadlineExceeded, "transfer_failed");
   if (end_) co_return std::unexpected(*end_);
   const Instant begun = now();
   const Instant deadline = begun + 2 * election_timeout();
@@ -241,6 +244,7 @@ void RaftReplica::on_message(peer::Sender from, raft::Message message) {
             from.node.value);
     return;
   }
+  if (driver_.core().is_leader() && BLX_FAILPOINT_FIRES("network::recv_at_leader")) return;
   heard_[from.node] = now();
   driver_.step(std::move(message));
 }

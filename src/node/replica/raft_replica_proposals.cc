@@ -8,6 +8,7 @@
 #include "base/bug.h"
 #include "base/limits.h"
 #include "core/raft/quorum.h"
+#include "env/failpoint.h"
 #include "node/replica/raft_replica.h"
 #include "node/replica/rights.h"
 
@@ -28,6 +29,7 @@ Error no_leader() { return {Code::kUnavailable, "no_leader"}; }
 
 env::Task<Result<cluster::Outcome>> RaftReplica::propose(v1::Command command) {
   const Call call(*this);
+  BLX_CO_FAILPOINT(env_, "raft::propose", kUnavailable, "no_leader");
   if (end_) co_return std::unexpected(*end_);
   BLX_CO_TRY(stamp(command));
   const std::size_t bytes = command.ByteSizeLong();
@@ -268,6 +270,7 @@ void RaftReplica::warn_of_slow_commits() {
 
 env::Task<Result<void>> RaftReplica::read_barrier() {
   const Call call(*this);
+  BLX_CO_FAILPOINT(env_, "raft::read_barrier", kUnavailable, "no_leader");
   if (end_) co_return std::unexpected(*end_);
   if (draining_) co_return fail(Code::kUnavailable, "stopped");
   if (reads_.size() >= limits::kReadsInFlight) {

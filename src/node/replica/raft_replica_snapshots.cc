@@ -6,6 +6,7 @@
 #include <fmt/format.h>
 
 #include "base/limits.h"
+#include "env/failpoint.h"
 #include "node/replica/raft_replica.h"
 #include "node/replica/rights.h"
 
@@ -83,8 +84,12 @@ env::Task<void> RaftReplica::transfer_snapshot(raft::Message message) {
     message.snapshot = meta;
     BLX_LOG(env_.log, kInfo, "replica: node {} is sent the snapshot at {}", to.value,
             message.snapshot->index.value);
-    sent =
-        co_await peers_.send_snapshot(std::move(message), make_snapshot_source(std::move(*file)));
+    sent = {};
+    BLX_CO_FAILPOINT_INTO(sent, env_, "snapshot::send", kUnavailable, "peer_unreachable");
+    if (sent) {
+      sent =
+          co_await peers_.send_snapshot(std::move(message), make_snapshot_source(std::move(*file)));
+    }
   }
   if (!driver_.running()) co_return;
   if (!sent) {
@@ -107,6 +112,7 @@ env::Task<Result<std::unique_ptr<peer::SnapshotSink>>> RaftReplica::on_snapshot(
   if (!may_send(machine_.state(), from, message.type, message.term, driver_.core().term())) {
     co_return fail(Code::kPermissionDenied, "servers_only");
   }
+  BLX_CO_FAILPOINT(env_, "snapshot::receive", kUnavailable, "snapshot_in_progress");
   heard_[from.node] = now();
   if (message.snapshot->index <= driver_.core().commit()) {
     driver_.step(std::move(message));  // tells how far this node is
@@ -141,6 +147,7 @@ void RaftReplica::snapshot_decided(bool installs) {
 
 env::Task<Result<void>> RaftReplica::install(const raft::SnapshotMeta& meta) {
   BLX_ASSERT(received_ && received_->meta == meta);
+  BLX_CO_FAILPOINT(env_, "snapshot::install", kResourceExhausted, "disk_full");
   BLX_CO_TRY(co_await received_->file->install());
   driver_.view().set_snapshot(meta);
   machine_.restore(std::move(received_->state), meta.index, meta.term);

@@ -6,6 +6,8 @@
 
 #include "observe/failpoint.h"
 
+#include "observe/failpoint.h"
+
 namespace blixard::qemu {
 namespace {
 

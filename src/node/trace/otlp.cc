@@ -8,6 +8,7 @@
 #include <boost/json.hpp>
 
 #include "base/limits.h"
+#include "node/trace/otlp_attributes.h"
 
 namespace blixard::trace {
 namespace {
@@ -19,21 +20,6 @@ constexpr int kStatusError = 2;
 constexpr std::size_t kNameBytes = 256;
 
 // Writing.
-
-json::value value_json(const Value& value) {
-  if (const auto* number = std::get_if<std::int64_t>(&value)) {
-    return json::object{{"intValue", std::to_string(*number)}};
-  }
-  return json::object{{"stringValue", std::get<std::string>(value)}};
-}
-
-json::array attributes_json(const Attributes& attributes) {
-  json::array list;
-  list.reserve(attributes.size());
-  for (const auto& [key, value] : attributes)
-    list.push_back(json::object{{"key", key}, {"value", value_json(value)}});
-  return list;
-}
 
 json::object span_json(const ReadSpan& span) {
   json::object out{{"traceId", span.trace.text()}, {"spanId", span.id.text()}};
@@ -218,6 +204,21 @@ Result<ResourceSpans> read_resource_spans(const json::value& value) {
 }
 
 }  // namespace
+
+json::array attributes_json(const Attributes& attributes) {
+  json::array list;
+  list.reserve(attributes.size());
+  for (const auto& [key, value] : attributes) {
+    json::object content;
+    if (const auto* number = std::get_if<std::int64_t>(&value)) {
+      content["intValue"] = std::to_string(*number);
+    } else {
+      content["stringValue"] = std::get<std::string>(value);
+    }
+    list.push_back(json::object{{"key", key}, {"value", std::move(content)}});
+  }
+  return list;
+}
 
 ReadSpan read_span(const observe::Span& span) {
   ReadSpan read{.trace = span.trace,

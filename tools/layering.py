@@ -213,7 +213,7 @@ class Check:
                 self._quoted(path, name, source, test, include)
             else:
                 self._angled(path, source, test, include)
-        self._words(path, source, text)
+        self._words(path, source, name, text)
 
     def _quoted(self, path, name: str, source: str, test: bool, include: Include) -> None:
         generated = self.table.generated
@@ -257,10 +257,10 @@ class Check:
         self._add(path, include.line, f"{source} may not use {library} ({shown})",
                   self.table.instead_library.get(library, "see tools/layering.toml for who may"))
 
-    def _words(self, path, source: str, text: str) -> None:
+    def _words(self, path, source: str, name: str, text: str) -> None:
         code = source_tree.blank(text)
         for pattern, rule in self.table.banned_words:
-            if _within(source, rule["allowed_in"]):
+            if _within(source, rule["allowed_in"]) or name in rule["allowed_in"]:
                 continue
             for match in pattern.finditer(code):
                 line = code.count("\n", 0, match.start()) + 1

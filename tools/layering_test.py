@@ -206,6 +206,11 @@ class LayeringTest(unittest.TestCase):
         )
         self.assert_allowed("src/core/raft/x.cc", text)
 
+    def test_words_allowed_in_one_file(self):
+        self.assert_allowed("src/base/name.cc", "thread_local int texts = 0;\n")
+        self.assert_refused("src/base/ids.cc", "thread_local int texts = 0;\n", 1,
+                            "base may not use thread_local")
+
     def test_other_calls(self):
         for call, folder in [
             ("getenv(a)", "linux"), ("std::this_thread::yield()", "linux"), ("srand(1)", "linux"),

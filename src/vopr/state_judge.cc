@@ -78,7 +78,7 @@ void StateJudge::on_applied(std::uint32_t machine, const cluster::State& state, 
 
 std::string StateJudge::name_of(const Uuid& uuid) const {
   for (const auto& [id, vm] : vms_) {
-    if (vm.uuid == uuid) return vm.name;
+    if (vm.uuid == uuid) return vm.name.text();
   }
   return uuid.text();
 }
@@ -94,14 +94,14 @@ void StateJudge::check_gone(const Seen& vm) {
 void StateJudge::check_vms(std::uint32_t machine, const cluster::State& state) {
   std::erase_if(vms_, [&](const auto& entry) {
     if (state.find_vm(entry.first) != nullptr) return false;
-    recorder_.note(machine, Event::kVmGone, entry.second.name);
+    recorder_.note(machine, Event::kVmGone, entry.second.name.text());
     check_gone(entry.second);
     return true;
   });
-  std::set<std::string> names;
+  std::set<std::string_view> names;
   std::set<Uuid> uuids;
   for (const auto& [id, vm] : state.vms()) {
-    if (!names.insert(vm.name).second || !uuids.insert(vm.uuid).second) {
+    if (!names.insert(vm.name.text()).second || !uuids.insert(vm.uuid).second) {
       recorder_.fail("unique", fmt::format("{}: its name or uuid is given twice", text_of(vm)));
     }
     const Seen now{.name = vm.name,

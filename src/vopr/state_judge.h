@@ -21,6 +21,7 @@
 #include <utility>
 
 #include "base/ids.h"
+#include "base/name.h"
 #include "core/cluster/state.h"
 #include "vopr/recorder.h"
 
@@ -39,7 +40,7 @@ class StateJudge {
 
  private:
   struct Seen {
-    std::string name;
+    Name name;
     Uuid uuid;
     NodeId node;
     Generation generation;

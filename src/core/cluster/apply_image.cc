@@ -13,7 +13,7 @@
 namespace blixard::cluster {
 
 Result<std::uint64_t> State::carry_out(const v1::AddImage& command, const Step& step) {
-  Image image{.name = command.name(),
+  Image image{.name = Name(command.name()),
               .architecture = command.architecture(),
               .kernel_version = command.kernel_version(),
               .cmdline = command.cmdline(),
@@ -40,22 +40,22 @@ Result<std::uint64_t> State::carry_out(const v1::AddImage& command, const Step& 
 
 Result<std::uint64_t> State::carry_out(const v1::RemoveImage& command, const Step& step) {
   BLX_TRY(check_name(command.name()));
-  const auto found = image_names_.find(command.name());
+  const Name name(command.name());
+  const auto found = image_names_.find(name);
   if (found == image_names_.end()) {
-    return fail(Code::kNotFound, reason::kImageNotFound,
-                fmt::format("no image is named {}", command.name()));
+    return fail(Code::kNotFound, reason::kImageNotFound, fmt::format("no image is named {}", name));
   }
   const auto user = std::ranges::find_if(vms_, [&](const auto& entry) {
-    return entry.second.spec.image == command.name() && entry.second.desired != VmDesired::kDeleted;
+    return entry.second.spec.image == name && entry.second.desired != VmDesired::kDeleted;
   });
   if (user != vms_.end()) {
     return fail(Code::kFailedPrecondition, reason::kImageInUse,
-                fmt::format("VM {} uses image {}", user->second.name, command.name()));
+                fmt::format("VM {} uses image {}", user->second.name, name));
   }
   const ImageId id = found->second;
   image_names_.erase(found);
   images_.erase(id);
-  announce(Change::Kind::kImageRemoved, id.value, command.name(), step);
+  announce(Change::Kind::kImageRemoved, id.value, name, step);
   return id.value;
 }
 

@@ -29,9 +29,9 @@ Result<State> State::found(const Founder& founder) {
   State state;
   state.cluster_ = founder.cluster;
   const NodeId id(state.next_node_id_++);
-  state.nodes_.emplace(id,
-                       Node{.id = id, .name = founder.name, .peer_address = founder.peer_address});
-  state.node_names_.emplace(founder.name, id);
+  state.nodes_.emplace(
+      id, Node{.id = id, .name = Name(founder.name), .peer_address = founder.peer_address});
+  state.node_names_.emplace(Name(founder.name), id);
   state.configuration_.voters = {id};
   return state;
 }
@@ -124,12 +124,12 @@ Result<std::uint64_t> State::carry_out(const v1::EnrolNode& command, const Step&
   const NodeId id(next_node_id_++);
   token.used_by = id;
   nodes_.emplace(id, Node{.id = id,
-                          .name = command.name(),
+                          .name = Name(command.name()),
                           .role = token.role,
                           .peer_address = command.peer_address(),
                           .key_digest = *read_digest(command.key_digest())});
-  node_names_.emplace(command.name(), id);
-  announce(Change::Kind::kNodeChanged, id.value, command.name(), step);
+  node_names_.emplace(Name(command.name()), id);
+  announce(Change::Kind::kNodeChanged, id.value, Name(command.name()), step);
   return id.value;
 }
 
@@ -197,7 +197,7 @@ Result<std::uint64_t> State::carry_out(const v1::DropNode& command, const Step& 
   const auto found = nodes_.find(NodeId(command.node_id()));
   if (found == nodes_.end()) return command.node_id();  // dropped before
   if (!found->second.leaving) {
-    return fail(Code::kFailedPrecondition, reason::kNodeNotLeaving, found->second.name);
+    return fail(Code::kFailedPrecondition, reason::kNodeNotLeaving, found->second.name.text());
   }
   const Node node = std::move(found->second);
   node_names_.erase(node.name);

@@ -67,7 +67,7 @@ Result<Vm> reported(const Vm& vm, const v1::VmReport& report, WallTime time) {
 
 Result<std::uint64_t> State::carry_out(const v1::RegisterNode& command, const Step& step) {
   Node node{.id = NodeId(command.node_id()),
-            .name = command.name(),
+            .name = Name(command.name()),
             .vcpus = command.capacity().vcpus(),
             .memory_mib = command.capacity().memory_mib(),
             .accelerator = command.accelerator(),

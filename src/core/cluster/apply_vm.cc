@@ -47,7 +47,7 @@ Result<std::uint64_t> State::carry_out(const v1::CreateVm& command, const Step& 
                 fmt::format("there are {} VMs, the most possible", vms_.size()));
   }
   Vm vm{.id = VmId(next_id_++),
-        .name = command.name(),
+        .name = Name(command.name()),
         .uuid = *uuid,
         .spec = std::move(spec),
         .desired = *desired,
@@ -68,7 +68,7 @@ Result<Vm*> State::vm_to_change(const std::string& name, VmId id) {
     return &found->second;
   }
   BLX_TRY(check_name(name));
-  const auto found = vm_names_.find(name);
+  const auto found = vm_names_.find(Name::find(name));
   if (found == vm_names_.end()) {
     return fail(Code::kNotFound, reason::kVmNotFound, fmt::format("no VM is named {}", name));
   }

@@ -116,7 +116,7 @@ std::string write_uuid(const Uuid& uuid) { return write_bytes(uuid.bytes); }
 Result<VmSpec> read_spec(const v1::VmSpec& spec) {
   const auto restart = read_restart(spec.restart());
   if (!restart) return fail(Code::kInvalidArgument, reason::kSpecInvalid, "restart");
-  VmSpec value{.image = spec.image(),
+  VmSpec value{.image = Name(spec.image()),
                .vcpus = spec.vcpus(),
                .memory_mib = spec.memory_mib(),
                .restart = *restart,
@@ -134,7 +134,7 @@ Result<VmSpec> read_spec(const v1::VmSpec& spec) {
 }
 
 void write_spec(const VmSpec& spec, v1::VmSpec* out) {
-  out->set_image(spec.image);
+  out->set_image(spec.image.text());
   out->set_vcpus(spec.vcpus);
   out->set_memory_mib(spec.memory_mib);
   write_published(spec.published_ports, out->mutable_published_ports());
@@ -180,7 +180,7 @@ Result<std::vector<ImageFile>> read_files(
 }
 
 Result<Vm> read_vm(const v1::VmRecord& record) {
-  Vm vm{.id = VmId(record.id()), .name = record.name()};
+  Vm vm{.id = VmId(record.id()), .name = Name(record.name())};
   if (auto name = check_name(vm.name); !name) return invalid_record("vm", name.error());
   const auto uuid = read_uuid(record.uuid());
   if (!uuid || uuid->is_nil()) return invalid_record("vm: uuid");
@@ -214,7 +214,7 @@ Result<Vm> read_vm(const v1::VmRecord& record) {
 
 void write_vm(const Vm& vm, v1::VmRecord* out) {
   out->set_id(vm.id.value);
-  out->set_name(vm.name);
+  out->set_name(vm.name.text());
   out->set_uuid(write_uuid(vm.uuid));
   write_spec(vm.spec, out->mutable_spec());
   out->set_desired(write_desired(vm.desired));
@@ -246,7 +246,7 @@ Result<Node> read_node(const v1::NodeRecord& record) {
     return invalid_record("node", address.error());
   }
   Node node{.id = NodeId(record.id()),
-            .name = record.name(),
+            .name = Name(record.name()),
             .role = *role,
             .peer_address = record.peer_address(),
             .key_digest = key_digest,
@@ -264,7 +264,7 @@ Result<Node> read_node(const v1::NodeRecord& record) {
 
 void write_node(const Node& node, v1::NodeRecord* out) {
   out->set_id(node.id.value);
-  out->set_name(node.name);
+  out->set_name(node.name.text());
   out->mutable_capacity()->set_vcpus(node.vcpus);
   out->mutable_capacity()->set_memory_mib(node.memory_mib);
   out->set_accelerator(node.accelerator);
@@ -280,7 +280,7 @@ void write_node(const Node& node, v1::NodeRecord* out) {
 
 Result<Image> read_image(const v1::ImageRecord& record) {
   Image image{.id = ImageId(record.id()),
-              .name = record.name(),
+              .name = Name(record.name()),
               .architecture = record.architecture(),
               .kernel_version = record.kernel_version(),
               .cmdline = record.cmdline(),
@@ -294,7 +294,7 @@ Result<Image> read_image(const v1::ImageRecord& record) {
 
 void write_image(const Image& image, v1::ImageRecord* out) {
   out->set_id(image.id.value);
-  out->set_name(image.name);
+  out->set_name(image.name.text());
   out->set_architecture(image.architecture);
   out->set_kernel_version(image.kernel_version);
   out->set_cmdline(image.cmdline);

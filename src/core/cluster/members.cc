@@ -25,7 +25,7 @@ Members::Members(const State& state, const Members& before) {
     members_.push_back(
         {.peer = same ? known->peer
                       : std::make_shared<const Peer>(Peer{.id = id,
-                                                          .name = node.name,
+                                                          .name = node.name.text(),
                                                           .address = node.peer_address,
                                                           .role = node.role}),
          .leaving = node.leaving});

@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "base/ids.h"
+#include "base/name.h"
 #include "base/result.h"
 #include "base/units.h"
 #include "core/raft/types.h"
@@ -64,7 +65,7 @@ struct PublishedPort {
 };
 
 struct VmSpec {
-  std::string image;
+  Name image;
   std::uint32_t vcpus = 1;
   std::uint32_t memory_mib = 128;
   std::vector<PublishedPort> published_ports;
@@ -78,7 +79,7 @@ inline constexpr std::string_view kWaitingForPlacement = "waiting for placement"
 
 struct Vm {
   VmId id;
-  std::string name;
+  Name name;
   Uuid uuid;
   VmSpec spec;
   VmDesired desired = VmDesired::kRunning;
@@ -103,7 +104,7 @@ enum class NodeRole : std::uint8_t { kServer = 1, kWorker };
 
 struct Node {
   NodeId id;
-  std::string name;
+  Name name;
   NodeRole role = NodeRole::kServer;
   std::string peer_address;  // where the other nodes reach it
   Digest key_digest{};       // of what it asked a certificate with; zero: the founder's
@@ -147,7 +148,7 @@ struct ImageFile {
 
 struct Image {
   ImageId id;
-  std::string name;
+  Name name;
   std::string architecture;
   std::string kernel_version;
   std::string cmdline;

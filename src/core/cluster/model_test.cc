@@ -88,7 +88,7 @@ TEST(CheckName, RefusesTheRest) {
 
 // check() with one field changed says `part` in its detail.
 void expect_spec_fault(const std::function<void(VmSpec&)>& change, std::string_view part) {
-  VmSpec spec{.image = "alpine"};
+  VmSpec spec{.image = Name("alpine")};
   ASSERT_TRUE(check_spec(spec));
   change(spec);
   const auto checked = check_spec(spec);
@@ -100,8 +100,8 @@ void expect_spec_fault(const std::function<void(VmSpec&)>& change, std::string_v
 }
 
 TEST(CheckSpec, RefusesWithTheField) {
-  expect_spec_fault([](VmSpec& spec) { spec.image = ""; }, "image");
-  expect_spec_fault([](VmSpec& spec) { spec.image = "../etc"; }, "image");
+  expect_spec_fault([](VmSpec& spec) { spec.image = Name(""); }, "image");
+  expect_spec_fault([](VmSpec& spec) { spec.image = Name("../etc"); }, "image");
   expect_spec_fault([](VmSpec& spec) { spec.vcpus = 0; }, "vcpus: 0");
   expect_spec_fault([](VmSpec& spec) { spec.vcpus = limits::kVcpus + 1; }, "vcpus");
   expect_spec_fault([](VmSpec& spec) { spec.memory_mib = 0; }, "memory_mib: 0");
@@ -129,7 +129,7 @@ TEST(CheckSpec, RefusesWithTheField) {
 }
 
 TEST(CheckSpec, TakesTheBounds) {
-  VmSpec spec{.image = "alpine",
+  VmSpec spec{.image = Name("alpine"),
               .vcpus = limits::kVcpus,
               .memory_mib = limits::kMemoryMibMax,
               .stop_grace_seconds = 0};
@@ -140,7 +140,7 @@ TEST(CheckSpec, TakesTheBounds) {
 }
 
 TEST(CheckNode, RefusesWithTheField) {
-  const Node good{.id = NodeId(1), .name = "n1", .vcpus = 4, .memory_mib = 1024};
+  const Node good{.id = NodeId(1), .name = Name("n1"), .vcpus = 4, .memory_mib = 1024};
   ASSERT_TRUE(check_node(good));
   const std::pair<std::string_view, std::function<void(Node&)>> faults[] = {
       {"node_id", [](Node& node) { node.id = NodeId(); }},
@@ -160,7 +160,7 @@ TEST(CheckNode, RefusesWithTheField) {
 }
 
 TEST(CheckImage, RefusesWithTheField) {
-  const Image good{.name = "alpine", .files = {{.name = "vmlinux", .size = Bytes(1)}}};
+  const Image good{.name = Name("alpine"), .files = {{.name = "vmlinux", .size = Bytes(1)}}};
   ASSERT_TRUE(check_image(good));
   const std::pair<std::string_view, std::function<void(Image&)>> faults[] = {
       {"architecture", [](Image& image) { image.architecture = std::string(64, 'x'); }},

@@ -190,7 +190,7 @@ Result<std::uint64_t> State::carry_out(const v1::Command& command, const Step& s
 Membership State::membership(NodeId id) const { return membership_in(configuration_, id); }
 
 const Vm* State::find_vm(std::string_view name) const {
-  const auto found = vm_names_.find(name);
+  const auto found = vm_names_.find(Name::find(name));
   return found == vm_names_.end() ? nullptr : &vms_.at(found->second);
 }
 
@@ -205,7 +205,7 @@ const Node* State::find_node(NodeId id) const {
 }
 
 const Node* State::find_node(std::string_view name) const {
-  const auto found = node_names_.find(name);
+  const auto found = node_names_.find(Name::find(name));
   return found == node_names_.end() ? nullptr : &nodes_.at(found->second);
 }
 
@@ -214,7 +214,7 @@ bool State::was_removed(NodeId id) const {
 }
 
 const Image* State::find_image(std::string_view name) const {
-  const auto found = image_names_.find(name);
+  const auto found = image_names_.find(Name::find(name));
   return found == image_names_.end() ? nullptr : &images_.at(found->second);
 }
 
@@ -265,8 +265,7 @@ void State::release(const Vm& vm) {
   }
 }
 
-void State::announce(Change::Kind kind, std::uint64_t id, const std::string& name,
-                     const Step& step) {
+void State::announce(Change::Kind kind, std::uint64_t id, const Name& name, const Step& step) {
   ++revision_;
   if (!step.changed) return;
   step.changed({.kind = kind, .revision = revision_, .object_id = id, .name = name});

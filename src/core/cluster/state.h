@@ -30,7 +30,10 @@
 #include <string_view>
 #include <utility>
 
+#include <boost/unordered/unordered_flat_map.hpp>
+
 #include "base/ids.h"
+#include "base/name.h"
 #include "base/result.h"
 #include "core/cluster/model.h"
 #include "core/cluster/requests.h"
@@ -71,7 +74,7 @@ struct Change {
   Kind kind = Kind::kVmChanged;
   std::uint64_t revision = 0;  // of the state after it; grows by one with each change
   std::uint64_t object_id = 0;
-  std::string name;
+  Name name;
 };
 
 // What a node can still take: its memory and kVcpuOvercommit times its vCPUs, less what the VMs on
@@ -201,7 +204,7 @@ class State {
   // Puts the VM's share of its node on the node's account, and takes it off.
   void promise(const Vm& vm);
   void release(const Vm& vm);
-  void announce(Change::Kind kind, std::uint64_t id, const std::string& name, const Step& step);
+  void announce(Change::Kind kind, std::uint64_t id, const Name& name, const Step& step);
 
   // Puts a record of a snapshot in its place. Errors: kDataLoss "snapshot_invalid".
   Result<void> restore_cluster(const v1::StateSnapshot& snapshot);
@@ -209,6 +212,10 @@ class State {
   Result<void> restore(Node node);
   Result<void> restore(Image image);
   Result<void> restore(Vm vm);
+
+  // To look up in only: its order is nobody's business.
+  template <class Id>
+  using ByName = boost::unordered_flat_map<Name, Id, Name::Hash>;
 
   std::map<VmId, Vm> vms_;
   std::map<NodeId, Node> nodes_;
@@ -223,10 +230,10 @@ class State {
   std::uint32_t model_version_ = kUntoldModelVersion;
 
   // Follow from the above; not in snapshots.
-  std::map<std::string, VmId, std::less<>> vm_names_;
+  ByName<VmId> vm_names_;
   std::map<Uuid, VmId> vm_uuids_;
-  std::map<std::string, NodeId, std::less<>> node_names_;
-  std::map<std::string, ImageId, std::less<>> image_names_;
+  ByName<NodeId> node_names_;
+  ByName<ImageId> image_names_;
   std::map<NodeId, Promised> promised_;
   std::map<std::pair<NodeId, std::uint16_t>, VmId> host_ports_;
 };

@@ -170,7 +170,7 @@ using sim::write_image;
 inline v1::Command add_image_command(const cluster::Image& image) {
   v1::Command command;
   auto& add = *command.mutable_add_image();
-  add.set_name(image.name);
+  add.set_name(image.name.text());
   add.set_architecture(image.architecture);
   add.set_kernel_version(image.kernel_version);
   add.set_cmdline(image.cmdline);

@@ -416,11 +416,11 @@ env::Task<void> VmKeeper::cancel_when_unwanted(Generation generation, env::Cance
 
 env::Task<Result<void>> VmKeeper::boot(cluster::Vm vm) {
   const cluster::Image* image = services_.replica.state().find_image(vm.spec.image);
-  if (image == nullptr) co_return fail(Code::kNotFound, "image_not_found", vm.spec.image);
+  if (image == nullptr) co_return fail(Code::kNotFound, "image_not_found", vm.spec.image.text());
   vm::GuestSpec spec{.id = id_,
                      .generation = vm.generation,
                      .uuid = vm.uuid,
-                     .name = vm.name,
+                     .name = vm.name.text(),
                      .kernel_path = {},
                      .initrd_path = {},
                      .cmdline = image->cmdline,

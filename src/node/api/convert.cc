@@ -44,9 +44,9 @@ std::string time_text(WallTime time) {
 v1::Vm to_message(const cluster::Vm& vm, const cluster::State& state) {
   v1::Vm message;
   message.set_id(vm.id.value);
-  message.set_name(vm.name);
+  message.set_name(vm.name.text());
   message.set_uuid(vm.uuid.text());
-  message.set_image(vm.spec.image);
+  message.set_image(vm.spec.image.text());
   message.set_vcpus(vm.spec.vcpus);
   message.set_memory_mib(vm.spec.memory_mib);
   message.set_restart(static_cast<v1::RestartPolicy>(vm.spec.restart));
@@ -54,7 +54,7 @@ v1::Vm to_message(const cluster::Vm& vm, const cluster::State& state) {
   message.set_desired(static_cast<v1::VmDesired>(vm.desired));
   message.set_state(static_cast<v1::VmState>(vm.state));
   message.set_reason(vm.reason);
-  if (const cluster::Node* node = state.find_node(vm.node)) message.set_node(node->name);
+  if (const cluster::Node* node = state.find_node(vm.node)) message.set_node(node->name.text());
   add_ports(vm.published_ports.empty() ? vm.spec.published_ports : vm.published_ports, message);
   message.set_pid(vm.pid);
   message.set_accelerator(vm.accelerator);
@@ -68,7 +68,7 @@ v1::Vm to_message(const cluster::Vm& vm, const cluster::State& state) {
 v1::Node to_message(const cluster::Node& node, const cluster::State& state) {
   v1::Node message;
   message.set_id(node.id.value);
-  message.set_name(node.name);
+  message.set_name(node.name.text());
   message.set_vcpus(node.vcpus);
   message.set_memory_mib(node.memory_mib);
   const cluster::Free free = state.free_on(node);
@@ -90,7 +90,7 @@ v1::Node to_message(const cluster::Node& node, const cluster::State& state) {
 v1::Image to_message(const cluster::Image& image) {
   v1::Image message;
   message.set_id(image.id.value);
-  message.set_name(image.name);
+  message.set_name(image.name.text());
   message.set_architecture(image.architecture);
   message.set_kernel_version(image.kernel_version);
   message.set_cmdline(image.cmdline);
@@ -106,7 +106,7 @@ v1::Image to_message(const cluster::Image& image) {
 
 v1::AddImage to_command(const cluster::Image& image) {
   v1::AddImage command;
-  command.set_name(image.name);
+  command.set_name(image.name.text());
   command.set_architecture(image.architecture);
   command.set_kernel_version(image.kernel_version);
   command.set_cmdline(image.cmdline);

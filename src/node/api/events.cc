@@ -108,7 +108,7 @@ std::string Api::event_text(const cluster::Change& change) const {
   event.set_kind(kind);
   event.set_revision(change.revision);
   event.set_object_id(change.object_id);
-  event.set_name(change.name);
+  event.set_name(change.name.text());
   if (kind == v1::EVENT_KIND_VM_CHANGED) {
     const cluster::Vm* vm = state.find_vm(VmId(change.object_id));
     if (vm != nullptr) *event.mutable_vm() = to_message(*vm, state);

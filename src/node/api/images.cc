@@ -43,7 +43,7 @@ env::Task<Result<http::Response>> Api::import_image(const Call& call) {
   }
   const cluster::Image* kept = replica_.state().find_image(image.name);
   http::Response response = json_response(201, to_message(kept != nullptr ? *kept : image));
-  response.headers.push_back({"Location", "/v1/images/" + image.name});
+  response.headers.push_back({"Location", "/v1/images/" + image.name.text()});
   co_return response;
 }
 
@@ -70,7 +70,7 @@ env::Task<Result<http::Response>> Api::get_image(const Call& call) {
 
 env::Task<Result<http::Response>> Api::delete_image(const Call& call) {
   const cluster::Image* found = replica_.state().find_image(call.name);
-  const cluster::Image image = found != nullptr ? *found : cluster::Image{.name = call.name};
+  const cluster::Image image = found != nullptr ? *found : cluster::Image{.name = Name(call.name)};
   v1::Command command;
   command.mutable_remove_image()->set_name(call.name);
   BLX_CO_TRY(co_await propose(call, std::move(command)));

@@ -138,7 +138,7 @@ env::Task<Result<http::Response>> Api::create_vm(const Call& call) {
                    fmt::format("VM {} was made by this request and deleted since", request.name()));
   }
   http::Response response = vm_response(201, *vm);
-  response.headers.push_back({"Location", "/v1/vms/" + vm->name});
+  response.headers.push_back({"Location", "/v1/vms/" + vm->name.text()});
   co_return response;
 }
 
@@ -184,7 +184,7 @@ env::Task<Result<http::Response>> Api::change_vm(const Call& call, int desired) 
   const int status = call.query.wait == WaitFor::kNothing ? 202 : 200;
   if (const cluster::Vm* vm = replica_.state().find_vm(id)) co_return vm_response(status, *vm);
   // Gone already: as it was last seen here.
-  if (before.id != id) before = cluster::Vm{.id = id, .name = call.name};
+  if (before.id != id) before = cluster::Vm{.id = id, .name = Name(call.name)};
   before.desired = wanted;
   co_return vm_response(200, before);
 }

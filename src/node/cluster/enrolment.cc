@@ -199,7 +199,7 @@ env::Task<Result<std::string>> Enroller::enrol(Payload body) {
   v1::EnrolAnswer answer;
   answer.set_cluster(cluster::write_uuid(state.cluster()));
   answer.set_node_id(id.value);
-  answer.set_name(enrolled->name);
+  answer.set_name(enrolled->name.text());
   answer.set_role(cluster::write_role(enrolled->role));
   answer.set_authority_certificate(authority_->certificate);
   if (enrolled->role == cluster::NodeRole::kServer) answer.set_authority_key(authority_->key);

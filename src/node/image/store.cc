@@ -138,7 +138,7 @@ env::Task<Result<cluster::Image>> Store::import_into(std::string folder, std::st
   }
   if (!json) co_return std::unexpected(json.error());
   BLX_CO_TRY(const Source source, parse_source(*json));
-  cluster::Image image{.name = name.empty() ? source.name : std::move(name),
+  cluster::Image image{.name = Name(name.empty() ? source.name : name),
                        .architecture = source.architecture,
                        .kernel_version = source.kernel_version,
                        .cmdline = source.cmdline};
@@ -257,7 +257,7 @@ env::Task<Result<void>> Store::check(const cluster::Image& image) {
 env::Task<Result<Paths>> Store::paths(cluster::Image image) {
   if (file_named(image, kKernelName) == nullptr || file_named(image, kInitrdName) == nullptr) {
     co_return fail(Code::kNotFound, "image_file_missing",
-                   image.name + " has no kernel or no initrd");
+                   image.name.text() + " has no kernel or no initrd");
   }
   const std::string directory = directory_of(image);
   if (!checked_.contains(directory)) {

@@ -100,6 +100,7 @@ inline constexpr std::size_t kSpanAttributes = 8;
 inline constexpr std::size_t kSpanAttributeTextBytes = 64;
 inline constexpr std::size_t kSpanTextBytes = 192;      // of all attributes of a span
 inline constexpr std::size_t kTraceSpans = 4096;        // of a node
+inline constexpr std::size_t kActiveSpans = 1024;       // that have begun
 inline constexpr std::size_t kTraceAnswerSpans = 1024;  // of one trace, of one node
 inline constexpr std::size_t kTraceAnswerBytes = std::size_t{2} << 20;
 inline constexpr std::size_t kTracesListed = 100;

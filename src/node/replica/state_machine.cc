@@ -6,6 +6,7 @@
 
 #include "base/bug.h"
 #include "base/limits.h"
+#include "node/trace/command_trace.h"
 
 namespace blixard::replica {
 namespace {
@@ -16,10 +17,19 @@ std::unexpected<Error> cannot_apply(const raft::Entry& entry, const Error& why) 
       fmt::format("entry {} of the log cannot be applied: {}", entry.index.value, why.message()));
 }
 
+// What its request asked for has come about, or cannot: what happens next is not for it.
+bool is_settled(const cluster::Vm* vm) {
+  using cluster::VmDesired;
+  using cluster::VmState;
+  return vm == nullptr || vm->state == VmState::kFailed ||
+         (vm->state == VmState::kRunning && vm->desired == VmDesired::kRunning) ||
+         (vm->state == VmState::kStopped && vm->desired == VmDesired::kStopped);
+}
+
 }  // namespace
 
-StateMachine::StateMachine(env::Clock& clock)
-    : clock_(clock), sink_([this](const cluster::Change& change) {
+StateMachine::StateMachine(env::Clock& clock, trace::Tracer* tracer)
+    : clock_(clock), tracer_(tracer), sink_([this](const cluster::Change& change) {
         changes_.add(change);
         if (change.kind == cluster::Change::Kind::kNodeChanged) nodes_changed_ = true;
       }) {}
@@ -44,10 +54,37 @@ Result<cluster::Outcome> StateMachine::apply(const raft::Entry& entry, const v1:
     if (BLX_BUG(kAppliesWithClock)) parsed_.set_time_unix_ms(clock_.wall().unix_ms);
     parsed = &parsed_;
   }
+  trace::ActiveSpan span;
+  if (parsed->has_trace()) {
+    span = trace::begin(tracer_, trace::context_of(*parsed), trace::apply_name(*parsed));
+    span.set("blixard.raft.index", entry.index.value);
+  }
   auto outcome = state_.apply(entry.index, *parsed, sink_);
+  span.end(outcome);
   if (!outcome && is_fatal(outcome.error())) return cannot_apply(entry, outcome.error());
   pass(entry);
+  follow_trace(*parsed, outcome);
   return outcome;
+}
+
+void StateMachine::follow_trace(const v1::Command& command,
+                                const Result<cluster::Outcome>& outcome) {
+  if (tracer_ == nullptr) return;
+  trace::TracedVms& traced = tracer_->vms();
+  if (outcome && (command.has_create_vm() || command.has_set_desired())) {
+    const VmId id(outcome->object_id);
+    const trace::TraceContext request = trace::request_of(command);
+    if (request.is_traced() && !is_settled(state_.find_vm(id))) {
+      traced.remember(id, request);
+    } else {
+      traced.forget(id);
+    }
+  }
+  if (traced.empty() || !command.has_report_vms()) return;
+  for (const v1::VmReport& report : command.report_vms().reports()) {
+    const VmId id(report.vm_id());
+    if (is_settled(state_.find_vm(id))) traced.forget(id);
+  }
 }
 
 Result<cluster::Outcome> StateMachine::apply(const raft::Entry& entry,

@@ -16,12 +16,14 @@
 #include "core/raft/types.h"
 #include "env/clock.h"
 #include "node/replica/change_ring.h"
+#include "node/trace/tracer.h"
 
 namespace blixard::replica {
 
 class StateMachine {
  public:
-  explicit StateMachine(env::Clock& clock);
+  // Commands of traced requests leave spans with `tracer`, if any.
+  explicit StateMachine(env::Clock& clock, trace::Tracer* tracer = nullptr);
   StateMachine(const StateMachine&) = delete;
   StateMachine& operator=(const StateMachine&) = delete;
 
@@ -53,8 +55,10 @@ class StateMachine {
 
  private:
   void pass(const raft::Entry& entry);
+  void follow_trace(const v1::Command& command, const Result<cluster::Outcome>& outcome);
 
   env::Clock& clock_;
+  trace::Tracer* tracer_;
   cluster::State state_;
   ChangeRing changes_;
   cluster::State::ChangeSink sink_;

@@ -9,43 +9,47 @@
 
 namespace blixard::trace {
 
-ActiveSpan::ActiveSpan(ActiveSpan&& other) noexcept
-    : tracer_(std::exchange(other.tracer_, nullptr)), span_(other.span_), began_(other.began_) {}
-
 ActiveSpan& ActiveSpan::operator=(ActiveSpan&& other) noexcept {
   if (this == &other) return *this;
   end();
   tracer_ = std::exchange(other.tracer_, nullptr);
-  span_ = other.span_;
-  began_ = other.began_;
+  begun_ = other.begun_;
   return *this;
 }
 
 TraceContext ActiveSpan::context() const {
   if (tracer_ == nullptr) return {};
-  return {.trace = span_->trace, .span = span_->id, .sampled = true};
+  return {.trace = begun_->span.trace, .span = begun_->span.id, .sampled = true};
 }
 
 void ActiveSpan::began(Instant at) {
-  if (tracer_ == nullptr || at > began_) return;
-  span_->start_unix_ns -= (began_ - at).count();
-  began_ = at;
+  if (tracer_ == nullptr || at > begun_->at) return;
+  begun_->span.start_unix_ns -= (begun_->at - at).count();
+  begun_->at = at;
+}
+
+void ActiveSpan::make_root() {
+  if (tracer_ != nullptr) begun_->span.parent = {};
 }
 
 void ActiveSpan::fail(const Error& error) {
-  if (tracer_ != nullptr) span_->failure = error.reason().data();
+  if (tracer_ != nullptr) begun_->span.failure = error.reason().data();
 }
 
-void ActiveSpan::end() {
-  Tracer* tracer = std::exchange(tracer_, nullptr);
-  if (tracer == nullptr) return;
-  span_->duration = std::max(tracer->clock_.monotonic() - began_, Duration());
-  tracer->record(*span_);
+void ActiveSpan::finish(bool is_recorded) {
+  Tracer& tracer = *std::exchange(tracer_, nullptr);
+  if (is_recorded) {
+    begun_->span.duration = std::max(tracer.clock_.monotonic() - begun_->at, Duration());
+    tracer.record(begun_->span);
+  }
+  begun_->next = tracer.free_;
+  tracer.free_ = begun_;
 }
 
 Tracer::Tracer(env::Clock& clock, env::Random& random, double sample_ratio)
     : clock_(clock), random_(random.fork("trace")) {
   spans_.reserve(limits::kTraceSpans);
+  begun_.reserve(limits::kActiveSpans);
   set_sample_ratio(sample_ratio);
 }
 
@@ -75,17 +79,29 @@ ActiveSpan Tracer::begin_request(const std::optional<TraceContext>& remote, cons
   return begin_traced({.trace = trace, .span = {}, .sampled = true}, name, SpanKind::kServer);
 }
 
+ActiveSpan::Begun* Tracer::take_place() {
+  if (free_ != nullptr) return std::exchange(free_, free_->next);
+  if (begun_.size() == limits::kActiveSpans) return nullptr;
+  return &begun_.emplace_back();
+}
+
 ActiveSpan Tracer::begin_traced(const TraceContext& parent, const char* name, SpanKind kind) {
   ActiveSpan active;
+  active.begun_ = take_place();
+  if (active.begun_ == nullptr) {
+    ++refused_;
+    return active;
+  }
   active.tracer_ = this;
-  active.began_ = clock_.monotonic();
-  observe::Span& span = active.span_.emplace();
+  active.begun_->at = clock_.monotonic();
+  observe::Span& span = active.begun_->span;
+  span = {};
   span.trace = parent.trace;
   span.id = {draw_id()};
   span.parent = parent.span;
   span.name = name;
   span.kind = kind;
-  span.start_unix_ns = unix_ns(active.began_);
+  span.start_unix_ns = unix_ns(active.begun_->at);
   return active;
 }
 

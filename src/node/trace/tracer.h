@@ -30,6 +30,7 @@
 
 #include "env/clock.h"
 #include "env/random.h"
+#include "node/trace/traced_vms.h"
 #include "observe/trace.h"
 
 namespace blixard::trace {
@@ -40,11 +41,14 @@ using observe::TraceContext;
 class Tracer;
 
 // A span that has begun; it is recorded when it ends, at the latest with this object. One of a
-// request that is not sampled does nothing at all.
+// request that is not sampled does nothing at all. What it says is kept by the tracer, which
+// outlives it: a coroutine that may be traced is no larger for it.
 class ActiveSpan {
  public:
   ActiveSpan() = default;
-  ActiveSpan(ActiveSpan&& other) noexcept;
+  ActiveSpan(ActiveSpan&& other) noexcept : tracer_(std::exchange(other.tracer_, nullptr)) {
+    begun_ = other.begun_;
+  }
   ActiveSpan& operator=(ActiveSpan&& other) noexcept;
   ~ActiveSpan() { end(); }
 
@@ -57,30 +61,43 @@ class ActiveSpan {
   void set(const char* key, const Value& value) {
     if (tracer_ == nullptr) return;
     if constexpr (std::is_integral_v<Value>) {
-      span_->set(key, static_cast<std::int64_t>(value));
+      begun_->span.set(key, static_cast<std::int64_t>(value));
     } else {
-      span_->set(key, std::string_view(value));
+      begun_->span.set(key, std::string_view(value));
     }
   }
-  // It may have begun before anybody knew whether it is traced.
+  // It began before anybody knew whether it is traced.
   void began(Instant at);
+  // It is the first of its trace: whoever sent the context leaves no span.
+  void make_root();
   void fail(const Error& error);
 
-  void end();
+  void end() {
+    if (tracer_ != nullptr) finish(true);
+  }
   template <class T>
   void end(const Result<T>& result) {
+    if (tracer_ == nullptr) return;
     if (!result) fail(result.error());
-    end();
+    finish(true);
   }
   // Nothing is recorded: it was not what it seemed.
-  void drop() { tracer_ = nullptr; }
+  void drop() {
+    if (tracer_ != nullptr) finish(false);
+  }
 
  private:
   friend class Tracer;
+  struct Begun {
+    observe::Span span;
+    Instant at;
+    Begun* next = nullptr;  // of those that are free
+  };
+
+  void finish(bool is_recorded);
 
   Tracer* tracer_ = nullptr;
-  std::optional<observe::Span> span_;
-  Instant began_;
+  Begun* begun_ = nullptr;
 };
 
 class Tracer {
@@ -101,6 +118,11 @@ class Tracer {
     return parent.is_traced() ? begin_traced(parent, name, kind) : ActiveSpan();
   }
 
+  [[nodiscard]] TracedVms& vms() { return vms_; }
+
+  // Spans that were not begun because limits::kActiveSpans are under way.
+  [[nodiscard]] std::uint64_t refused() const { return refused_; }
+
   // The spans that ended have the numbers [oldest(), recorded()).
   [[nodiscard]] std::uint64_t recorded() const { return recorded_; }
   [[nodiscard]] std::uint64_t oldest() const { return recorded_ - spans_.size(); }
@@ -115,6 +137,7 @@ class Tracer {
   [[nodiscard]] std::uint64_t draw_id();
   std::int64_t unix_ns(Instant at);
   void record(const observe::Span& span);
+  ActiveSpan::Begun* take_place();
 
   env::Clock& clock_;
   std::unique_ptr<env::Random> random_;
@@ -122,6 +145,11 @@ class Tracer {
   std::uint64_t sampled_below_ = 0;
   std::vector<observe::Span> spans_;  // a ring once it is full
   std::uint64_t recorded_ = 0;
+  std::uint64_t refused_ = 0;
+  std::vector<ActiveSpan::Begun>
+      begun_;  // never grows beyond what it reserved: they are pointed to
+  ActiveSpan::Begun* free_ = nullptr;
+  TracedVms vms_;
   std::optional<Duration> wall_ahead_;  // of the monotonic clock, as estimated
 };
 

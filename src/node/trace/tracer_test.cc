@@ -114,6 +114,29 @@ TEST_F(TracerTest, ASpanMayMoveAndMayHaveBegunEarlier) {
   EXPECT_EQ(tracer.recorded(), 1U);
 }
 
+TEST_F(TracerTest, SpansUnderWayAreBounded) {
+  Tracer tracer(env_.clock, env_.random);
+  std::vector<ActiveSpan> open;
+  for (std::size_t i = 0; i < limits::kActiveSpans + 2; ++i)
+    open.push_back(tracer.begin(kRemote, "open"));
+  EXPECT_FALSE(open.back().is_recorded());
+  EXPECT_FALSE(tracer.begin(open.back().context(), "child").is_recorded());
+  EXPECT_EQ(tracer.refused(), 2U);
+  open.erase(open.begin() + 3);
+  EXPECT_TRUE(tracer.begin(kRemote, "again").is_recorded());
+  open.clear();
+  EXPECT_EQ(tracer.recorded(), limits::kActiveSpans + 1);
+}
+
+TEST_F(TracerTest, TheFirstOfATraceHasNoParent) {
+  Tracer tracer(env_.clock, env_.random);
+  ActiveSpan root = tracer.begin_request(kRemote, "create_vm");
+  root.make_root();
+  root.end();
+  EXPECT_FALSE(tracer.at(0).parent);
+  EXPECT_EQ(tracer.at(0).trace, kRemote.trace);
+}
+
 TEST_F(TracerTest, ShiftsNoOtherRandomness) {
   const std::uint64_t expected = env_.random.fork("other")->next();
   sim::World same(7);

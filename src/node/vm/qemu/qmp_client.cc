@@ -6,8 +6,6 @@
 
 #include "observe/failpoint.h"
 
-#include "observe/failpoint.h"
-
 namespace blixard::qemu {
 namespace {
 

@@ -10,7 +10,6 @@
 #include "node/vm/qemu/arguments.h"
 #include "node/vm/qemu/base64.h"
 #include "observe/failpoint.h"
-#include "observe/failpoint.h"
 
 namespace blixard::qemu {
 namespace {
@@ -91,9 +90,6 @@ env::Task<Result<void>> RunningVm::dial(Instant deadline) {
   for (;;) {
     if (exited()) co_return fail(Code::kNotFound, "process_gone");
     auto stream = co_await env_.network.dial(endpoint, deadline);
-    if (auto error = BLX_FAILPOINT_ERROR("qmp::connect", kUnavailable, "connection_refused")) {
-      stream = std::unexpected(*std::move(error));
-    }
     if (auto error = BLX_FAILPOINT_ERROR("qmp::connect", kUnavailable, "connection_refused")) {
       stream = std::unexpected(*std::move(error));
     }

@@ -9,7 +9,7 @@
 #include "blixard/v1/cluster.pb.h"
 #include "blixard/v1/enrol.pb.h"
 #include "env/failpoint.h"
-#include "node/metrics.h"
+#include "node/telemetry/sources.h"
 
 namespace blixard::node {
 namespace {
@@ -60,7 +60,10 @@ Error removed(NodeId self) {
 }  // namespace
 
 Node::Node(env::Env env, Config config, vm::Driver& driver)
-    : env_(env), config_(std::move(config)), driver_(driver), changed_(env.executor) {}
+    : env_(env), config_(std::move(config)), driver_(driver), changed_(env.executor) {
+  config_.replica.instruments = telemetry_.replica;
+  config_.replica.log.instruments = telemetry_.log;
+}
 
 Node::~Node() = default;
 
@@ -161,8 +164,8 @@ env::Task<Result<void>> Node::open_cluster() {
   BLX_CO_TRY(replica_,
              co_await replica::open_replica(env_, env::join_path(config_.data_directory, "log"),
                                             identity_.id, config_.replica, *peers_, this));
-  register_metrics(metrics_, *replica_);
-  register_metrics(metrics_, *peers_);
+  telemetry::register_sources(metrics_, telemetry_, *replica_);
+  telemetry::register_sources(metrics_, *peers_);
   const cluster::State& state = replica_->state();
   if (state.was_removed(identity_.id)) co_return std::unexpected(removed(identity_.id));
   if (replica_->cluster_view().members().empty()) {
@@ -182,8 +185,9 @@ env::Task<Result<void>> Node::open_cluster() {
 
 Result<void> Node::open_services(std::string token) {
   BLX_TRY(const auto authority, env_.security.inspect(keys_.credentials.authority));
-  agent_ = std::make_unique<agent::Agent>(env_, *replica_, driver_, *images_, identity_.id,
-                                          env::join_path(config_.data_directory, "records"));
+  agent_ =
+      std::make_unique<agent::Agent>(env_, *replica_, driver_, *images_, identity_.id,
+                                     env::join_path(config_.data_directory, "records"), telemetry_);
   api_ = std::make_unique<api::Api>(
       env_, *replica_, *images_, metrics_,
       api::Options{.token = std::move(token),
@@ -194,7 +198,7 @@ Result<void> Node::open_services(std::string token) {
                    .authority_fingerprint = authority.fingerprint,
                    .peers = [this] { return peers_->status(); },
                    .rotate_certificate = [this] { return certificate_->rotate(); }},
-      [this](VmId id, std::size_t size_max) { return agent_->console(id, size_max); });
+      [this](VmId id, std::size_t size_max) { return agent_->console(id, size_max); }, telemetry_);
   return {};
 }
 
@@ -344,7 +348,7 @@ env::Task<Result<void>> Node::serve(std::function<void(const Ready&)> on_ready) 
   if (config_.advertise.empty()) advertise_ = ready.peer_listen.text();
 
   http::Server server(env_, *api_);
-  placement::Placer placer(env_, *replica_);
+  placement::Placer placer(env_, *replica_, telemetry_);
   membership::Steward steward(env_, *replica_);
   env::Scope peers(env_.executor, co_await env::this_cancellation());
   env::Scope servers(env_.executor, co_await env::this_cancellation());

@@ -39,6 +39,7 @@
 #include "node/peer/peers.h"
 #include "node/placement/placer.h"
 #include "node/replica/replica.h"
+#include "node/telemetry/telemetry.h"
 #include "node/vm/driver.h"
 #include "observe/metrics.h"
 
@@ -130,6 +131,7 @@ class Node final : private replica::RequestHandler {
   std::unique_ptr<peer::Peers> peers_;
   vm::Capabilities capabilities_;
   observe::Metrics metrics_;
+  telemetry::Telemetry telemetry_{metrics_};
   std::unique_ptr<replica::Replica> replica_;
   std::unique_ptr<membership::Enroller> enroller_;
   std::unique_ptr<membership::OwnCertificate> certificate_;

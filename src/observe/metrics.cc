@@ -291,6 +291,8 @@ void Metrics::visit_family(const Registered& family, Visitor& visitor,
 }
 
 void Metrics::visit(Visitor& visitor) const {
+  for (const auto& update : updates_)
+    update();
   if (by_name_.size() != families_.size()) {
     by_name_.resize(families_.size());
     for (std::uint32_t i = 0; i < by_name_.size(); ++i)

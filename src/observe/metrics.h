@@ -219,6 +219,9 @@ class Metrics {
   void computed_gauge(MetricName<Kind::kGauge> name, Help help, Source source,
                       std::initializer_list<LabelName> labels = {});
 
+  // Called before each reading, to set gauges whose truth is kept elsewhere.
+  void before_reading(std::function<void()> update) { updates_.push_back(std::move(update)); }
+
   // Families by name; series in the order of their labels' values. Of a histogram with labels
   // only series that have counted, of a gauge only those that were set.
   void visit(Visitor& visitor) const;
@@ -298,6 +301,7 @@ class Metrics {
   std::vector<Registered> families_;
   std::vector<std::uint32_t> by_hash_;          // places in families_ plus 1; 0: free
   mutable std::vector<std::uint32_t> by_name_;  // places in families_, once somebody read
+  std::vector<std::function<void()>> updates_;
   std::vector<std::unique_ptr<NameSet>> name_sets_;
   std::vector<std::unique_ptr<std::vector<std::string_view>>> lists_;
   std::vector<Range> ranges_;

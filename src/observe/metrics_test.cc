@@ -119,6 +119,16 @@ TEST(MetricsText, ComputedIsAskedEachTime) {
   EXPECT_THAT(text_of(metrics), testing::HasSubstr("blixard_vms{state=\"running\"} 2.5\n"));
 }
 
+TEST(MetricsText, GaugesAreSetBeforeTheyAreRead) {
+  Metrics metrics;
+  const auto vms = metrics.gauge("blixard_vms", "VMs.");
+  std::int64_t truth = 3;
+  metrics.before_reading([&] { vms.set(truth); });
+  EXPECT_THAT(text_of(metrics), testing::HasSubstr("blixard_vms 3\n"));
+  truth = 1;
+  EXPECT_THAT(text_of(metrics), testing::HasSubstr("blixard_vms 1\n"));
+}
+
 TEST(MetricsText, IntoABufferThatIsUsedAgain) {
   Metrics metrics;
   metrics.counter("blixard_a_total", "A.").add();

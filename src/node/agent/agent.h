@@ -22,7 +22,8 @@ namespace blixard::agent {
 class Agent {
  public:
   Agent(env::Env env, replica::Replica& replica, vm::Driver& driver, image::Store& images,
-        NodeId self, std::string records_directory);
+        NodeId self, std::string records_directory,
+        telemetry::Telemetry& telemetry = telemetry::Telemetry::none());
 
   // Until cancelled (guests run on) or until leave() is done (they do not).
   env::Task<Result<void>> run();

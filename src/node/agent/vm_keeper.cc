@@ -13,6 +13,7 @@ namespace {
 
 using cluster::VmDesired;
 using cluster::VmState;
+using telemetry::VmOperation;
 
 constexpr Duration kTurnRetryMin = 1s;
 constexpr Duration kTurnRetryMax = 60s;
@@ -115,6 +116,7 @@ void VmKeeper::send_report(VmState state, std::string reason, bool released) {
     }
   }
   reported_ = state;
+  services_.telemetry.record_status_report();
   services_.reports.add(std::move(report));
 }
 
@@ -243,6 +245,7 @@ env::Task<Result<void>> VmKeeper::start_if_due(cluster::Vm vm) {
     if (!restarts_after(reported_, vm.spec.restart)) co_return co_await wait_for_news(vm);
     if (services_.env.clock.monotonic() < restart_at_) co_return co_await wait_to_restart();
     ++restarts_;
+    services_.telemetry.record_vm_restart();
   }
   co_return co_await start(std::move(vm), Begin::kBoot);
 }
@@ -252,6 +255,8 @@ env::Task<Result<void>> VmKeeper::settle_end(cluster::RestartPolicy policy) {
   const bool clean = status.end == vm::EndReason::kGuestShutdown;
   const VmState state = clean ? VmState::kStopped : VmState::kFailed;
   BLX_CO_TRY(co_await put_away());
+  services_.telemetry.record_guest_end(clean ? telemetry::GuestEnd::kClean
+                                             : telemetry::GuestEnd::kFailed);
   const Instant now = services_.env.clock.monotonic();
   if (now - running_since_ > limits::kRestartForgiven) failures_in_row_ = 0;
   restart_at_ = now + doubled(limits::kRestartDelayMin, failures_in_row_, limits::kRestartDelayMax);
@@ -297,7 +302,9 @@ env::Task<Result<void>> VmKeeper::keep_stopped(cluster::Vm vm) {
 env::Task<Result<void>> VmKeeper::stop_guest(std::uint32_t grace_seconds) {
   const vm::StopLadder ladder{.agent = std::chrono::seconds(grace_seconds)};
   co_await stop_watching();
+  const Instant begun = services_.env.clock.monotonic();
   const auto how = co_await stop_by(ladder);
+  record(VmOperation::kShutdown, how, begun);
   if (!how && is_requested(co_await env::this_cancellation())) {
     co_return std::unexpected(how.error());
   }
@@ -338,7 +345,9 @@ env::Task<Result<void>> VmKeeper::adopt(cluster::Vm vm) {
     co_return co_await put_away();
   }
   const bool is_wanted = vm.desired == VmDesired::kRunning && !leaving_;
+  const Instant begun = services_.env.clock.monotonic();
   const auto status = co_await ask_whether_it_runs();
+  record(VmOperation::kAdopt, status, begun);
   if (!status && status.error().code() == Code::kInvalidArgument) co_return co_await put_away();
   if (!status && !is_gone(status.error())) {
     if (is_requested(co_await env::this_cancellation()) || is_wanted) {
@@ -377,9 +386,11 @@ env::Task<Result<void>> VmKeeper::start(cluster::Vm vm, Begin begin) {
   if (reported_ != VmState::kStarting) report(VmState::kStarting, "");
   stopped_by_wish_ = false;
   const Generation generation = vm.generation;
+  const Instant begun = services_.env.clock.monotonic();
   const auto ready =
       co_await while_wanted(generation, begin == Begin::kBoot ? boot(std::move(vm)) : wait_ready());
   running_since_ = services_.env.clock.monotonic();
+  if (begin == Begin::kBoot) record(VmOperation::kBoot, ready, begun);
   if (ready) {
     BLX_LOG(services_.env.log, kInfo, "vm {} runs, pid {}", id_.value, record_->process.pid);
     report(VmState::kRunning, "");
@@ -460,7 +471,11 @@ env::Task<Result<void>> VmKeeper::boot(cluster::Vm vm) {
 env::Task<Result<void>> VmKeeper::wait_ready() {
   const Instant deadline = services_.env.clock.monotonic() + limits::kBootTimeout;
   BLX_CO_FAILPOINT(services_.env, "vm::health_check", kDeadlineExceeded, "guest_not_ready");
-  co_return co_await services_.driver.wait_ready(*record_, deadline);
+  const auto ready = co_await services_.driver.wait_ready(*record_, deadline);
+  if (ready || ready.error().code() != Code::kCancelled) {
+    services_.telemetry.record_health_check(telemetry::outcome_of(ready));
+  }
+  co_return ready;
 }
 
 // Watching.

@@ -26,6 +26,7 @@
 #include "node/agent/reports.h"
 #include "node/image/store.h"
 #include "node/replica/replica.h"
+#include "node/telemetry/telemetry.h"
 #include "node/vm/driver.h"
 
 namespace blixard::agent {
@@ -39,6 +40,7 @@ struct Services {
   Records& records;
   Reports& reports;
   NodeId self;
+  telemetry::Telemetry& telemetry;
 };
 
 class VmKeeper {
@@ -91,6 +93,14 @@ class VmKeeper {
   env::Task<void> begin_watching();
   env::Task<void> stop_watching();
   env::Task<void> watch(vm::Record record);
+
+  // Of work that was begun then; not when it was broken off.
+  template <class T>
+  void record(telemetry::VmOperation operation, const Result<T>& done, Instant begun) const {
+    if (!done && done.error().code() == Code::kCancelled) return;
+    services_.telemetry.record_vm_operation(operation, telemetry::outcome_of(done),
+                                            services_.env.clock.monotonic() - begun);
+  }
 
   void report(cluster::VmState state, std::string reason);
   void report_on_the_way(cluster::VmState state);

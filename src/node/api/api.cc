@@ -69,12 +69,13 @@ http::Response json_response(int status, const google::protobuf::Message& messag
 }
 
 Api::Api(env::Env env, replica::Replica& replica, image::Store& images, observe::Metrics& metrics,
-         Options options, Logs logs)
+         Options options, Logs logs, telemetry::Telemetry& telemetry)
     : env_(env),
       replica_(replica),
       cluster_(replica.cluster_view()),
       images_(images),
       metrics_(metrics),
+      telemetry_(telemetry),
       options_(std::move(options)),
       logs_(std::move(logs)) {
   register_metrics();

@@ -24,6 +24,7 @@
 #include "node/image/store.h"
 #include "node/peer/peers.h"
 #include "node/replica/replica.h"
+#include "node/telemetry/telemetry.h"
 #include "observe/metrics.h"
 
 namespace blixard::v1 {
@@ -60,7 +61,7 @@ class Api final : public http::Handler {
   using Logs = std::function<env::Task<Result<std::string>>(VmId, std::size_t)>;
 
   Api(env::Env env, replica::Replica& replica, image::Store& images, observe::Metrics& metrics,
-      Options options, Logs logs);
+      Options options, Logs logs, telemetry::Telemetry& telemetry = telemetry::Telemetry::none());
   ~Api() override;
 
   env::Task<http::Response> handle(const http::Request& request) override;
@@ -85,6 +86,9 @@ class Api final : public http::Handler {
   void register_metrics();
 
   env::Task<Result<cluster::Outcome>> propose(const Call& call, v1::Command command);
+  // The same, counted as an operation of a user.
+  env::Task<Result<cluster::Outcome>> operate(const Call& call, telemetry::VmOperation operation,
+                                              v1::Command command);
   env::Task<Result<void>> barrier(const Call& call);
   env::Task<Result<void>> wait_for(VmId id, WaitFor wait, Instant deadline);
   [[nodiscard]] Result<bool> arrived(VmId id, WaitFor wait) const;
@@ -133,6 +137,7 @@ class Api final : public http::Handler {
   replica::ClusterReader cluster_;
   image::Store& images_;
   observe::Metrics& metrics_;
+  telemetry::Telemetry& telemetry_;
   Options options_;
   Logs logs_;
   std::string openapi_;  // empty until somebody asks: it costs more than all else of a start

@@ -24,12 +24,24 @@ bool is_refusal(Code code) {
          code == Code::kResourceExhausted;
 }
 
+Bytes bytes_of(const cluster::Image& image) {
+  Bytes bytes;
+  for (const cluster::ImageFile& file : image.files)
+    bytes = bytes + file.size;
+  return bytes;
+}
+
 }  // namespace
 
 env::Task<Result<http::Response>> Api::import_image(const Call& call) {
   v1::ImportImageRequest request;
   BLX_CO_TRY(from_json(call.request.body, request));
-  BLX_CO_TRY(const cluster::Image image, co_await images_.import(request.path(), request.name()));
+  const Instant begun = env_.clock.monotonic();
+  const auto imported = co_await images_.import(request.path(), request.name());
+  telemetry_.record_p2p_image_import(
+      telemetry::ArtifactType::kVmImage, telemetry::outcome_of(imported),
+      imported ? bytes_of(*imported) : Bytes(), env_.clock.monotonic() - begun);
+  BLX_CO_TRY(const cluster::Image image, imported);
   v1::Command command;
   *command.mutable_add_image() = to_command(image);
   const auto outcome = co_await propose(call, std::move(command));

@@ -73,6 +73,12 @@ bool is_stopped(const cluster::Vm& vm) {
          (vm.desired == cluster::VmDesired::kStopped && is_still);
 }
 
+telemetry::VmOperation operation_of(cluster::VmDesired desired) {
+  if (desired == cluster::VmDesired::kRunning) return telemetry::VmOperation::kStart;
+  if (desired == cluster::VmDesired::kStopped) return telemetry::VmOperation::kStop;
+  return telemetry::VmOperation::kDelete;
+}
+
 }  // namespace
 
 http::Response Api::vm_response(int status, const cluster::Vm& vm) const {
@@ -123,11 +129,21 @@ env::Task<Result<void>> Api::wait_for(VmId id, WaitFor wait, Instant deadline) {
   }
 }
 
+env::Task<Result<cluster::Outcome>> Api::operate(const Call& call, telemetry::VmOperation operation,
+                                                 v1::Command command) {
+  const Instant begun = env_.clock.monotonic();
+  auto outcome = co_await propose(call, std::move(command));
+  telemetry_.record_vm_operation(operation, telemetry::outcome_of(outcome),
+                                 env_.clock.monotonic() - begun);
+  co_return outcome;
+}
+
 env::Task<Result<http::Response>> Api::create_vm(const Call& call) {
   const Instant deadline = env_.clock.monotonic() + call.query.timeout;
   v1::CreateVmRequest request;
   BLX_CO_TRY(from_json(call.request.body, request));
-  BLX_CO_TRY(const auto outcome, co_await propose(call, create_command(request, call.request_id)));
+  BLX_CO_TRY(const auto outcome, co_await operate(call, telemetry::VmOperation::kCreate,
+                                                  create_command(request, call.request_id)));
   const VmId id(outcome.object_id);
   if (call.query.wait != WaitFor::kNothing) {
     BLX_CO_TRY(co_await wait_for(id, call.query.wait, deadline));
@@ -175,9 +191,9 @@ env::Task<Result<http::Response>> Api::change_vm(const Call& call, int desired) 
   v1::Command command;
   command.mutable_set_desired()->set_name(call.name);
   command.mutable_set_desired()->set_desired(static_cast<v1::VmDesired>(desired));
-  BLX_CO_TRY(const auto outcome, co_await propose(call, std::move(command)));
-  const VmId id(outcome.object_id);
   const auto wanted = static_cast<cluster::VmDesired>(desired);
+  BLX_CO_TRY(const auto outcome, co_await operate(call, operation_of(wanted), std::move(command)));
+  const VmId id(outcome.object_id);
   if (call.query.wait != WaitFor::kNothing) {
     BLX_CO_TRY(co_await wait_for(id, call.query.wait, deadline));
   }

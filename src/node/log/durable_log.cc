@@ -312,6 +312,7 @@ env::Task<Result<void>> DurableLog::write_records(const Batch& batch) {
   }
   BLX_CO_TRY(co_await clear_refused());
   const std::array<std::string_view, 1> parts{bytes};
+  const Instant begun = env_.clock.monotonic();
   Result<void> written;
   BLX_CO_FAILPOINT_INTO(written, env_, "storage::write_entry", kResourceExhausted, "disk_full");
   if (written) written = co_await active().file->write_and_sync(contents_.position, parts);
@@ -319,6 +320,7 @@ env::Task<Result<void>> DurableLog::write_records(const Batch& batch) {
   if (written) {
     BLX_CO_FAILPOINT_INTO(written, env_, "storage::sync_to_disk", kUnavailable, "io_error");
   }
+  count_write(written, begun, bytes.size(), places.size());
   if (!written && written.error().code() == Code::kResourceExhausted) {
     refused_end_ = contents_.position + bytes.size();
     co_return written;
@@ -339,6 +341,21 @@ env::Task<Result<void>> DurableLog::write_records(const Batch& batch) {
   contents_.chain = checksum;
   take_effect(batch, places);
   co_return Result<void>();
+}
+
+void DurableLog::count_write(const Result<void>& written, Instant begun, std::size_t bytes,
+                             std::size_t entries) const {
+  const Instruments& counted = options_.instruments;
+  counted.write_duration.observe(env_.clock.monotonic() - begun);
+  if (!written) {
+    const bool is_refused = written.error().code() == Code::kResourceExhausted;
+    counted.writes[is_refused ? WriteOutcome::kRefused : WriteOutcome::kFailed].add();
+    return;
+  }
+  counted.writes[WriteOutcome::kDurable].add();
+  counted.written_bytes.add(bytes);
+  counted.written_entries.add(entries);
+  counted.batch_entries.observe(entries);
 }
 
 HardState DurableLog::hard_state_after(const Batch& batch) const {

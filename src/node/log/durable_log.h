@@ -113,6 +113,8 @@ class DurableLog final : public Log {
   env::Task<Result<void>> clear_refused();
   env::Task<Result<void>> write_records(const Batch& batch);
   env::Task<Result<void>> roll(std::uint64_t batch_bytes);
+  void count_write(const Result<void>& written, Instant begun, std::size_t bytes,
+                   std::size_t entries) const;
   [[nodiscard]] HardState hard_state_after(const Batch& batch) const;
   std::vector<Place> encode(const Batch& batch);
   void take_effect(const Batch& batch, const std::vector<Place>& places);

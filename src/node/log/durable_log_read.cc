@@ -17,12 +17,14 @@ bool DurableLog::cached(LogIndex from, LogIndex to, std::size_t bytes_max,
                         std::vector<Entry>& out) const {
   if (recent_.empty() || from < recent_.front().index || from > to || to > last()) return false;
   std::size_t bytes = 0;
+  const std::size_t had = out.size();
   for (LogIndex index = from; index <= to; index = index.next()) {
     const Entry& entry = recent_[index.value - recent_.front().index.value];
     bytes += raft::entry_bytes(entry);
     if (bytes > bytes_max && index != from) break;
     out.push_back(entry);
   }
+  options_.instruments.read_entries[ReadFrom::kMemory].add(out.size() - had);
   return true;
 }
 
@@ -49,8 +51,13 @@ env::Task<Result<std::vector<Entry>>> DurableLog::read(LogIndex from, LogIndex t
   }
 
   std::vector<Entry> entries;
+  const Instant begun = env_.clock.monotonic();
   for (const Run& run : runs)
     BLX_CO_TRY(co_await read_run(run, entries));
+  const Instruments& counted = options_.instruments;
+  if (!runs.empty()) counted.read_duration.observe(env_.clock.monotonic() - begun);
+  counted.read_entries[ReadFrom::kDisk].add(entries.size());
+  counted.read_entries[ReadFrom::kMemory].add(in_memory.size());
   std::ranges::move(in_memory, std::back_inserter(entries));
   co_return entries;
 }

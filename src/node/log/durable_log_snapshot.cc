@@ -106,6 +106,7 @@ env::Task<Result<void>> DurableLog::place_snapshot(Request& request) {
     // Where it may be in its place after all, a restart would believe it.
     if (!placed && install.reset) placed = std::unexpected(fail_log(placed.error()));
   }
+  if (placed) options_.instruments.snapshots.add();
   if (placed || install.reset) co_return placed;
   // The log is what it was, and what waits behind goes on.
   discard(install.unfinished_path);
@@ -174,6 +175,7 @@ env::Task<Result<void>> DurableLog::store_snapshot(SnapshotMeta meta, std::strin
   if (!will_hold(meta)) co_return co_await wait_for(queue_install(meta, file->path()));
 
   BLX_CO_TRY(co_await snapshots_.publish(meta, file->path()));
+  options_.instruments.snapshots.add();
   if (contents_.snapshot && meta.index <= contents_.snapshot->index) {
     clean_up_later();
     co_return fail(Code::kFailedPrecondition, "snapshot_stale");

@@ -38,6 +38,7 @@
 #include "core/raft/types.h"
 #include "env/env.h"
 #include "env/task.h"
+#include "node/log/instruments.h"
 
 namespace blixard::log {
 
@@ -55,6 +56,7 @@ struct Options {
   std::uint64_t segment_bytes = std::uint64_t{64} << 20;  // at least room for one largest entry
   std::size_t entry_bytes_max = std::size_t{1} << 20;
   std::size_t cache_bytes = std::size_t{4} << 20;  // of the latest entries
+  Instruments instruments{};
 };
 
 // What was found on disk.

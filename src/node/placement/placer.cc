@@ -1,7 +1,6 @@
 #include "node/placement/placer.h"
 
 #include "blixard/v1/cluster.pb.h"
-#include "core/sched/place.h"
 #include "env/failpoint.h"
 #include "env/scope.h"
 #include "env/sync.h"
@@ -11,6 +10,9 @@ namespace {
 
 constexpr Duration kRetryDelay = 1s;
 constexpr Duration kLateMax = 3s;  // of a plan, in simulation
+
+using telemetry::PlacementOutcome;
+constexpr auto kStrategy = telemetry::PlacementStrategy::kMostFreeMemory;
 
 }  // namespace
 
@@ -37,7 +39,9 @@ env::Task<void> Placer::place_pending() {
     retry_is_due_ = true;  // as when planning took too long
     co_return;
   }
+  const Instant begun = env_.clock.monotonic();
   const sched::Plan plan = sched::plan_pending(replica_.state());
+  record_decisions(plan, env_.clock.monotonic() - begun);
   if (!plan.empty() && env_.rare.happens(env::RareSite::kPlacementLate)) {
     const auto most = static_cast<std::uint64_t>(kLateMax.count());
     if (!co_await env_.clock.sleep(Duration(env_.random.below(most)))) co_return;
@@ -50,7 +54,7 @@ env::Task<void> Placer::place_pending() {
     place->set_vm_id(placement.vm.value);
     place->set_generation(placement.generation.value);
     place->set_node_id(placement.node.value);
-    scope.spawn(propose(std::move(command)));
+    scope.spawn(propose(std::move(command), PlacementOutcome::kPlaced, begun));
   }
   for (const sched::Unplaced& unplaced : plan.unplaced) {
     v1::Command command;
@@ -58,12 +62,21 @@ env::Task<void> Placer::place_pending() {
     explain->set_vm_id(unplaced.vm.value);
     explain->set_generation(unplaced.generation.value);
     explain->set_reason(unplaced.reason);
-    scope.spawn(propose(std::move(command)));
+    scope.spawn(propose(std::move(command), PlacementOutcome::kNoNodeFits, begun));
   }
   co_await scope.join();
 }
 
-env::Task<void> Placer::propose(v1::Command command) {
+// Nobody is preempted: a VM that fits nowhere waits.
+void Placer::record_decisions(const sched::Plan& plan, Duration planning) {
+  for (const sched::Placement& placement : plan.placements) {
+    if (const cluster::Node* node = replica_.state().find_node(placement.node)) {
+      telemetry_.record_vm_scheduling_decision(kStrategy, telemetry_.label(*node), planning, 0);
+    }
+  }
+}
+
+env::Task<void> Placer::propose(v1::Command command, PlacementOutcome meant, Instant begun) {
   Result<void> outcome;
   BLX_CO_FAILPOINT_INTO(outcome, env_, "placement::propose", kUnavailable, "no_leader");
   if (outcome) {
@@ -71,12 +84,20 @@ env::Task<void> Placer::propose(v1::Command command) {
       outcome = std::unexpected(placed.error());
     }
   }
-  if (outcome) co_return;
+  const Duration taken = env_.clock.monotonic() - begun;
+  if (outcome) {
+    telemetry_.record_vm_placement_attempt(kStrategy, meant, taken);
+    co_return;
+  }
   const Code code = outcome.error().code();
   // What apply refused was planned on a state that moved on: the next round plans on the new one.
   const bool is_full =
       outcome.error().reason() == "node_full" || outcome.error().reason() == "port_taken";
-  retry_is_due_ |= code == Code::kUnavailable || (code == Code::kResourceExhausted && !is_full);
+  const bool is_not_taken =
+      code == Code::kUnavailable || (code == Code::kResourceExhausted && !is_full);
+  retry_is_due_ |= is_not_taken;
+  telemetry_.record_vm_placement_attempt(
+      kStrategy, is_not_taken ? PlacementOutcome::kNotTaken : PlacementOutcome::kOutdated, taken);
   BLX_LOG(env_.log, kDebug, "placement refused: {}", outcome.error().message());
 }
 

@@ -7,25 +7,32 @@
 // capacity that appears is used at once, and a VM that fits nowhere carries the reason. While
 // nothing changes it proposes nothing; what the log could not take is tried again after a while.
 
+#include "core/sched/place.h"
 #include "env/env.h"
 #include "env/task.h"
 #include "node/replica/replica.h"
+#include "node/telemetry/telemetry.h"
 
 namespace blixard::placement {
 
 class Placer {
  public:
-  Placer(env::Env env, replica::Replica& replica) : env_(env), replica_(replica) {}
+  Placer(env::Env env, replica::Replica& replica,
+         telemetry::Telemetry& telemetry = telemetry::Telemetry::none())
+      : env_(env), replica_(replica), telemetry_(telemetry) {}
 
   // Until cancelled.
   env::Task<void> run();
 
  private:
   env::Task<void> place_pending();
-  env::Task<void> propose(v1::Command command);
+  void record_decisions(const sched::Plan& plan, Duration planning);
+  // `meant` is what the command says of its VM; `begun` when the plan was made.
+  env::Task<void> propose(v1::Command command, telemetry::PlacementOutcome meant, Instant begun);
 
   env::Env env_;
   replica::Replica& replica_;
+  telemetry::Telemetry& telemetry_;
   bool retry_is_due_ = false;  // the log did not take a proposal
 };
 

@@ -180,7 +180,11 @@ bool RaftReplica::apply(const raft::Entry& entry) {
     options_.watch->on_applied(machine_.state(), entry, outcome);
   }
   if (proposals_.keeps_outcomes()) proposals_.keep(position, outcome);
-  if (fatal) end(outcome.error());
+  if (fatal) {
+    end(outcome.error());
+  } else {
+    options_.instruments.applied_commands[outcome ? Applied::kAccepted : Applied::kRefused].add();
+  }
   if (proposal != nullptr) proposal->done.complete(std::move(outcome));
   return !fatal;
 }
@@ -274,6 +278,9 @@ void RaftReplica::on_role(const raft::SoftState& state) {
     BLX_LOG(env_.log, kDebug, "replica: node {} is {} in term {}", self_.value,
             role_name(state.role), driver_.core().term().value);
   }
+  const Instruments& counted = options_.instruments;
+  if (state.leader && state.leader != role_.leader) counted.leader_changes.add();
+  if (state.role == raft::Role::kCandidate) counted.elections.add();
   role_ = state;
   // A round that the old leader will not answer.
   if (state.leader) {

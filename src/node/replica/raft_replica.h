@@ -122,6 +122,7 @@ class RaftReplica final : public Replica,
   [[nodiscard]] std::string_view dialled(const cluster::Members& members, NodeId id) const;
 
   // Proposals.
+  env::Task<Result<cluster::Outcome>> propose_until_applied(v1::Command command);
   [[nodiscard]] Result<void> stamp(v1::Command& command) const;
   [[nodiscard]] Result<void> refusal(std::size_t bytes) const;
   void place_queued(raft::Core& core);

@@ -29,6 +29,16 @@ Error no_leader() { return {Code::kUnavailable, "no_leader"}; }
 
 env::Task<Result<cluster::Outcome>> RaftReplica::propose(v1::Command command) {
   const Call call(*this);
+  const Instant begun = now();
+  auto outcome = co_await propose_until_applied(std::move(command));
+  const Instruments& counted = options_.instruments;
+  counted.proposals.add();
+  if (!outcome) counted.proposals_failed[failure_of(outcome.error())].add();
+  counted.proposal_duration.observe(now() - begun);
+  co_return outcome;
+}
+
+env::Task<Result<cluster::Outcome>> RaftReplica::propose_until_applied(v1::Command command) {
   BLX_CO_FAILPOINT(env_, "raft::propose", kUnavailable, "no_leader");
   if (end_) co_return std::unexpected(*end_);
   BLX_CO_TRY(stamp(command));
@@ -132,6 +142,7 @@ std::size_t RaftReplica::place_some(raft::Core& core, std::size_t first) {
                      core.propose(std::move(entries)).has_value();
   // A transfer is under way, or leadership is lost; or else more is uncommitted than may be.
   const bool full = !taken && core.is_leader() && !core.status().transferee;
+  if (taken) options_.instruments.batch_commands.observe(count);
   LogIndex index(core.last_index().value - count);
   for (std::size_t i = 0; i < count; ++i) {
     Proposal& proposal = *queued_[first + i];
@@ -280,7 +291,12 @@ env::Task<Result<void>> RaftReplica::read_barrier() {
   read.deadline = now() + election_timeout();
   reads_.add(read);
   driver_.wake();
-  co_return co_await read.done;
+  const Instant begun = now();
+  const auto done = co_await read.done;
+  const Instruments& counted = options_.instruments;
+  counted.reads[done ? ReadOutcome::kConfirmed : ReadOutcome::kFailed].add();
+  counted.read_duration.observe(now() - begun);
+  co_return done;
 }
 
 void RaftReplica::on_read(const raft::ReadState& read) {

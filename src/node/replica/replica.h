@@ -27,6 +27,7 @@
 #include "node/log/log.h"
 #include "node/peer/peers.h"
 #include "node/replica/cluster_view.h"
+#include "node/replica/instruments.h"
 
 namespace blixard::replica {
 
@@ -54,6 +55,7 @@ struct Options {
   Duration tick = 100ms;        // one heartbeat
   int election_ticks = 10;      // and up to twice that, by chance
   ApplyWatch* watch = nullptr;  // outlives the replica
+  Instruments instruments{};
 };
 
 struct Status {

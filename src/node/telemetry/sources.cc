@@ -1,10 +1,10 @@
-#include "node/metrics.h"
+#include "node/telemetry/sources.h"
 
 #include <algorithm>
 #include <array>
 #include <utility>
 
-namespace blixard::node {
+namespace blixard::telemetry {
 namespace {
 
 using observe::Answer;
@@ -38,7 +38,7 @@ void answer_both(Answer& answer, std::uint64_t received, std::uint64_t sent) {
 
 }  // namespace
 
-void register_metrics(observe::Metrics& metrics, const replica::Replica& replica) {
+void register_sources(observe::Metrics& metrics, Telemetry& telemetry, replica::Replica& replica) {
   using Status = replica::Status;
   const auto number = [&](observe::MetricName<observe::Kind::kGauge> name, observe::Help help,
                           std::uint64_t (*of)(const Status&)) {
@@ -65,9 +65,38 @@ void register_metrics(observe::Metrics& metrics, const replica::Replica& replica
                              answer({name}, each == role ? 1 : 0);
                          },
                          {"role"});
+  metrics.computed_gauge("blixard_cluster_nodes", "Nodes of the cluster, by role.",
+                         [&replica](Answer& answer) {
+                           std::size_t servers = 0;
+                           const auto& nodes = replica.state().nodes();
+                           for (const auto& [id, node] : nodes)
+                             servers += node.role == cluster::NodeRole::kServer ? 1 : 0;
+                           answer({"server"}, static_cast<double>(servers));
+                           answer({"worker"}, static_cast<double>(nodes.size() - servers));
+                         },
+                         {"role"});
+  metrics.computed_gauge(
+      "blixard_cluster_members",
+      "Nodes in consensus, by whether the leader hears them; of the leader only.",
+      [&replica](Answer& answer) {
+        if (!replica.is_leader()) return;
+        const auto members = replica.members();
+        const auto active = std::ranges::count_if(members, &replica::MemberProgress::active);
+        answer({"active"}, static_cast<double>(active));
+        answer({"silent"}, static_cast<double>(members.size()) - static_cast<double>(active));
+      },
+      {"state"});
+  metrics.computed_counter(
+      "blixard_raft_read_rounds_total",
+      "Rounds to a quorum that confirmed reads; one serves many of them.",
+      [&replica](Answer& answer) { answer(real(replica.status().read_rounds)); });
+  metrics.before_reading([&telemetry, &replica] {
+    telemetry.follow_nodes(
+        replica.state(), replica.is_leader() ? std::nullopt : std::optional(replica.status().self));
+  });
 }
 
-void register_metrics(observe::Metrics& metrics, const peer::Peers& peers) {
+void register_sources(observe::Metrics& metrics, const peer::Peers& peers) {
   using Counters = peer::Counters;
   metrics.computed_counter("blixard_peer_frames_total", "Frames exchanged with other nodes.",
                            [&peers](Answer& answer) {
@@ -115,4 +144,4 @@ void register_metrics(observe::Metrics& metrics, const peer::Peers& peers) {
       {"dialled_by"});
 }
 
-}  // namespace blixard::node
+}  // namespace blixard::telemetry

@@ -1,0 +1,19 @@
+#pragma once
+
+// What is told of a node without being counted: read where it is kept, when somebody asks.
+//
+// What belongs to connections is summed over the nodes: a series for each of a thousand nodes would
+// cost whoever collects them more than it tells. What one of them does is in the API's /v1/cluster.
+
+#include "node/peer/peers.h"
+#include "node/replica/replica.h"
+#include "node/telemetry/telemetry.h"
+#include "observe/metrics.h"
+
+namespace blixard::telemetry {
+
+// All outlive the readings.
+void register_sources(observe::Metrics& metrics, Telemetry& telemetry, replica::Replica& replica);
+void register_sources(observe::Metrics& metrics, const peer::Peers& peers);
+
+}  // namespace blixard::telemetry

@@ -11,7 +11,7 @@ table of the items this project was founded on, S1-S57 and X1-X5. Each of them i
     bench = "metrics_recording"           # for a benchmark; checked to exist
     test = "src/x/y_test.cc:Suite.Name"   # for a test; in Python file:Class.test_name
     figures = ["metrics_recording: counter"]  # cases of results, "budget: NAME" for a line of
-                                          # test/perf/budgets/budgets.toml
+                                          # test/perf/budgets/budgets.txt
     says = "a sentence"                   # needed for a refusal; else what the figure does not say
 
 An item that is missing, a name that does not exist or a figure that is unknown is an error.
@@ -30,7 +30,7 @@ import source_tree
 ITEMS = [f"S{number}" for number in range(1, 58)] + [f"X{number}" for number in range(1, 6)]
 KEYS = {"title", "ends", "bench", "test", "figures", "says"}
 ENDS = {"test", "benchmark", "refusal"}
-BUDGETS = "test/perf/budgets/budgets.toml"
+BUDGETS = "test/perf/budgets/budgets.txt"
 
 
 class Sources:
@@ -43,7 +43,7 @@ class Sources:
             for path in sorted((root / folder).glob("*.json")):
                 self.results[path.stem] = json.loads(path.read_text())
         budgets = root / BUDGETS
-        self.budgets = tomllib.loads(budgets.read_text()) if budgets.exists() else {}
+        self.budgets = read_budgets(budgets.read_text()) if budgets.exists() else {}
         self.benches = set()
         for path in sorted((root / "test/perf").rglob("CMakeLists.txt")):
             self.benches.update(re.findall(r"\bblx_bench\((\w+)\b(?!\s*cmake)", path.read_text()))
@@ -67,8 +67,8 @@ class Sources:
         """The text of a figure, or None."""
         source, _, wanted = name.partition(": ")
         if source == "budget":
-            line = self.budgets.get(wanted)
-            return None if line is None else budget_text(wanted, line)
+            allocations = self.budgets.get(wanted)
+            return None if allocations is None else f"{wanted}: {count_text(allocations)}"
         result = self.results.get(source)
         if result is None:
             return None
@@ -84,13 +84,17 @@ def number(value):
 
 
 def count_text(allocations):
-    return f"{allocations:g} allocation{'' if allocations == 1 else 's'}"
+    return f"{round(allocations, 3):g} allocation{'' if allocations == 1 else 's'}"
 
 
-def budget_text(name, line):
-    """A line of the budgets: a count, or a table whose `allocations` is one."""
-    count = line.get("allocations") if isinstance(line, dict) else line
-    return f"{name}: at most {count_text(count)}"
+def read_budgets(text):
+    """Allocations of one run of each operation; a line is `operation runs allocations bytes`."""
+    budgets = {}
+    for line in text.splitlines():
+        words = line.split()
+        if len(words) == 4 and not line.startswith("#"):
+            budgets[words[0]] = int(words[2]) / int(words[1])
+    return budgets
 
 
 def case_text(case):

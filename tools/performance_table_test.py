@@ -24,7 +24,8 @@ class Tree(unittest.TestCase):
                    "blx_bench(metrics_recording SOURCES main.cc)\n")
         self.write("test/perf/report/CMakeLists.txt", "function(blx_bench name)\n")
         self.result(CASE)
-        self.write("test/perf/budgets/budgets.toml", 'proposal = 4\n"vm get" = {allocations = 1}\n')
+        self.write("test/perf/budgets/budgets.txt",
+                   "# operation runs allocations bytes\nproposal 500 2250 9\nvm.get 1000 1000 8\n")
         self.write("src/x/x_test.cc", "TEST(Suite, Name) {}\nTEST_P(Other, Each) {}\n")
         self.write("tools/y_test.py", "class Y:\n    def test_it(self):\n")
 
@@ -89,13 +90,13 @@ class Items(Tree):
     def test_the_table_says_where_each_figure_is_from(self):
         items = {item: ROW for item in performance_table.ITEMS}
         items["S6"] = {"title": "a budget", "ends": "test", "test": "src/x/x_test.cc:Other.Each",
-                       "figures": ["budget: vm get"], "says": "Exact."}
+                       "figures": ["budget: vm.get"], "says": "Exact."}
         lines = performance_table.items_table(items, self.sources()).splitlines()
         self.assertEqual(lines[6], "| S5 | a counter | benchmark: `./do bench metrics_recording` "
                          "| counter: 1.25 ns, 0 allocations; 10.0x rival "
                          "(target <= 1.5 ns: met) |")
         self.assertEqual(lines[7], "| S6 | a budget | test: `Other.Each` in `src/x/x_test.cc` "
-                         "| vm get: at most 1 allocation. Exact. |")
+                         "| vm.get: 1 allocation. Exact. |")
 
 
 class Pages(Tree):
@@ -120,7 +121,8 @@ class Pages(Tree):
     def test_tables_go_between_their_markers_and_the_rest_stays(self):
         self.assertEqual(self.run_with(), 0)
         page = self.page()
-        self.assertTrue(page.startswith("before\n<!-- begin: bench metrics_recording -->\n| case |"))
+        self.assertTrue(
+            page.startswith("before\n<!-- begin: bench metrics_recording -->\n| case |"))
         self.assertNotIn("old", page)
         self.assertIn("| counter | 1.25 ns | 0 | rival 12.5 ns (10.0x) | <= 1.5 ns: met |", page)
         self.assertEqual(page.count("./do bench metrics_recording"), 62)

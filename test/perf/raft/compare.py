@@ -292,7 +292,8 @@ def measure(arguments, directory, load):
 def table(cells, memory, arguments):
     lines = [
         "| case | Blixard: /s, p50, p95, p99 | etcd: /s, p50, p95, p99 | rate to etcd's "
-        "| p50 to etcd's | raw sync p50 | p50 above it | as many raw syncs at once | p50 above them |",
+        "| p50 to etcd's | raw sync p50 | p50 above it | as many raw syncs at once "
+        "| p50 above them |",
         "|---|---|---|---|---|---|---|---|---|",
     ]
     for cell in cells:

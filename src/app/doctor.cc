@@ -73,6 +73,10 @@ class Doctor {
         fmt::format("{}, {} CPUs, {} MiB of memory ({} free), Linux {}", facts.architecture,
                     facts.cpus, facts.memory.mib(), env_.machine.memory_available().mib(),
                     facts.kernel));
+    const env::ProgramUsage own = env_.machine.program_usage();
+    add("allocator", Verdict::kGood,
+        fmt::format("{}: {} KiB of the heap in use, {} KiB resident", own.allocator,
+                    own.heap.value >> 10, own.resident.value >> 10));
     co_await examine_hypervisor();
     co_await examine_network();
     examine_isolation(facts);

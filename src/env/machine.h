@@ -4,12 +4,16 @@
 
 #include <cstdint>
 #include <optional>
+#include <span>
 #include <string>
+#include <string_view>
 
 #include "base/result.h"
 #include "base/units.h"
 #include "env/disk.h"
 #include "env/task.h"
+#include "observe/allocations.h"
+#include "observe/locks.h"
 
 namespace blixard::env {
 
@@ -34,6 +38,25 @@ struct KvmReport {
   std::string explanation;  // one sentence for people, with what to do
 };
 
+// What this program takes of the machine, as the system counts it; zero: not known.
+struct ProgramUsage {
+  Bytes resident;
+  Bytes virtual_memory;
+  std::string_view allocator;  // "system", "mimalloc", "jemalloc"
+  Bytes heap;                  // in use, as the allocator counts it (mimalloc: what it holds)
+  Duration cpu_user{};
+  Duration cpu_system{};
+  std::uint64_t faults_minor = 0;
+  std::uint64_t faults_major = 0;  // that waited for a disk
+  std::uint64_t threads = 0;
+  std::uint64_t open_files = 0;
+  std::uint64_t open_files_max = 0;
+  WallTime started;
+  // Asked of the allocator (observe/allocations.h); none where they are not counted.
+  std::optional<observe::AllocationsBySubsystem> allocations;
+  std::span<const observe::LockFigures> locks;
+};
+
 class Machine {
  public:
   virtual ~Machine() = default;
@@ -44,6 +67,7 @@ class Machine {
   virtual Task<Result<std::uint64_t>> measure_tsc_khz() = 0;
   virtual double load_average() = 0;  // of the last minute
   virtual Bytes memory_available() = 0;
+  virtual ProgramUsage program_usage() = 0;
 };
 
 }  // namespace blixard::env

@@ -18,6 +18,7 @@
 #include "linux/clock.h"
 #include "linux/kvm_probe.h"
 #include "linux/proc_stat.h"
+#include "linux/program_usage.h"
 
 namespace blixard::linux_side {
 namespace {
@@ -154,6 +155,8 @@ double Machine::load_average() {
   double load = 0;
   return getloadavg(&load, 1) == 1 ? load : 0;
 }
+
+env::ProgramUsage Machine::program_usage() { return linux_side::program_usage(); }
 
 Bytes Machine::memory_available() { return memory_line("MemAvailable:"); }
 

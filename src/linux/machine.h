@@ -19,6 +19,7 @@ class Machine final : public env::Machine {
   env::Task<Result<std::uint64_t>> measure_tsc_khz() override;
   double load_average() override;
   Bytes memory_available() override;
+  env::ProgramUsage program_usage() override;
 
  private:
   Clock& clock_;

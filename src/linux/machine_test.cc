@@ -1,9 +1,13 @@
 #include "linux/machine.h"
 
+#include <fcntl.h>
+
 #include <cerrno>
+#include <vector>
 
 #include <gtest/gtest.h>
 
+#include "linux/descriptor.h"
 #include "linux/kvm_probe.h"
 #include "linux/test_runtime.h"
 
@@ -25,6 +29,36 @@ TEST_F(MachineTest, FactsAreThisMachines) {
   EXPECT_GT(env().machine.memory_available(), Bytes(0));
   EXPECT_LE(env().machine.memory_available(), facts.memory);
   EXPECT_GE(env().machine.load_average(), 0.0);
+}
+
+TEST_F(MachineTest, UsageIsOfThisProgram) {
+  const env::ProgramUsage before = env().machine.program_usage();
+  EXPECT_GT(before.resident, mib(1));
+  EXPECT_GE(before.virtual_memory, before.resident);
+  EXPECT_EQ(before.allocator, "system");
+  EXPECT_GE(before.threads, 1u);
+  EXPECT_GE(before.open_files, 3u);
+  EXPECT_GE(before.open_files_max, before.open_files);
+  EXPECT_GT(before.faults_minor, 0u);
+  const WallTime now = env().clock.wall();
+  EXPECT_LE(before.started.unix_ms, now.unix_ms + 1000);
+  EXPECT_GE(before.started.unix_ms, now.unix_ms - 3'600'000);
+
+  constexpr std::size_t kSize = std::size_t{32} << 20;
+  const std::vector<char> touched(kSize, 'x');
+  const Fd one(open("/dev/null", O_RDONLY | O_CLOEXEC));
+  const Fd two(open("/dev/null", O_RDONLY | O_CLOEXEC));
+  const env::ProgramUsage after = env().machine.program_usage();
+  EXPECT_EQ(after.open_files, before.open_files + 2);
+  // A sanitizer's allocator does not tell.
+  if (before.heap > Bytes(0)) {
+    EXPECT_GE(after.heap.value, before.heap.value + touched.size());
+  }
+  EXPECT_GE(after.resident.value, before.resident.value + touched.size() / 2);
+  EXPECT_GT(after.faults_minor, before.faults_minor);
+  EXPECT_GE(after.cpu_user + after.cpu_system, before.cpu_user + before.cpu_system);
+  EXPECT_EQ(after.allocations.has_value(), observe::is_hooked());
+  EXPECT_EQ(after.locks.size(), observe::kLocks);
 }
 
 TEST_F(MachineTest, TheTscIsMeasuredTheSameTwice) {

@@ -11,6 +11,7 @@
 
 #include "base/limits.h"
 #include "linux/event_loop.h"
+#include "linux/lock.h"
 
 namespace blixard::linux_side {
 
@@ -20,7 +21,7 @@ class Pool::State {
 
   ~State() {
     {
-      const std::lock_guard lock(mutex_);
+      const std::lock_guard lock(lock_);
       stopping_ = true;
     }
     wake_.notify_all();
@@ -30,7 +31,7 @@ class Pool::State {
 
   bool submit(Job& job) {
     {
-      std::unique_lock lock(mutex_);
+      std::unique_lock lock(lock_);
       if (queued_ == limits::kPoolJobs) return false;
       // A job is pushed before its thread is asked for, so only a machine without any thread
       // left runs it here.
@@ -73,11 +74,11 @@ class Pool::State {
   }
 
   void work() {
-    std::unique_lock lock(mutex_);
+    std::unique_lock lock(lock_);
     while (true) {
       while (first_ == nullptr && !stopping_) {
         ++idle_;
-        wake_.wait(lock);
+        lock_.wait(wake_);
         --idle_;
       }
       if (first_ == nullptr) return;
@@ -102,7 +103,7 @@ class Pool::State {
   void finish_done() {
     Job* job = nullptr;
     {
-      const std::lock_guard lock(mutex_);
+      const std::lock_guard lock(lock_);
       job = std::exchange(done_, nullptr);
     }
     Job* in_order = nullptr;  // done_ is a stack
@@ -120,7 +121,7 @@ class Pool::State {
   }
 
   Loop& loop_;
-  std::mutex mutex_;
+  Lock lock_{observe::LockName::kPool};
   std::condition_variable wake_;
   Job* first_ = nullptr;
   Job* last_ = nullptr;

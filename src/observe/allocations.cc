@@ -89,8 +89,8 @@ void count_free_slowly() {
 
 std::string_view subsystem_name(Subsystem subsystem) {
   static constexpr std::array<std::string_view, kSubsystems> kNames{
-      "other", "log",       "replica", "raft", "peer",  "wire",  "http",
-      "api",   "placement", "agent",   "vm",   "image", "model", "telemetry"};
+      "other",     "log",   "replica", "raft",  "peer",  "wire",      "http",     "api",
+      "placement", "agent", "vm",      "image", "model", "telemetry", "simulator"};
   return kNames[std::size_t(subsystem)];
 }
 

@@ -43,8 +43,9 @@ enum class Subsystem : std::uint8_t {
   kImage,
   kModel,  // the replicated state
   kTelemetry,
+  kSimulator,  // of what plays the world; none in a daemon
 };
-inline constexpr std::size_t kSubsystems = std::size_t(Subsystem::kTelemetry) + 1;
+inline constexpr std::size_t kSubsystems = std::size_t(Subsystem::kSimulator) + 1;
 
 std::string_view subsystem_name(Subsystem subsystem);
 

@@ -98,12 +98,14 @@ class SimFile final : public env::File {
       : owner_(owner), inode_(std::move(inode)), path_(std::move(path)), writable_(writable) {}
 
   env::Task<Result<std::size_t>> read_at(std::uint64_t offset, std::span<char> buffer) override {
+    const observe::AllocationTag tag(observe::Subsystem::kSimulator);
     BLX_CO_TRY(co_await access(owner_, path_));
     co_return inode_->content.read(offset, buffer);
   }
 
   env::Task<Result<void>> write_at(std::uint64_t offset,
                                    std::span<const std::string_view> parts) override {
+    const observe::AllocationTag tag(observe::Subsystem::kSimulator);
     if (!writable_) co_return fail(Code::kPermissionDenied, "permission_denied", path_);
     WriteAccess write(owner_, *inode_, offset, parts);
     BLX_CO_TRY(co_await access(owner_, path_));
@@ -122,6 +124,7 @@ class SimFile final : public env::File {
   }
 
   env::Task<Result<void>> sync() override {
+    const observe::AllocationTag tag(observe::Subsystem::kSimulator);
     DiskFaults& faults = owner_.host().disk_faults;
     const std::uint64_t covered = FileSystem::last_change(*inode_);
     UncutPause operation(owner_, end_of(owner_, faults.sync_min, faults.sync_max));
@@ -139,11 +142,13 @@ class SimFile final : public env::File {
   // One after the other, as the kernel does it: a crash finds the one or the other under way.
   env::Task<Result<void>> write_and_sync(std::uint64_t offset,
                                          std::span<const std::string_view> parts) override {
+    const observe::AllocationTag tag(observe::Subsystem::kSimulator);
     BLX_CO_TRY(co_await write_at(offset, parts));
     co_return co_await sync();
   }
 
   env::Task<Result<void>> resize(std::uint64_t size) override {
+    const observe::AllocationTag tag(observe::Subsystem::kSimulator);
     if (!writable_) co_return fail(Code::kPermissionDenied, "permission_denied", path_);
     BLX_CO_TRY(co_await access(owner_, path_));
     co_return owner_.host().files.resize(*inode_, size);
@@ -189,24 +194,29 @@ class SimDisk final : public env::Disk {
 
   env::Task<Result<std::unique_ptr<env::File>>> open(std::string path,
                                                      env::OpenMode mode) override {
+    const observe::AllocationTag tag(observe::Subsystem::kSimulator);
     BLX_CO_TRY(co_await access(owner_, path));
     BLX_CO_TRY(InodePtr inode, files().open(path, mode));
     co_return std::make_unique<SimFile>(owner_, std::move(inode), std::move(path),
                                         mode != env::OpenMode::kRead);
   }
   env::Task<Result<void>> make_directory(std::string path) override {
+    const observe::AllocationTag tag(observe::Subsystem::kSimulator);
     BLX_CO_TRY(co_await access(owner_, path));
     co_return files().make_directory(path);
   }
   env::Task<Result<std::vector<env::DirectoryEntry>>> list(std::string path) override {
+    const observe::AllocationTag tag(observe::Subsystem::kSimulator);
     BLX_CO_TRY(co_await access(owner_, path));
     co_return files().list(path);
   }
   env::Task<Result<void>> rename(std::string from, std::string to) override {
+    const observe::AllocationTag tag(observe::Subsystem::kSimulator);
     BLX_CO_TRY(co_await access(owner_, to));
     co_return files().rename(from, to);
   }
   env::Task<Result<void>> remove(std::string path) override {
+    const observe::AllocationTag tag(observe::Subsystem::kSimulator);
     BLX_CO_TRY(co_await access(owner_, path));
     co_return files().remove(path);
   }
@@ -215,6 +225,7 @@ class SimDisk final : public env::Disk {
     co_return files().remove_tree(path);
   }
   env::Task<Result<void>> sync_directory(std::string path) override {
+    const observe::AllocationTag tag(observe::Subsystem::kSimulator);
     const DiskFaults& faults = owner_.host().disk_faults;
     UncutPause operation(owner_, end_of(owner_, faults.sync_min, faults.sync_max));
     BLX_CO_TRY(co_await operation);

@@ -83,6 +83,7 @@ Engine::Step Engine::step(Instant limit) {
   now_ = next.at;
   take_out(0);
   note(next.sequence, next.event->owner_);
+  const observe::AllocationTag tag(observe::Subsystem::kSimulator);
   next.event->happen();
   return Step::kRan;
 }

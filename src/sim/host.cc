@@ -24,6 +24,17 @@ class SimMachine final : public env::Machine {
   }
   double load_average() override { return owner_.host().load_average; }
   Bytes memory_available() override { return owner_.host().memory_available; }
+  // The same in every run, whatever runs it.
+  env::ProgramUsage program_usage() override {
+    env::ProgramUsage usage;
+    usage.resident = mib(40);
+    usage.virtual_memory = mib(200);
+    usage.allocator = "simulated";
+    usage.heap = mib(20);
+    usage.threads = 1;
+    usage.started = kWorldBegins;
+    return usage;
+  }
 
  private:
   env::Task<Result<void>> measure(Duration duration) {

@@ -27,6 +27,7 @@ class SimStream final : public env::Stream {
   }
 
   env::Task<Result<std::size_t>> read_some(std::span<char> buffer) override {
+    const observe::AllocationTag tag(observe::Subsystem::kSimulator);
     Side& mine = side();
     while (true) {
       if (!mine.owner->alive()) co_return crashed();
@@ -45,6 +46,7 @@ class SimStream final : public env::Stream {
   }
 
   env::Task<Result<void>> write(std::span<const std::string_view> parts) override {
+    const observe::AllocationTag tag(observe::Subsystem::kSimulator);
     Side& mine = side();
     for (std::string_view part : parts) {
       while (!part.empty()) {

@@ -38,9 +38,11 @@ class SecureStream final : public env::Stream {
   }
 
   env::Task<Result<std::size_t>> read_some(std::span<char> buffer) override {
+    const observe::AllocationTag tag(observe::Subsystem::kSimulator);
     return plain_->read_some(buffer);
   }
   env::Task<Result<void>> write(std::span<const std::string_view> parts) override {
+    const observe::AllocationTag tag(observe::Subsystem::kSimulator);
     return plain_->write(parts);
   }
   void close() override { plain_->close(); }

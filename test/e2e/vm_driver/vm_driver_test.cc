@@ -221,6 +221,7 @@ class ClaimsKvm final : public env::Machine {
   env::Task<Result<std::uint64_t>> measure_tsc_khz() override { return inner_.measure_tsc_khz(); }
   double load_average() override { return inner_.load_average(); }
   Bytes memory_available() override { return inner_.memory_available(); }
+  env::ProgramUsage program_usage() override { return inner_.program_usage(); }
 
  private:
   env::Machine& inner_;

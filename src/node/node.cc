@@ -164,8 +164,8 @@ env::Task<Result<void>> Node::open_cluster() {
   BLX_CO_TRY(replica_,
              co_await replica::open_replica(env_, env::join_path(config_.data_directory, "log"),
                                             identity_.id, config_.replica, *peers_, this));
-  telemetry::register_sources(metrics_, telemetry_, *replica_);
-  telemetry::register_sources(metrics_, *peers_);
+  telemetry::register_sources(metrics_, telemetry_, replica_.get());
+  telemetry::register_sources(metrics_, peers_.get());
   const cluster::State& state = replica_->state();
   if (state.was_removed(identity_.id)) co_return std::unexpected(removed(identity_.id));
   if (replica_->cluster_view().members().empty()) {

@@ -265,8 +265,7 @@ void Metrics::visit_series(const Registered& family, std::size_t label, cells::S
 void Metrics::visit_family(const Registered& family, Visitor& visitor,
                            HistogramReading& reading) const {
   const Schema& schema = family.schema;
-  visitor.family({schema.name, schema.help, schema.kind, schema.unit, schema.shape,
-                  std::span(schema.label_names).first(schema.labels)});
+  visitor.family(view_of(schema));
   std::array<std::string_view, kLabels> values{};
   if (family.source) {
     Relay relay(visitor, schema.labels);
@@ -290,18 +289,32 @@ void Metrics::visit_family(const Registered& family, Visitor& visitor,
   }
 }
 
-void Metrics::visit(Visitor& visitor) const {
-  for (const auto& update : updates_)
-    update();
+FamilyView Metrics::view_of(const Schema& schema) {
+  return {schema.name, schema.help,  schema.kind,
+          schema.unit, schema.shape, std::span(schema.label_names).first(schema.labels)};
+}
+
+const std::vector<std::uint32_t>& Metrics::by_name() const {
   if (by_name_.size() != families_.size()) {
     by_name_.resize(families_.size());
     for (std::uint32_t i = 0; i < by_name_.size(); ++i)
       by_name_[i] = i;
     std::ranges::sort(by_name_, {}, [this](std::uint32_t i) { return families_[i].schema.name; });
   }
+  return by_name_;
+}
+
+void Metrics::visit(Visitor& visitor) const {
+  for (const auto& update : updates_)
+    update();
   HistogramReading reading;
-  for (const std::uint32_t i : by_name_)
+  for (const std::uint32_t i : by_name())
     visit_family(families_[i], visitor, reading);
+}
+
+void Metrics::describe(const std::function<void(const FamilyView&)>& tell) const {
+  for (const std::uint32_t i : by_name())
+    tell(view_of(families_[i].schema));
 }
 
 }  // namespace blixard::observe

@@ -225,6 +225,8 @@ class Metrics {
   // Families by name; series in the order of their labels' values. Of a histogram with labels
   // only series that have counted, of a gauge only those that were set.
   void visit(Visitor& visitor) const;
+  // What is registered, by name, without asking for any value.
+  void describe(const std::function<void(const FamilyView&)>& tell) const;
 
   // Series that were refused, because there would have been too many: they count into nothing.
   [[nodiscard]] std::uint64_t refused() const { return refused_; }
@@ -293,6 +295,8 @@ class Metrics {
   // Cells for so many series; 0: refused.
   cells::Slot reserve(std::uint32_t series, std::uint32_t cells);
 
+  [[nodiscard]] const std::vector<std::uint32_t>& by_name() const;
+  static FamilyView view_of(const Schema& schema);
   void visit_family(const Registered& family, Visitor& visitor, HistogramReading& reading) const;
   static void visit_series(const Registered& family, std::size_t label, cells::Slot& first,
                            std::span<std::string_view> values, Visitor& visitor,

@@ -78,12 +78,12 @@ Api::Api(env::Env env, replica::Replica& replica, image::Store& images, observe:
       telemetry_(telemetry),
       options_(std::move(options)),
       logs_(std::move(logs)) {
-  register_metrics();
+  counted_ = register_metrics(metrics_, this);
 }
 
 Api::~Api() = default;
 
-void Api::register_metrics() {
+Api::Instruments Api::register_metrics(observe::Metrics& metrics, const Api* api) {
   using observe::Answer;
   using observe::Label;
   std::vector<std::string_view> names;
@@ -91,32 +91,39 @@ void Api::register_metrics() {
   for (const Route& route : routes())
     names.push_back(route.name);
   names.push_back("none");
-  requests_ = metrics_.counters<observe::Listed, StatusClass>("blixard_http_requests_total",
-                                                              "HTTP requests, by route and status.",
-                                                              {Label("route", names), "status"});
-  durations_ = metrics_.histograms<observe::Listed>("blixard_http_request_duration_seconds",
-                                                    "Time from a request to its answer, by route.",
-                                                    kDurations, {Label("route", names)});
-  metrics_.computed_gauge("blixard_build_info", "Version of the program; the value is always 1.",
-                          [this](Answer& answer) { answer({options_.version}, 1); }, {"version"});
-  metrics_.computed_gauge("blixard_vms", "VMs, by state.",
-                          [this](Answer& answer) {
-                            std::map<cluster::VmState, double> counts;
-                            for (const auto& [id, vm] : replica_.state().vms())
-                              counts[vm.state] += 1;
-                            for (auto state = cluster::VmState::kPending;
-                                 state <= cluster::VmState::kMigrating;
-                                 state = static_cast<cluster::VmState>(static_cast<int>(state) + 1))
-                              answer({cluster::state_name(state)}, counts[state]);
-                          },
-                          {"state"});
-  metrics_.computed_gauge("blixard_event_streams", "Open event streams.",
-                          [this](Answer& answer) { answer(static_cast<double>(event_streams_)); });
+  metrics.computed_gauge("blixard_build_info", "Version of the program; the value is always 1.",
+                         [api](Answer& answer) {
+                           if (api != nullptr) answer({api->options_.version}, 1);
+                         },
+                         {"version"});
+  metrics.computed_gauge("blixard_vms", "VMs, by state.",
+                         [api](Answer& answer) {
+                           if (api != nullptr) api->tell_vms(answer);
+                         },
+                         {"state"});
+  metrics.computed_gauge("blixard_event_streams", "Open event streams.", [api](Answer& answer) {
+    if (api != nullptr) answer(static_cast<double>(api->event_streams_));
+  });
+  return {.requests = metrics.counters<observe::Listed, StatusClass>(
+              "blixard_http_requests_total", "HTTP requests, by route and status.",
+              {Label("route", names), "status"}),
+          .durations = metrics.histograms<observe::Listed>(
+              "blixard_http_request_duration_seconds",
+              "Time from a request to its answer, by route.", kDurations, {Label("route", names)})};
+}
+
+void Api::tell_vms(observe::Answer& answer) const {
+  std::map<cluster::VmState, double> counts;
+  for (const auto& [id, vm] : replica_.state().vms())
+    counts[vm.state] += 1;
+  for (auto state = cluster::VmState::kPending; state <= cluster::VmState::kMigrating;
+       state = static_cast<cluster::VmState>(static_cast<int>(state) + 1))
+    answer({cluster::state_name(state)}, counts[state]);
 }
 
 // Of a request that has no route.
 void Api::refused(int status) {
-  requests_[observe::listed(routes().size()), class_of(status)].add();
+  counted_.requests[observe::listed(routes().size()), class_of(status)].add();
 }
 
 env::Task<http::Response> Api::handle(const http::Request& request) {
@@ -134,8 +141,8 @@ env::Task<http::Response> Api::handle(const http::Request& request) {
   response.headers.push_back({"Cache-Control", "no-store"});
   response.headers.push_back({"X-Content-Type-Options", "nosniff"});
   const auto route = observe::listed(route_index);
-  requests_[route, class_of(response.status)].add();
-  durations_[route].observe(env_.clock.monotonic() - begun);
+  counted_.requests[route, class_of(response.status)].add();
+  counted_.durations[route].observe(env_.clock.monotonic() - begun);
   co_return response;
 }
 

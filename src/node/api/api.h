@@ -69,6 +69,15 @@ class Api final : public http::Handler {
 
   static std::span<const Route> routes();
 
+  // What the API counts and tells of itself. Without an API it is only declared: for who wants to
+  // know which metrics there are.
+  struct Instruments {
+    // By route, in the order of routes(), then one for all else.
+    observe::CounterFamily<observe::Listed, StatusClass> requests;
+    observe::HistogramFamily<observe::Listed> durations;
+  };
+  static Instruments register_metrics(observe::Metrics& metrics, const Api* api);
+
  private:
   using Answer = env::Task<Result<http::Response>>;
 
@@ -83,8 +92,8 @@ class Api final : public http::Handler {
   [[nodiscard]] Result<void> authorize(const http::Request& request) const;
   Result<void> check_body(const http::Request& request, const Route& route) const;
   Result<Uuid> request_id_of(const http::Request& request);
-  void register_metrics();
 
+  void tell_vms(observe::Answer& answer) const;
   env::Task<Result<cluster::Outcome>> propose(const Call& call, v1::Command command);
   // The same, counted as an operation of a user.
   env::Task<Result<cluster::Outcome>> operate(const Call& call, telemetry::VmOperation operation,
@@ -141,9 +150,7 @@ class Api final : public http::Handler {
   Options options_;
   Logs logs_;
   std::string openapi_;  // empty until somebody asks: it costs more than all else of a start
-  // By route, in the order of routes(), then one for all else.
-  observe::CounterFamily<observe::Listed, StatusClass> requests_;
-  observe::HistogramFamily<observe::Listed> durations_;
+  Instruments counted_;
   std::size_t event_streams_ = 0;
   std::size_t metrics_bytes_ = 0;  // that their text may need
 };

@@ -36,14 +36,58 @@ void answer_both(Answer& answer, std::uint64_t received, std::uint64_t sent) {
   answer({"sent"}, real(sent));
 }
 
+// A source that asks `told`, if there is one.
+template <class T, class Tell>
+observe::Source of(const T* told, Tell tell) {
+  return [told, tell](Answer& answer) {
+    if (told != nullptr) tell(*told, answer);
+  };
+}
+
+void tell_roles(const replica::Replica& replica, Answer& answer) {
+  const raft::Role role = replica.status().role;
+  for (const auto& [each, name] : kRoleNames)
+    answer({name}, each == role ? 1 : 0);
+}
+
+void tell_nodes(const replica::Replica& replica, Answer& answer) {
+  std::size_t servers = 0;
+  const auto& nodes = replica.state().nodes();
+  for (const auto& [id, node] : nodes)
+    servers += node.role == cluster::NodeRole::kServer ? 1 : 0;
+  answer({"server"}, real(servers));
+  answer({"worker"}, real(nodes.size() - servers));
+}
+
+void tell_members(const replica::Replica& replica, Answer& answer) {
+  if (!replica.is_leader()) return;
+  std::size_t active = 0;
+  const auto members = replica.members();
+  for (const replica::MemberProgress& member : members)
+    active += member.active ? 1 : 0;
+  answer({"active"}, real(active));
+  answer({"silent"}, real(members.size() - active));
+}
+
+void tell_connections(const peer::Peers& peers, Answer& answer) {
+  const auto all = peers.status();
+  const auto ours = std::ranges::count_if(all, &peer::PeerStatus::connected);
+  const auto theirs = std::ranges::count_if(all, &peer::PeerStatus::accepted);
+  answer({"this"}, static_cast<double>(ours));
+  answer({"other"}, static_cast<double>(theirs));
+}
+
 }  // namespace
 
-void register_sources(observe::Metrics& metrics, Telemetry& telemetry, replica::Replica& replica) {
+void register_sources(observe::Metrics& metrics, Telemetry& telemetry,
+                      const replica::Replica* replica) {
   using Status = replica::Status;
   const auto number = [&](observe::MetricName<observe::Kind::kGauge> name, observe::Help help,
-                          std::uint64_t (*of)(const Status&)) {
+                          std::uint64_t (*get)(const Status&)) {
     metrics.computed_gauge(name, help,
-                           [&replica, of](Answer& answer) { answer(real(of(replica.status()))); });
+                           of(replica, [get](const replica::Replica& told, Answer& answer) {
+                             answer(real(get(told.status())));
+                           }));
   };
   number("blixard_raft_term", "Term of this node.",
          [](const Status& status) { return status.term.value; });
@@ -53,95 +97,78 @@ void register_sources(observe::Metrics& metrics, Telemetry& telemetry, replica::
          [](const Status& status) { return status.commit.value; });
   number("blixard_raft_applied_index", "Last entry applied on this node.",
          [](const Status& status) { return status.applied.value; });
+  number("blixard_raft_has_leader", "1 while this node knows who leads, else 0.",
+         [](const Status& status) -> std::uint64_t { return status.leader ? 1 : 0; });
   number("blixard_raft_proposals_in_flight",
          "Commands that wait on this node to be committed and applied.",
          [](const Status& status) -> std::uint64_t { return status.proposals_in_flight; });
   number("blixard_raft_appends_waiting", "Appends to this node's log that are not durable yet.",
          [](const Status& status) -> std::uint64_t { return status.appends_waiting; });
   metrics.computed_gauge("blixard_raft_role", "Role of this node: 1 for the one it has.",
-                         [&replica](Answer& answer) {
-                           const raft::Role role = replica.status().role;
-                           for (const auto& [each, name] : kRoleNames)
-                             answer({name}, each == role ? 1 : 0);
-                         },
-                         {"role"});
+                         of(replica, tell_roles), {"role"});
   metrics.computed_gauge("blixard_cluster_nodes", "Nodes of the cluster, by role.",
-                         [&replica](Answer& answer) {
-                           std::size_t servers = 0;
-                           const auto& nodes = replica.state().nodes();
-                           for (const auto& [id, node] : nodes)
-                             servers += node.role == cluster::NodeRole::kServer ? 1 : 0;
-                           answer({"server"}, static_cast<double>(servers));
-                           answer({"worker"}, static_cast<double>(nodes.size() - servers));
-                         },
-                         {"role"});
+                         of(replica, tell_nodes), {"role"});
   metrics.computed_gauge(
       "blixard_cluster_members",
       "Nodes in consensus, by whether the leader hears them; of the leader only.",
-      [&replica](Answer& answer) {
-        if (!replica.is_leader()) return;
-        const auto members = replica.members();
-        const auto active = std::ranges::count_if(members, &replica::MemberProgress::active);
-        answer({"active"}, static_cast<double>(active));
-        answer({"silent"}, static_cast<double>(members.size()) - static_cast<double>(active));
-      },
-      {"state"});
-  metrics.computed_counter(
-      "blixard_raft_read_rounds_total",
-      "Rounds to a quorum that confirmed reads; one serves many of them.",
-      [&replica](Answer& answer) { answer(real(replica.status().read_rounds)); });
-  metrics.before_reading([&telemetry, &replica] {
-    telemetry.follow_nodes(
-        replica.state(), replica.is_leader() ? std::nullopt : std::optional(replica.status().self));
+      of(replica, tell_members), {"state"});
+  metrics.computed_counter("blixard_raft_read_rounds_total",
+                           "Rounds to a quorum that confirmed reads; one serves many of them.",
+                           of(replica, [](const replica::Replica& told, Answer& answer) {
+                             answer(real(told.status().read_rounds));
+                           }));
+  if (replica == nullptr) return;
+  metrics.before_reading([&telemetry, replica] {
+    telemetry.follow_nodes(replica->state(), replica->is_leader()
+                                                 ? std::nullopt
+                                                 : std::optional(replica->status().self));
   });
 }
 
-void register_sources(observe::Metrics& metrics, const peer::Peers& peers) {
-  using Counters = peer::Counters;
+void register_sources(observe::Metrics& metrics, const peer::Peers* peers) {
+  using Peers = peer::Peers;
   metrics.computed_counter("blixard_peer_frames_total", "Frames exchanged with other nodes.",
-                           [&peers](Answer& answer) {
-                             const Counters all = peers.counters();
-                             answer_both(answer, all.traffic.frames_received,
-                                         all.traffic.frames_sent);
-                           },
+                           of(peers,
+                              [](const Peers& told, Answer& answer) {
+                                const peer::Traffic traffic = told.counters().traffic;
+                                answer_both(answer, traffic.frames_received, traffic.frames_sent);
+                              }),
                            {"direction"});
-  metrics.computed_counter(
-      "blixard_peer_bytes_total", "Bytes of the frames exchanged with other nodes.",
-      [&peers](Answer& answer) {
-        const Counters all = peers.counters();
-        answer_both(answer, all.traffic.bytes_received, all.traffic.bytes_sent);
-      },
-      {"direction"});
+  metrics.computed_counter("blixard_peer_bytes_total",
+                           "Bytes of the frames exchanged with other nodes.",
+                           of(peers,
+                              [](const Peers& told, Answer& answer) {
+                                const peer::Traffic traffic = told.counters().traffic;
+                                answer_both(answer, traffic.bytes_received, traffic.bytes_sent);
+                              }),
+                           {"direction"});
   metrics.computed_counter(
       "blixard_peer_dropped_frames_total",
       "Frames for other nodes that were not sent: no connection, or a full queue.",
-      [&peers](Answer& answer) {
-        answer_all(answer, kUrgencyNames, peers.counters().traffic.dropped);
-      },
+      of(peers,
+         [](const Peers& told, Answer& answer) {
+           answer_all(answer, kUrgencyNames, told.counters().traffic.dropped);
+         }),
       {"priority"});
-  metrics.computed_counter(
-      "blixard_peer_violations_total",
-      "Damaged, invalid or unexpected frames; each ended a connection.",
-      [&peers](Answer& answer) { answer(real(peers.counters().traffic.violations)); });
+  metrics.computed_counter("blixard_peer_violations_total",
+                           "Damaged, invalid or unexpected frames; each ended a connection.",
+                           of(peers, [](const Peers& told, Answer& answer) {
+                             answer(real(told.counters().traffic.violations));
+                           }));
   metrics.computed_counter(
       "blixard_peer_reconnects_total",
       "Connections this node made to another one after it had lost an earlier one.",
-      [&peers](Answer& answer) { answer(real(peers.counters().reconnects)); });
+      of(peers,
+         [](const Peers& told, Answer& answer) { answer(real(told.counters().reconnects)); }));
   metrics.computed_counter(
       "blixard_peer_refused_connections_total",
       "Connections of others that were not served, by reason.",
-      [&peers](Answer& answer) { answer_all(answer, kRefusalNames, peers.counters().refused); },
+      of(peers, [](const Peers& told,
+                   Answer& answer) { answer_all(answer, kRefusalNames, told.counters().refused); }),
       {"reason"});
-  metrics.computed_gauge(
-      "blixard_peer_connections", "Connections with other nodes, by who dialled.",
-      [&peers](Answer& answer) {
-        const auto all = peers.status();
-        const auto ours = std::ranges::count_if(all, &peer::PeerStatus::connected);
-        const auto theirs = std::ranges::count_if(all, &peer::PeerStatus::accepted);
-        answer({"this"}, static_cast<double>(ours));
-        answer({"other"}, static_cast<double>(theirs));
-      },
-      {"dialled_by"});
+  metrics.computed_gauge("blixard_peer_connections",
+                         "Connections with other nodes, by who dialled.",
+                         of(peers, tell_connections), {"dialled_by"});
 }
 
 }  // namespace blixard::telemetry

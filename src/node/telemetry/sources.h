@@ -12,8 +12,10 @@
 
 namespace blixard::telemetry {
 
-// All outlive the readings.
-void register_sources(observe::Metrics& metrics, Telemetry& telemetry, replica::Replica& replica);
-void register_sources(observe::Metrics& metrics, const peer::Peers& peers);
+// What they are given outlives the readings. Given none, they only declare: for who wants to know
+// which metrics there are.
+void register_sources(observe::Metrics& metrics, Telemetry& telemetry,
+                      const replica::Replica* replica);
+void register_sources(observe::Metrics& metrics, const peer::Peers* peers);
 
 }  // namespace blixard::telemetry

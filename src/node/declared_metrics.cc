@@ -1,0 +1,15 @@
+#include "node/declared_metrics.h"
+
+#include "node/api/api.h"
+#include "node/telemetry/sources.h"
+
+namespace blixard::node {
+
+void declare_metrics(observe::Metrics& metrics) {
+  telemetry::Telemetry telemetry(metrics);
+  telemetry::register_sources(metrics, telemetry, static_cast<const replica::Replica*>(nullptr));
+  telemetry::register_sources(metrics, static_cast<const peer::Peers*>(nullptr));
+  api::Api::register_metrics(metrics, nullptr);
+}
+
+}  // namespace blixard::node

@@ -10,6 +10,7 @@
 #include "core/image/digest.h"
 #include "env/failpoint.h"
 #include "node/image/unpacker.h"
+#include "observe/allocations.h"
 
 namespace blixard::image {
 namespace {
@@ -82,6 +83,7 @@ env::Task<Result<std::unique_ptr<Store>>> Store::open(env::Env env, std::string 
 }
 
 env::Task<Result<void>> Store::sweep() {
+  const observe::AllocationTag tag(observe::Subsystem::kImage);
   BLX_CO_TRY(const auto entries, co_await env_.disk.list(root_));
   for (const auto& entry : entries) {
     if (!entry.name.starts_with(kTemporaryPrefix)) continue;
@@ -107,6 +109,7 @@ std::string Store::directory_of(const cluster::Image& image) const {
 }
 
 env::Task<Result<cluster::Image>> Store::import(std::string folder, std::string name) {
+  const observe::AllocationTag tag(observe::Subsystem::kImage);
   if (!folder.starts_with('/') || folder.size() > limits::kImagePathBytes ||
       folder.contains('\0')) {
     co_return fail(Code::kInvalidArgument, "image_path_invalid",
@@ -230,6 +233,7 @@ env::Task<Result<void>> Store::settle(const cluster::Image& image, std::string t
 }
 
 env::Task<Result<void>> Store::check(const cluster::Image& image) {
+  const observe::AllocationTag tag(observe::Subsystem::kImage);
   const std::string directory = directory_of(image);
   std::string buffer(kPieceBytes, '\0');
   for (const auto& about : image.files) {
@@ -255,6 +259,7 @@ env::Task<Result<void>> Store::check(const cluster::Image& image) {
 }
 
 env::Task<Result<Paths>> Store::paths(cluster::Image image) {
+  const observe::AllocationTag tag(observe::Subsystem::kImage);
   if (file_named(image, kKernelName) == nullptr || file_named(image, kInitrdName) == nullptr) {
     co_return fail(Code::kNotFound, "image_file_missing",
                    image.name.text() + " has no kernel or no initrd");
@@ -270,6 +275,7 @@ env::Task<Result<Paths>> Store::paths(cluster::Image image) {
 }
 
 env::Task<Result<void>> Store::remove(cluster::Image image) {
+  const observe::AllocationTag tag(observe::Subsystem::kImage);
   BLX_CO_TRY(co_await take_turn());
   const Turn turn(*this);
   const std::string directory = directory_of(image);

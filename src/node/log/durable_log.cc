@@ -7,6 +7,7 @@
 #include "base/bug.h"
 #include "base/limits.h"
 #include "env/failpoint.h"
+#include "observe/allocations.h"
 
 namespace blixard::log {
 namespace {
@@ -120,6 +121,7 @@ Result<void> DurableLog::check(const std::vector<Entry>& entries,
 
 env::Task<Result<void>> DurableLog::append(std::vector<Entry> entries,
                                            std::optional<HardState> hard_state) {
+  const observe::AllocationTag tag(observe::Subsystem::kLog);
   std::size_t bytes = bytes_of(hard_state);
   for (const Entry& entry : entries)
     bytes += BatchEncoder::record_bytes(entry.payload.size());

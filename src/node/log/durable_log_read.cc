@@ -5,6 +5,7 @@
 
 #include "env/failpoint.h"
 #include "node/log/durable_log.h"
+#include "observe/allocations.h"
 
 namespace blixard::log {
 namespace {
@@ -30,6 +31,7 @@ bool DurableLog::cached(LogIndex from, LogIndex to, std::size_t bytes_max,
 
 env::Task<Result<std::vector<Entry>>> DurableLog::read(LogIndex from, LogIndex to,
                                                        std::size_t bytes_max) {
+  const observe::AllocationTag tag(observe::Subsystem::kLog);
   BLX_CO_FAILPOINT(env_, "storage::read", kUnavailable, "io_error");
   if (from < first()) co_return fail(Code::kFailedPrecondition, "compacted");
   if (from > last() || to < from) co_return fail(Code::kNotFound, "beyond_last");

@@ -6,6 +6,7 @@
 #include "base/limits.h"
 #include "env/failpoint.h"
 #include "node/log/durable_log.h"
+#include "observe/allocations.h"
 
 namespace blixard::log {
 namespace {
@@ -68,6 +69,7 @@ class DurableLog::IncomingSnapshot final : public SnapshotWriter {
 
 env::Task<Result<std::unique_ptr<SnapshotWriter>>> DurableLog::begin_snapshot(SnapshotMeta meta,
                                                                               std::uint64_t bytes) {
+  const observe::AllocationTag tag(observe::Subsystem::kLog);
   BLX_CO_TRY(refusal());
   if (bytes > limits::kSnapshotBytes) {
     co_return fail(Code::kResourceExhausted, "snapshot_too_large");
@@ -139,6 +141,7 @@ env::Task<void> DurableLog::remove_discarded(std::string path) {
 
 env::Task<Result<void>> DurableLog::save_snapshot(SnapshotMeta meta, std::string content,
                                                   LogIndex keep_from) {
+  const observe::AllocationTag tag(observe::Subsystem::kLog);
   BLX_CO_TRY(refusal());
   if (snapshotting_) co_return fail(Code::kUnavailable, "snapshot_in_progress");
   if (content.size() > limits::kSnapshotBytes) {
@@ -228,6 +231,7 @@ env::Task<Result<std::unique_ptr<SnapshotReader>>> DurableLog::open_snapshot() {
 }
 
 env::Task<Result<std::string>> DurableLog::load_snapshot() {
+  const observe::AllocationTag tag(observe::Subsystem::kLog);
   BLX_CO_FAILPOINT(env_, "storage::read_state", kUnavailable, "io_error");
   BLX_CO_TRY(const auto file, co_await open_newest());
   std::string content;

@@ -8,6 +8,7 @@
 
 #include "base/limits.h"
 #include "node/otlp/metrics_json.h"
+#include "observe/allocations.h"
 
 namespace blixard::otlp {
 namespace {
@@ -125,6 +126,7 @@ Instant Exporter::next_due() const {
 }
 
 env::Task<void> Exporter::run() {
+  const observe::AllocationTag tag(observe::Subsystem::kTelemetry);
   while (true) {
     Result<void> waited;
     if (!target_) {

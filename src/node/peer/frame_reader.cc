@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "base/unwritten.h"
+#include "observe/allocations.h"
 
 namespace blixard::peer {
 
@@ -71,6 +72,7 @@ env::Task<Result<wire::Message>> FrameReader::next() {
   ++frames_;
   bytes_ += wire::kFrameHeaderBytes + header.body_bytes + header.tail_bytes;
   BLX_CO_TRY(wire::check_frame_content(header, body, tail.view()));
+  const observe::AllocationTag tag(observe::Subsystem::kWire);
   co_return wire::decode_message(header, body, tail);
 }
 

@@ -16,6 +16,7 @@
 #include "node/peer/inbound.h"
 #include "node/peer/outbound.h"
 #include "node/peer/reasons.h"
+#include "observe/allocations.h"
 
 namespace blixard::peer {
 
@@ -83,6 +84,7 @@ class PeerSet final : public Peers {
 };
 
 env::Task<Result<void>> PeerSet::serve(std::unique_ptr<env::Listener> listener) {
+  const observe::AllocationTag tag(observe::Subsystem::kPeer);
   BLX_ASSERT(context_->handler != nullptr);
   co_return co_await accepting_.run(
       *listener, [this](std::unique_ptr<env::Stream> stream) { take(std::move(stream)); });
@@ -213,6 +215,7 @@ Inbound* PeerSet::inbound_of(NodeId node) const {
 }
 
 void PeerSet::set_peer(NodeId node, env::Endpoint address) {
+  const observe::AllocationTag tag(observe::Subsystem::kPeer);
   BLX_ASSERT(context_->handler != nullptr && node && node != context_->options.self);
   if (stopping_) return;
   introduced_.erase(node);
@@ -263,6 +266,7 @@ Counters PeerSet::counters() const {
 }
 
 void PeerSet::send(std::vector<raft::Message> messages) {
+  const observe::AllocationTag tag(observe::Subsystem::kPeer);
   const bool is_full = context_->env.rare.happens(env::RareSite::kPeerQueueFull);
   for (raft::Message& message : messages) {
     BLX_ASSERT(message.type != raft::MessageType::kSnapshot);
@@ -279,6 +283,7 @@ void PeerSet::send(std::vector<raft::Message> messages) {
 
 env::Task<Result<std::string>> PeerSet::request(NodeId to, RequestKind kind, std::string body,
                                                 Instant deadline) {
+  const observe::AllocationTag tag(observe::Subsystem::kPeer);
   BLX_CO_FAILPOINT(context_->env, "network::request", kUnavailable, kUnreachable);
   auto outbound = find(to);
   if (outbound == nullptr) co_return fail(Code::kUnavailable, kUnreachable);
@@ -287,6 +292,7 @@ env::Task<Result<std::string>> PeerSet::request(NodeId to, RequestKind kind, std
 
 env::Task<Result<void>> PeerSet::send_snapshot(raft::Message message,
                                                std::unique_ptr<SnapshotSource> source) {
+  const observe::AllocationTag tag(observe::Subsystem::kPeer);
   BLX_ASSERT(message.type == raft::MessageType::kSnapshot && message.snapshot);
   auto outbound = find(message.to);
   if (outbound == nullptr) co_return fail(Code::kUnavailable, kUnreachable);

@@ -5,6 +5,7 @@
 
 #include "base/assert.h"
 #include "base/limits.h"
+#include "observe/allocations.h"
 
 namespace blixard::peer {
 
@@ -95,7 +96,10 @@ bool SendQueue::push(wire::Message message, Instant now) {
 
 bool SendQueue::take_one(Lane& lane, wire::FrameWriter& writer, std::vector<wire::Message>& held) {
   Item item = lane.pop();
-  const bool sent = wire::encode_message(item.message, writer);
+  const bool sent = [&] {
+    const observe::AllocationTag tag(observe::Subsystem::kWire);
+    return wire::encode_message(item.message, writer);
+  }();
   if (sent) held.push_back(std::move(item.message));
   return sent;
 }

@@ -5,6 +5,7 @@
 
 #include "core/raft/configuration.h"
 #include "env/failpoint.h"
+#include "observe/allocations.h"
 
 namespace blixard::replica {
 namespace {
@@ -56,6 +57,7 @@ env::Task<void> Driver::stop() {
 
 void Driver::step(raft::Message message) {
   if (!running()) return;
+  const observe::AllocationTag tag(observe::Subsystem::kRaft);
   ignore(core_->step(std::move(message)), "a message may be late, or not be for us");
   wake();
 }
@@ -79,7 +81,7 @@ env::Task<void> Driver::pump() {
     }
     owner_.feed(*core_);
     while (running() && !held_ && core_->has_output())
-      co_await carry_out(core_->take_output());
+      co_await carry_out(take_output());
     load_missing();
     if (may_put_off_ && !put_off_.empty()) {
       // Whoever was answered just now may have more for the same message.
@@ -90,6 +92,11 @@ env::Task<void> Driver::pump() {
     may_put_off_ = true;
     if (running() && !put_off_.empty()) post(std::exchange(put_off_, {}));
   }
+}
+
+raft::Output Driver::take_output() {
+  const observe::AllocationTag tag(observe::Subsystem::kRaft);
+  return core_->take_output();
 }
 
 env::Task<void> Driver::tick() {

@@ -98,6 +98,7 @@ class Driver {
   };
 
   env::Task<void> pump();
+  raft::Output take_output();
   env::Task<void> tick();
   [[nodiscard]] bool waits_for_own_vote() const;
   env::Task<void> carry_out(raft::Output output);

@@ -7,6 +7,7 @@
 #include "base/bug.h"
 #include "base/limits.h"
 #include "node/trace/command_trace.h"
+#include "observe/allocations.h"
 
 namespace blixard::replica {
 namespace {
@@ -59,6 +60,7 @@ Result<cluster::Outcome> StateMachine::apply(const raft::Entry& entry, const v1:
     span = trace::begin(tracer_, trace::context_of(*parsed), trace::apply_name(*parsed));
     span.set("blixard.raft.index", entry.index.value);
   }
+  const observe::AllocationTag tag(observe::Subsystem::kModel);
   auto outcome = state_.apply(entry.index, *parsed, sink_);
   span.end(outcome);
   if (!outcome && is_fatal(outcome.error())) return cannot_apply(entry, outcome.error());
@@ -90,6 +92,7 @@ void StateMachine::follow_trace(const v1::Command& command,
 Result<cluster::Outcome> StateMachine::apply(const raft::Entry& entry,
                                              const raft::ConfState& configuration,
                                              std::string_view command) {
+  const observe::AllocationTag tag(observe::Subsystem::kModel);
   auto outcome = state_.apply_configuration(entry.index, configuration, command, sink_);
   nodes_changed_ = true;
   if (!outcome && is_fatal(outcome.error())) return cannot_apply(entry, outcome.error());

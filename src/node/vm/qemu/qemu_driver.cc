@@ -12,6 +12,7 @@
 #include "node/vm/qemu/process_identity.h"
 #include "node/vm/qemu/readiness.h"
 #include "node/vm/qemu/stop_ladder.h"
+#include "observe/allocations.h"
 
 namespace blixard::qemu {
 namespace {
@@ -54,6 +55,7 @@ env::Task<void> QemuDriver::close() {
 }
 
 env::Task<Result<vm::Capabilities>> QemuDriver::probe() {
+  const observe::AllocationTag tag(observe::Subsystem::kVm);
   BLX_CO_TRY(const Turns::Held turn, co_await turns_.take(kProbeTurn));
   if (!capabilities_) {
     BLX_CO_TRY(capabilities_, co_await probe_now());
@@ -120,6 +122,7 @@ env::Task<Result<vm::Capabilities>> QemuDriver::probe_now() {
 }
 
 env::Task<Result<vm::Record>> QemuDriver::prepare(vm::GuestSpec spec) {
+  const observe::AllocationTag tag(observe::Subsystem::kVm);
   BLX_CO_TRY(vm::check_guest_spec(spec));
   BLX_CO_TRY(directories_.check_paths(spec.id));
   BLX_CO_TRY(const vm::Capabilities capabilities, co_await probe());
@@ -157,6 +160,7 @@ env::Task<Result<vm::Record>> QemuDriver::prepare(vm::GuestSpec spec) {
 
 env::Task<Result<vm::Record>> QemuDriver::start(vm::GuestSpec spec, vm::Record prepared,
                                                 Instant deadline) {
+  const observe::AllocationTag tag(observe::Subsystem::kVm);
   BLX_CO_TRY(vm::check_guest_spec(spec));
   BLX_CO_TRY(check_record(prepared));
   if (spec.id != prepared.id || spec.uuid != prepared.uuid) {
@@ -308,6 +312,7 @@ env::Task<Result<QemuDriver::Vm>> QemuDriver::take_over(const vm::Record& record
 }
 
 env::Task<Result<vm::Status>> QemuDriver::adopt(vm::Record record) {
+  const observe::AllocationTag tag(observe::Subsystem::kVm);
   BLX_CO_TRY(const Vm vm, co_await find(record));
   if (vm->exited()) co_return fail(Code::kNotFound, "process_gone");
   if (vm->phase() == Phase::kStarting) {
@@ -331,6 +336,7 @@ env::Task<Result<void>> QemuDriver::wait_ready(vm::Record record, Instant deadli
 }
 
 env::Task<Result<vm::Status>> QemuDriver::inspect(vm::Record record) {
+  const observe::AllocationTag tag(observe::Subsystem::kVm);
   const auto found = co_await find(record);
   if (found) {
     const Vm& vm = *found;
@@ -357,6 +363,7 @@ env::Task<Result<vm::Status>> QemuDriver::next_change(vm::Record record) {
 }
 
 env::Task<Result<vm::EndReason>> QemuDriver::stop(vm::Record record, vm::StopLadder ladder) {
+  const observe::AllocationTag tag(observe::Subsystem::kVm);
   const auto found = co_await find(record);
   if (!found) {
     if (found.error().code() != Code::kNotFound) co_return std::unexpected(found.error());
@@ -393,6 +400,7 @@ env::Task<Result<void>> QemuDriver::resume(vm::Record record) {
 }
 
 env::Task<Result<std::string>> QemuDriver::console(vm::Record record, std::size_t size_max) {
+  const observe::AllocationTag tag(observe::Subsystem::kVm);
   const std::size_t bounded = std::min(size_max, 2 * limits::kConsoleFileBytes);
   const auto found = co_await find(record);
   if (found) {
@@ -413,6 +421,7 @@ Result<void> QemuDriver::check_record(const vm::Record& record) const {
 }
 
 env::Task<Result<void>> QemuDriver::release(vm::Record record) {
+  const observe::AllocationTag tag(observe::Subsystem::kVm);
   BLX_CO_TRY(check_record(record));
   BLX_CO_TRY(const Turns::Held turn, co_await turns_.take(record.id.value));
   const std::optional<vm::Record> stored = co_await directories_.load(record.id);

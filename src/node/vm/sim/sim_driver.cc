@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "base/limits.h"
+#include "observe/allocations.h"
 
 namespace blixard::vm_sim {
 namespace {
@@ -142,6 +143,7 @@ env::Task<Result<std::vector<vm::Publish>>> SimDriver::choose_ports(
 }
 
 env::Task<Result<vm::Record>> SimDriver::prepare(vm::GuestSpec spec) {
+  const observe::AllocationTag tag(observe::Subsystem::kVm);
   BLX_CO_TRY(vm::check_guest_spec(spec));
   BLX_CO_TRY(const vm::Capabilities capabilities, co_await probe());
   const auto stored = co_await load(spec.id);
@@ -174,6 +176,7 @@ env::Task<Result<vm::Record>> SimDriver::prepare(vm::GuestSpec spec) {
 
 env::Task<Result<vm::Record>> SimDriver::start(vm::GuestSpec spec, vm::Record prepared,
                                                Instant deadline) {
+  const observe::AllocationTag tag(observe::Subsystem::kVm);
   BLX_CO_TRY(vm::check_guest_spec(spec));
   BLX_CO_TRY(check_record(prepared));
   const auto stored = co_await load(spec.id);
@@ -281,6 +284,7 @@ env::Task<Result<void>> SimDriver::wait_ready(vm::Record record, Instant deadlin
 }
 
 env::Task<Result<vm::Status>> SimDriver::adopt(vm::Record record) {
+  const observe::AllocationTag tag(observe::Subsystem::kVm);
   BLX_CO_TRY(const Vm vm, co_await find(record));
   const SimGuest* guest = hypervisor_.find(record.process);
   if (guest == nullptr) co_return fail(Code::kNotFound, "process_gone");
@@ -311,6 +315,7 @@ env::Task<Result<vm::Status>> SimDriver::next_change(vm::Record record) {
 }
 
 env::Task<Result<EndReason>> SimDriver::stop(vm::Record record, vm::StopLadder ladder) {
+  const observe::AllocationTag tag(observe::Subsystem::kVm);
   const auto found = co_await find(record);
   if (!found) {
     if (found.error().code() != Code::kNotFound) co_return std::unexpected(found.error());

@@ -87,7 +87,7 @@ std::string fish_script(const CompletionNode& root) {
 
 std::string completion_script(const CompletionNode& root, std::string_view shell) {
   if (shell == "fish") return fish_script(root);
-  const std::string function = bash_function(root);
+  std::string function = bash_function(root);
   if (shell == "zsh") return "autoload -U +X bashcompinit && bashcompinit\n" + function;
   return function;
 }

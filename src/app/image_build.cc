@@ -28,6 +28,7 @@ std::vector<std::string> builder_candidates() {
 // Runs in our process group with our terminal, so that its progress is seen and Ctrl-C ends both.
 Result<int> run_in_foreground(std::vector<std::string> words) {
   std::vector<char*> argv;
+  argv.reserve(words.size() + 1);
   for (std::string& word : words)
     argv.push_back(word.data());
   argv.push_back(nullptr);

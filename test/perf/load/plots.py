@@ -4,7 +4,7 @@ import html
 import math
 
 WIDTH, HEIGHT = 560, 250
-LEFT, RIGHT, TOP, BOTTOM = 64, 12, 12, 34
+LEFT, RIGHT, TOP, BOTTOM = 64, 12, 12, 42
 COLOURS = 6
 
 STYLE = """
@@ -101,8 +101,8 @@ def chart(title, unit, series, note="", mark=None, logarithmic=False):
         if tick <= right * 1.001:
             parts.append(f'<text x="{across(tick):.1f}" y="{HEIGHT - BOTTOM + 18}" '
                          f'text-anchor="middle">{label(tick)}</text>')
-    parts.append(f'<text x="{WIDTH - RIGHT}" y="{HEIGHT - 2}" text-anchor="end">seconds</text>'
-                 f'<text x="{LEFT}" y="{HEIGHT - 2}">{html.escape(unit)}</text>')
+    parts.append(f'<text x="{WIDTH - RIGHT}" y="{HEIGHT - 5}" text-anchor="end">seconds</text>'
+                 f'<text x="{LEFT}" y="{HEIGHT - 5}">{html.escape(unit)}</text>')
     if mark:
         parts.append(f'<line class="mark" x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{up(mark[0]):.1f}" '
                      f'y2="{up(mark[0]):.1f}" stroke="var(--bad)"/>'

@@ -15,11 +15,12 @@ constexpr Duration kLateMax = 3s;  // of news, in simulation
 }  // namespace
 
 Agent::Agent(env::Env env, replica::Replica& replica, vm::Driver& driver, image::Store& images,
-             NodeId self, std::string records_directory, telemetry::Telemetry& telemetry)
+             NodeId self, std::string records_directory, telemetry::Telemetry& telemetry,
+             trace::Tracer* tracer)
     : env_(env),
       records_(env, std::move(records_directory)),
-      reports_(env, replica, self),
-      services_{env, replica, driver, images, records_, reports_, self, telemetry},
+      reports_(env, replica, self, tracer),
+      services_{env, replica, driver, images, records_, reports_, self, telemetry, tracer},
       changed_(env.executor) {}
 
 env::Task<Result<void>> Agent::run() {

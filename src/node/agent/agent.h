@@ -23,7 +23,8 @@ class Agent {
  public:
   Agent(env::Env env, replica::Replica& replica, vm::Driver& driver, image::Store& images,
         NodeId self, std::string records_directory,
-        telemetry::Telemetry& telemetry = telemetry::Telemetry::none());
+        telemetry::Telemetry& telemetry = telemetry::Telemetry::none(),
+        trace::Tracer* tracer = nullptr);
 
   // Until cancelled (guests run on) or until leave() is done (they do not).
   env::Task<Result<void>> run();

@@ -4,7 +4,9 @@
 
 #include "base/bug.h"
 #include "base/limits.h"
+#include "core/cluster/model.h"
 #include "env/failpoint.h"
+#include "node/trace/command_trace.h"
 
 namespace blixard::agent {
 namespace {
@@ -76,14 +78,34 @@ env::Task<void> Reports::run() {
   }
 }
 
+trace::ActiveSpan Reports::begin_span() const {
+  if (tracer_ == nullptr || tracer_->vms().empty()) return {};
+  for (std::size_t i = 0; i < sent_; ++i) {
+    const v1::VmReport& report = pending_[i];
+    trace::ActiveSpan span =
+        tracer_->begin(tracer_->vms().find(VmId(report.vm_id())), "agent.report");
+    if (!span.is_recorded()) continue;
+    span.set("blixard.vm.id", report.vm_id());
+    span.set("blixard.vm.state",
+             cluster::state_name(static_cast<cluster::VmState>(report.state())));
+    span.set("blixard.reports", sent_);
+    return span;
+  }
+  return {};
+}
+
 env::Task<Result<void>> Reports::send() {
+  trace::ActiveSpan span = begin_span();
   v1::Command command;
+  trace::set_trace(command, span.context());
   auto* reports = command.mutable_report_vms();
   reports->set_node_id(self_.value);
   for (std::size_t i = 0; i < sent_; ++i)
     *reports->add_reports() = pending_[i];
   BLX_CO_FAILPOINT(env_, "agent::report", kUnavailable, "no_leader");
-  BLX_CO_TRY(co_await replica_.propose(std::move(command)));
+  const auto taken = co_await replica_.propose(std::move(command));
+  span.end(taken);
+  if (!taken) co_return std::unexpected(taken.error());
   co_return Result<void>();
 }
 

@@ -14,13 +14,14 @@
 #include "env/sync.h"
 #include "env/task.h"
 #include "node/replica/replica.h"
+#include "node/trace/tracer.h"
 
 namespace blixard::agent {
 
 class Reports {
  public:
-  Reports(env::Env env, replica::Replica& replica, NodeId self)
-      : env_(env), replica_(replica), self_(self), changed_(env.executor) {}
+  Reports(env::Env env, replica::Replica& replica, NodeId self, trace::Tracer* tracer = nullptr)
+      : env_(env), replica_(replica), self_(self), tracer_(tracer), changed_(env.executor) {}
 
   void add(v1::VmReport report);
 
@@ -35,10 +36,13 @@ class Reports {
  private:
   void drop_round(const v1::VmReport& report);
   env::Task<Result<void>> send();
+  // Of those that are sent: part of the trace of the first VM that has one.
+  [[nodiscard]] trace::ActiveSpan begin_span() const;
 
   env::Env env_;
   replica::Replica& replica_;
   NodeId self_;
+  trace::Tracer* tracer_;
   std::deque<v1::VmReport> pending_;
   std::size_t sent_ = 0;  // of the first ones, which may be in the log already
   env::Signal changed_;

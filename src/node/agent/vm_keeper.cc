@@ -303,7 +303,9 @@ env::Task<Result<void>> VmKeeper::stop_guest(std::uint32_t grace_seconds) {
   const vm::StopLadder ladder{.agent = std::chrono::seconds(grace_seconds)};
   co_await stop_watching();
   const Instant begun = services_.env.clock.monotonic();
+  trace::ActiveSpan span = begin_span("driver.stop");
   const auto how = co_await stop_by(ladder);
+  span.end(how);
   record(VmOperation::kShutdown, how, begun);
   if (!how && is_requested(co_await env::this_cancellation())) {
     co_return std::unexpected(how.error());
@@ -382,13 +384,25 @@ env::Task<Result<vm::Status>> VmKeeper::ask_whether_it_runs() {
   co_return co_await services_.driver.adopt(*record_);
 }
 
+trace::ActiveSpan VmKeeper::begin_span(const char* name) const {
+  if (services_.tracer == nullptr) return {};
+  trace::ActiveSpan span = services_.tracer->begin(services_.tracer->vms().find(id_), name);
+  span.set("blixard.vm.id", id_.value);
+  return span;
+}
+
 env::Task<Result<void>> VmKeeper::start(cluster::Vm vm, Begin begin) {
   if (reported_ != VmState::kStarting) report(VmState::kStarting, "");
   stopped_by_wish_ = false;
   const Generation generation = vm.generation;
+  trace::ActiveSpan span = begin_span("agent.start");
+  span.set("blixard.vm.name", vm.name.text());
+  span.set("blixard.vm.generation", generation.value);
+  starting_ = span.context();
   const Instant begun = services_.env.clock.monotonic();
   const auto ready =
       co_await while_wanted(generation, begin == Begin::kBoot ? boot(std::move(vm)) : wait_ready());
+  span.end(ready);
   running_since_ = services_.env.clock.monotonic();
   if (begin == Begin::kBoot) record(VmOperation::kBoot, ready, begun);
   if (ready) {
@@ -441,6 +455,8 @@ env::Task<Result<void>> VmKeeper::boot(cluster::Vm vm) {
   for (const auto& port : vm.spec.published_ports) {
     spec.published.push_back({port.host_port, port.guest_port});
   }
+  trace::ActiveSpan step = trace::begin(services_.tracer, starting_, "image.prepare");
+  step.set("blixard.image.name", vm.spec.image.text());
   BLX_CO_TRY(auto paths, co_await services_.images.paths(*image));
   spec.kernel_path = std::move(paths.kernel);
   spec.initrd_path = std::move(paths.initrd);
@@ -452,6 +468,7 @@ env::Task<Result<void>> VmKeeper::boot(cluster::Vm vm) {
     co_return fail(Code::kResourceExhausted, "out_of_memory");
   }
   BLX_CO_FAILPOINT(services_.env, "vm::create", kResourceExhausted, "disk_full");
+  step = trace::begin(services_.tracer, starting_, "driver.prepare");
   BLX_CO_TRY(record_, co_await driver.prepare(spec));
   // Before and after: a crash in between leaves a record without a process, and the driver's own
   // traces, by which the next daemon clears it away.
@@ -462,16 +479,21 @@ env::Task<Result<void>> VmKeeper::boot(cluster::Vm vm) {
     BLX_CO_TRY(co_await env.clock.sleep(Duration(env.random.below(most))));
   }
   BLX_CO_FAILPOINT(env, "vm::start", kInternal, "start_failed");
+  step = trace::begin(services_.tracer, starting_, "driver.start");
   BLX_CO_TRY(record_, co_await driver.start(spec, *record_,
                                             env.clock.monotonic() + limits::kMonitorTimeout));
+  step.set("process.pid", record_->process.pid);
   BLX_CO_TRY(co_await services_.records.save(*record_));
+  step.end();
   co_return co_await wait_ready();
 }
 
 env::Task<Result<void>> VmKeeper::wait_ready() {
   const Instant deadline = services_.env.clock.monotonic() + limits::kBootTimeout;
   BLX_CO_FAILPOINT(services_.env, "vm::health_check", kDeadlineExceeded, "guest_not_ready");
+  trace::ActiveSpan span = trace::begin(services_.tracer, starting_, "guest.ready");
   const auto ready = co_await services_.driver.wait_ready(*record_, deadline);
+  span.end(ready);
   if (ready || ready.error().code() != Code::kCancelled) {
     services_.telemetry.record_health_check(telemetry::outcome_of(ready));
   }

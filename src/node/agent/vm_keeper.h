@@ -27,6 +27,7 @@
 #include "node/image/store.h"
 #include "node/replica/replica.h"
 #include "node/telemetry/telemetry.h"
+#include "node/trace/tracer.h"
 #include "node/vm/driver.h"
 
 namespace blixard::agent {
@@ -41,6 +42,7 @@ struct Services {
   Reports& reports;
   NodeId self;
   telemetry::Telemetry& telemetry;
+  trace::Tracer* tracer = nullptr;
 };
 
 class VmKeeper {
@@ -94,6 +96,9 @@ class VmKeeper {
   env::Task<void> stop_watching();
   env::Task<void> watch(vm::Record record);
 
+  // Part of the trace of the request that this VM is changed for, if there is one.
+  [[nodiscard]] trace::ActiveSpan begin_span(const char* name) const;
+
   // Of work that was begun then; not when it was broken off.
   template <class T>
   void record(telemetry::VmOperation operation, const Result<T>& done, Instant begun) const {
@@ -118,6 +123,7 @@ class VmKeeper {
   bool finished_ = false;
   bool leaving_ = false;
 
+  trace::TraceContext starting_;  // while it is started
   Generation generation_;
   cluster::VmState reported_ = cluster::VmState::kPending;
   bool stopped_by_wish_ = false;  // Stopped because that was desired, not by itself

@@ -34,6 +34,7 @@ enum class RequestKind : std::uint8_t {
   kMembership = 2,  // node/replica: a change of members or of the leader, forwarded to the leader
   kEnrol = 3,       // node/cluster: of a node that has no certificate yet
   kRenew = 4,       // node/cluster: a new certificate for the one that asks
+  kTrace = 5,       // node: the spans of a trace
 };
 
 // Bytes of a snapshot that arrive, in order.

@@ -4,6 +4,7 @@
 #include "env/failpoint.h"
 #include "env/scope.h"
 #include "env/sync.h"
+#include "node/trace/command_trace.h"
 
 namespace blixard::placement {
 namespace {
@@ -54,6 +55,7 @@ env::Task<void> Placer::place_pending() {
     place->set_vm_id(placement.vm.value);
     place->set_generation(placement.generation.value);
     place->set_node_id(placement.node.value);
+    trace_plan(placement.vm, replica_.state().find_node(placement.node), begun, command);
     scope.spawn(propose(std::move(command), PlacementOutcome::kPlaced, begun));
   }
   for (const sched::Unplaced& unplaced : plan.unplaced) {
@@ -62,6 +64,7 @@ env::Task<void> Placer::place_pending() {
     explain->set_vm_id(unplaced.vm.value);
     explain->set_generation(unplaced.generation.value);
     explain->set_reason(unplaced.reason);
+    trace_plan(unplaced.vm, nullptr, begun, command);
     scope.spawn(propose(std::move(command), PlacementOutcome::kNoNodeFits, begun));
   }
   co_await scope.join();
@@ -74,6 +77,17 @@ void Placer::record_decisions(const sched::Plan& plan, Duration planning) {
       telemetry_.record_vm_scheduling_decision(kStrategy, telemetry_.label(*node), planning, 0);
     }
   }
+}
+
+void Placer::trace_plan(VmId vm, const cluster::Node* node, Instant begun,
+                        v1::Command& command) const {
+  if (tracer_ == nullptr) return;
+  const trace::TraceContext request = tracer_->vms().find(vm);
+  trace::ActiveSpan span = tracer_->begin(request, "placement.plan");
+  span.began(begun);
+  span.set("blixard.vm.id", vm.value);
+  if (node != nullptr) span.set("blixard.node.name", node->name.text());
+  trace::set_trace(command, request);
 }
 
 env::Task<void> Placer::propose(v1::Command command, PlacementOutcome meant, Instant begun) {

@@ -12,14 +12,16 @@
 #include "env/task.h"
 #include "node/replica/replica.h"
 #include "node/telemetry/telemetry.h"
+#include "node/trace/tracer.h"
 
 namespace blixard::placement {
 
 class Placer {
  public:
   Placer(env::Env env, replica::Replica& replica,
-         telemetry::Telemetry& telemetry = telemetry::Telemetry::none())
-      : env_(env), replica_(replica), telemetry_(telemetry) {}
+         telemetry::Telemetry& telemetry = telemetry::Telemetry::none(),
+         trace::Tracer* tracer = nullptr)
+      : env_(env), replica_(replica), telemetry_(telemetry), tracer_(tracer) {}
 
   // Until cancelled.
   env::Task<void> run();
@@ -27,12 +29,15 @@ class Placer {
  private:
   env::Task<void> place_pending();
   void record_decisions(const sched::Plan& plan, Duration planning);
+  // Of a VM whose request is traced; the command is part of that trace, too.
+  void trace_plan(VmId vm, const cluster::Node* node, Instant begun, v1::Command& command) const;
   // `meant` is what the command says of its VM; `begun` when the plan was made.
   env::Task<void> propose(v1::Command command, telemetry::PlacementOutcome meant, Instant begun);
 
   env::Env env_;
   replica::Replica& replica_;
   telemetry::Telemetry& telemetry_;
+  trace::Tracer* tracer_;
   bool retry_is_due_ = false;  // the log did not take a proposal
 };
 

@@ -22,6 +22,7 @@
 #include "blixard/v1/cluster.pb.h"
 #include "core/cluster/model.h"
 #include "env/scope.h"
+#include "node/trace/tracer.h"
 
 namespace blixard::replica {
 
@@ -42,6 +43,7 @@ struct Proposal {
   Instant begun;
   Instant deadline;
   Position position;
+  trace::ActiveSpan span;  // until it has its place
   env::Parked<Result<cluster::Outcome>> done;
 };
 

@@ -78,7 +78,7 @@ RaftReplica::RaftReplica(env::Env env, NodeId self, Options options, std::unique
       log_(std::move(log)),
       peers_(peers),
       requests_(requests),
-      machine_(env.clock),
+      machine_(env.clock, options.tracer),
       reads_(self, env.random.next()),
       driver_(env, options.tick, *log_, peers, *this),
       applied_signal_(env.executor),
@@ -165,6 +165,7 @@ bool RaftReplica::apply(const raft::Entry& entry) {
   }
   const Position position{entry.term, entry.index};
   Proposal* proposal = proposals_.take(position);
+  traced_.committed(position);
   Result<cluster::Outcome> outcome = cluster::Outcome{.index = entry.index};
   if (entry.kind != raft::EntryKind::kNormal) {
     outcome = apply_change(entry);

@@ -30,6 +30,7 @@
 #include "node/replica/replica.h"
 #include "node/replica/snapshot_transfer.h"
 #include "node/replica/state_machine.h"
+#include "node/replica/traced_entries.h"
 
 namespace blixard::replica {
 
@@ -124,6 +125,8 @@ class RaftReplica final : public Replica,
   // Proposals.
   env::Task<Result<cluster::Outcome>> propose_until_applied(v1::Command command);
   [[nodiscard]] Result<void> stamp(v1::Command& command) const;
+  // Of a traced command, which is part of that span from here on.
+  [[nodiscard]] trace::ActiveSpan begin_span(v1::Command& command, const char* name) const;
   [[nodiscard]] Result<void> refusal(std::size_t bytes) const;
   void place_queued(raft::Core& core);
   std::size_t place_some(raft::Core& core, std::size_t first);
@@ -164,6 +167,7 @@ class RaftReplica final : public Replica,
   StateMachine machine_;
   ClusterView view_;
   Proposals proposals_;
+  TracedEntries traced_;
   Reads reads_;
   Driver driver_;
 

@@ -278,6 +278,7 @@ env::Task<Result<std::string>> RaftReplica::on_request(NodeId from, peer::Reques
       co_return co_await change_for_other(from, std::move(body));
     case peer::RequestKind::kEnrol:
     case peer::RequestKind::kRenew:
+    case peer::RequestKind::kTrace:
       if (requests_ != nullptr) {
         co_return co_await requests_->on_request(from, kind, std::move(body));
       }

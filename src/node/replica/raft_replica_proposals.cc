@@ -11,6 +11,7 @@
 #include "env/failpoint.h"
 #include "node/replica/raft_replica.h"
 #include "node/replica/rights.h"
+#include "node/trace/command_trace.h"
 
 namespace blixard::replica {
 namespace {
@@ -25,12 +26,21 @@ constexpr const char* kNotLeader = "not_leader";
 Error not_committed() { return {Code::kDeadlineExceeded, "not_committed"}; }
 Error no_leader() { return {Code::kUnavailable, "no_leader"}; }
 
+// What was begun came to nothing: the command is part again of what it was part of before.
+void take_back(trace::ActiveSpan& span, v1::Command& command, const trace::TraceContext& before) {
+  if (!span.is_recorded()) return;
+  span.drop();
+  trace::move_trace(command, before);
+}
+
 }  // namespace
 
 env::Task<Result<cluster::Outcome>> RaftReplica::propose(v1::Command command) {
   const Call call(*this);
   const Instant begun = now();
+  trace::ActiveSpan span = begin_span(command, trace::propose_name(command));
   auto outcome = co_await propose_until_applied(std::move(command));
+  span.end(outcome);
   const Instruments& counted = options_.instruments;
   counted.proposals.add();
   if (!outcome) counted.proposals_failed[failure_of(outcome.error())].add();
@@ -43,6 +53,7 @@ env::Task<Result<cluster::Outcome>> RaftReplica::propose_until_applied(v1::Comma
   if (end_) co_return std::unexpected(*end_);
   BLX_CO_TRY(stamp(command));
   const std::size_t bytes = command.ByteSizeLong();
+  const trace::TraceContext context = trace::context_of(command);
   const Instant begun = now();
   do {
     BLX_CO_TRY(refusal(bytes));
@@ -53,6 +64,7 @@ env::Task<Result<cluster::Outcome>> RaftReplica::propose_until_applied(v1::Comma
       proposal.bytes = bytes;
       proposal.begun = begun;
       proposal.deadline = begun + limits::kProposalTimeout;
+      proposal.span = begin_span(command, "raft.replicate");
       queued_.push_back(&proposal);
       ++in_flight_;
       in_flight_bytes_ += bytes;
@@ -60,16 +72,26 @@ env::Task<Result<cluster::Outcome>> RaftReplica::propose_until_applied(v1::Comma
       auto answer = co_await proposal.done;
       --in_flight_;
       in_flight_bytes_ -= bytes;
-      if (answer || answer.error().reason() != kNotLeader) co_return answer;
+      if (answer || answer.error().reason() != kNotLeader) {
+        proposal.span.end(answer);
+        co_return answer;
+      }
+      take_back(proposal.span, command, context);
     } else if (const NodeId leader = driver_.core().leader()) {
       bool taken = true;
+      trace::ActiveSpan span = begin_span(command, "raft.forward");
+      span.set("blixard.raft.leader", leader.value);
       ++in_flight_;
       in_flight_bytes_ += bytes;
       auto answer = co_await ask_leader(peer::RequestKind::kPropose, command.SerializeAsString(),
                                         begun + limits::kProposalTimeout, taken);
       --in_flight_;
       in_flight_bytes_ -= bytes;
-      if (taken) co_return answer;
+      if (taken) {
+        span.end(answer);
+        co_return answer;
+      }
+      take_back(span, command, context);
     }
     if (!end_) co_await pulse();
   } while (now() - begun < election_timeout());
@@ -82,6 +104,8 @@ Result<void> RaftReplica::stamp(v1::Command& command) const {
   command.set_version(BLX_BUG(kSpeaksItsOwnVersion) ? cluster::kModelVersion
                                                     : machine_.state().model_version());
   command.set_time_unix_ms(env_.clock.wall().unix_ms);
+  const bool is_sound = !command.has_trace() || trace::context_of(command).is_traced();
+  if (!is_sound || command.ByteSizeLong() > limits::kCommandBytes) command.clear_trace();
   if (command.ByteSizeLong() > limits::kCommandBytes) {
     return fail(Code::kInvalidArgument, "command_too_large");
   }
@@ -89,6 +113,12 @@ Result<void> RaftReplica::stamp(v1::Command& command) const {
     return fail(Code::kInvalidArgument, "command_invalid", checked.error().message());
   }
   return {};
+}
+
+trace::ActiveSpan RaftReplica::begin_span(v1::Command& command, const char* name) const {
+  trace::ActiveSpan span = trace::begin(options_.tracer, trace::context_of(command), name);
+  if (span.is_recorded()) trace::move_trace(command, span.context());
+  return span;
 }
 
 Result<void> RaftReplica::refusal(std::size_t bytes) const {
@@ -153,6 +183,7 @@ std::size_t RaftReplica::place_some(raft::Core& core, std::size_t first) {
     }
     index = index.next();
     proposal.position = {core.term(), index};
+    traced_.placed(proposal.position, std::move(proposal.span));
     const bool hurries = BLX_BUG(kAnswersWhenPlaced) && proposal.command->has_set_desired();
     if (proposal.answer_placed || hurries) {
       proposal.done.complete(cluster::Outcome{.index = index});
@@ -228,9 +259,11 @@ env::Task<Result<std::string>> RaftReplica::propose_for_other(NodeId from, Paylo
   proposal.command = &command;
   proposal.bytes = bytes;
   proposal.answer_placed = true;
+  proposal.span = begin_span(command, "raft.replicate");
   queued_.push_back(&proposal);
   driver_.wake();
   const auto placed = co_await proposal.done;
+  proposal.span.end(placed);
   if (!placed) co_return std::unexpected(placed.error());
   co_return encode(proposal.position);
 }

@@ -28,6 +28,7 @@
 #include "node/peer/peers.h"
 #include "node/replica/cluster_view.h"
 #include "node/replica/instruments.h"
+#include "node/trace/tracer.h"
 
 namespace blixard::replica {
 
@@ -56,6 +57,7 @@ struct Options {
   int election_ticks = 10;      // and up to twice that, by chance
   ApplyWatch* watch = nullptr;  // outlives the replica
   Instruments instruments{};
+  trace::Tracer* tracer = nullptr;  // of traced commands; outlives the replica
 };
 
 struct Status {
@@ -159,7 +161,7 @@ env::Task<Result<void>> bootstrap(env::Env env, std::string directory, const clu
 
 // Reads the snapshot and the log in `directory`; what was committed is applied when it returns. An
 // empty directory is a node that waits for its leader. `requests` answers what is not consensus'
-// own (kEnrol, kRenew). Errors: the log's; kFailedPrecondition "model_too_new"; kDataLoss
+// own (kEnrol, kRenew, kTrace). Errors: the log's; kFailedPrecondition "model_too_new"; kDataLoss
 // "snapshot_invalid", "command_invalid" with the index of the entry, "raft_state_invalid"; after
 // one of the start itself (not of opening the log) the peers are stopped.
 env::Task<Result<std::unique_ptr<Replica>>> open_replica(env::Env env, std::string directory,

@@ -45,10 +45,6 @@ FAULTS = {
         "Owned f(int) { const std::string text = long_text(); return text; }",
         "Owned f(int) { std::string text = long_text(); return text; }",
     ),
-    "performance-unnecessary-value-param": (
-        "std::size_t f(std::string name) { return name.size(); }",
-        "std::size_t f(const std::string& name) { return name.size(); }",
-    ),
 }
 
 COROUTINE = "Task f(std::string name) { co_await std::suspend_always{}; look(name.size()); }"

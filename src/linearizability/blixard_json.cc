@@ -66,7 +66,7 @@ Result<std::string> text_member(const Form& object, std::string_view name, std::
   return member->text;
 }
 
-Result<Record> record_of(Form object, std::uint64_t line) {
+Result<Record> record_of(const Form& object, std::uint64_t line) {
   Record record;
   record.line = line;
   const Form* process = object.find("process");

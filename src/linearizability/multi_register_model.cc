@@ -50,6 +50,7 @@ std::size_t MultiRegisterModel::bytes(const State& state) const {
 std::vector<Part> MultiRegisterModel::partition(const History<MultiRegisterModel>& history) const {
   return partition_by_keys(history, [](const auto& operation) {
     std::vector<std::string_view> keys;
+    keys.reserve(operation.input.accesses.size());
     for (const Access& access : operation.input.accesses)
       keys.push_back(access.key);
     if (keys.empty()) keys.push_back("");  // touches nothing

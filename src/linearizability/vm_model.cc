@@ -76,7 +76,7 @@ bool create(State& state, const VmModel::Input& input, const std::optional<Outpu
   if (!may_be_free || (output && output->answer != VmModel::Answer::kDone)) return false;
   Known made{.desired = input.create_stopped ? VmDesired::kStopped : VmDesired::kRunning};
   if (output && !output->seen.empty() && !narrow(made, output->seen.front())) return false;
-  state.insert_or_assign(input.name, std::move(made));
+  state.insert_or_assign(input.name, made);
   return true;
 }
 

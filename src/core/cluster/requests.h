@@ -7,12 +7,12 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <deque>
 
 #include <boost/unordered/unordered_flat_map.hpp>
 
 #include "base/ids.h"
 #include "base/result.h"
+#include "base/ring.h"
 #include "core/cluster/model.h"
 
 namespace blixard::cluster {
@@ -32,7 +32,7 @@ class Requests {
   [[nodiscard]] const Answer* find(const Uuid& request_id) const;
   // Forgets the oldest answer when full. Precondition: the id is not known.
   void remember(Answer answer);
-  [[nodiscard]] const std::deque<Answer>& oldest_first() const { return answers_; }
+  [[nodiscard]] const Ring<Answer>& oldest_first() const { return answers_; }
 
   friend bool operator==(const Requests& a, const Requests& b) { return a.answers_ == b.answers_; }
 
@@ -43,7 +43,7 @@ class Requests {
     std::size_t operator()(const Uuid& id) const noexcept;
   };
 
-  std::deque<Answer> answers_;
+  Ring<Answer> answers_;
   // Position of the answer, counted from the first one ever remembered. Asked and never walked: its
   // order shows nowhere.
   boost::unordered_flat_map<Uuid, std::uint64_t, Hash> positions_;

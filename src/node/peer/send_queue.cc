@@ -11,8 +11,6 @@ namespace blixard::peer {
 
 namespace {
 
-constexpr std::size_t kRingFrames = 16;  // at first
-
 Urgency urgency_of_type(raft::MessageType type) {
   switch (type) {
     case raft::MessageType::kVote:
@@ -58,25 +56,14 @@ Urgency urgency_of(const wire::Content& content) {
 }
 
 void SendQueue::Lane::push(Item item) {
-  if (count_ == ring_.size()) {
-    std::vector<Item> larger;
-    larger.reserve(std::max(kRingFrames, 2 * ring_.size()));
-    for (std::size_t i = 0; i < count_; ++i)
-      larger.push_back(std::move(ring_[(first_ + i) % ring_.size()]));
-    larger.resize(larger.capacity());
-    ring_ = std::move(larger);
-    first_ = 0;
-  }
   bytes_ += item.bytes;
-  ring_[(first_ + count_) % ring_.size()] = std::move(item);
-  ++count_;
+  items_.push_back(std::move(item));
 }
 
 SendQueue::Item SendQueue::Lane::pop() {
-  BLX_ASSERT(count_ > 0);
-  Item item = std::move(ring_[first_]);
-  first_ = (first_ + 1) % ring_.size();
-  --count_;
+  BLX_ASSERT(!items_.empty());
+  Item item = std::move(items_.front());
+  items_.pop_front();
   bytes_ -= item.bytes;
   return item;
 }

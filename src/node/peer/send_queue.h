@@ -11,6 +11,7 @@
 #include <optional>
 #include <vector>
 
+#include "base/ring.h"
 #include "base/units.h"
 #include "core/wire/frame.h"
 #include "core/wire/message.h"
@@ -45,20 +46,17 @@ class SendQueue {
     Instant since;
   };
 
-  // A ring that keeps its memory, so that a busy connection allocates nothing here.
   class Lane {
    public:
-    [[nodiscard]] bool empty() const { return count_ == 0; }
-    [[nodiscard]] std::size_t frames() const { return count_; }
+    [[nodiscard]] bool empty() const { return items_.empty(); }
+    [[nodiscard]] std::size_t frames() const { return items_.size(); }
     [[nodiscard]] std::size_t bytes() const { return bytes_; }
-    [[nodiscard]] const Item& front() const { return ring_[first_]; }
+    [[nodiscard]] const Item& front() const { return items_.front(); }
     void push(Item item);
     Item pop();
 
    private:
-    std::vector<Item> ring_;
-    std::size_t first_ = 0;
-    std::size_t count_ = 0;
+    Ring<Item> items_;
     std::size_t bytes_ = 0;
   };
 

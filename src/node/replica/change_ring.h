@@ -4,11 +4,11 @@
 // is told to read the state again.
 
 #include <cstdint>
-#include <deque>
 #include <vector>
 
 #include "base/limits.h"
 #include "base/result.h"
+#include "base/ring.h"
 #include "core/cluster/state.h"
 
 namespace blixard::replica {
@@ -41,7 +41,7 @@ class ChangeRing {
 
  private:
   std::uint64_t latest_ = 0;
-  std::deque<cluster::Change> changes_;
+  Ring<cluster::Change> changes_;
 };
 
 }  // namespace blixard::replica

@@ -160,9 +160,12 @@ Result<std::uint64_t> State::carry_out(const v1::PlaceVm& command, const Step& s
 
 Result<std::uint64_t> State::carry_out(const v1::ExplainPending& command, const Step& step) {
   BLX_TRY(Vm * vm, pending_vm(VmId(command.vm_id()), Generation(command.generation())));
-  std::string text = bounded_text(command.reason(), limits::kReasonBytes);
+  std::string cleaned;
+  const bool is_clean = is_bounded_text(command.reason(), limits::kReasonBytes);
+  if (!is_clean) cleaned = bounded_text(command.reason(), limits::kReasonBytes);
+  const std::string& text = is_clean ? command.reason() : cleaned;
   if (vm->reason != text) {
-    vm->reason = std::move(text);
+    vm->reason = text;
     announce(Change::Kind::kVmChanged, vm->id.value, vm->name, step);
   }
   return vm->id.value;

@@ -3,7 +3,9 @@
 #include <gtest/gtest.h>
 
 #include "base/limits.h"
+#include "blixard/v1/cluster.pb.h"
 #include "core/cluster/scenario.h"
+#include "core/wire/checksum.h"
 
 namespace blixard::cluster {
 namespace {
@@ -52,6 +54,21 @@ TEST_F(Retry, OfASuccessGetsTheSameAnswerWithoutEffect) {
   EXPECT_EQ(again->object_id, first->object_id);
   EXPECT_EQ(cluster_.state.hash(), hash);
   EXPECT_EQ(cluster_.changes.size(), changes);
+}
+
+// It is in snapshots and goes from one version to the next: the same bytes for ever.
+TEST_F(Retry, IsKnownByWhatWasAskedWithoutWhatAServerMakesAnew) {
+  auto command = with_id(Scenario::create_command("web", 1, 128), 'r');
+  command.mutable_create_vm()->mutable_spec()->set_image("alpine");
+  ASSERT_TRUE(cluster_.apply(command));
+  v1::CreateVm asked = command.create_vm();
+  ASSERT_FALSE(asked.uuid().empty());
+  asked.clear_uuid();
+  v1::StateSnapshot snapshot;
+  ASSERT_TRUE(snapshot.ParseFromString(cluster_.state.encode()));
+  ASSERT_EQ(snapshot.requests_size(), 1);
+  EXPECT_EQ(snapshot.requests(0).fingerprint(),
+            wire::checksum(asked.SerializeAsString(), v1::Command::kCreateVm));
 }
 
 TEST_F(Retry, IsNotCarriedOutAfterTheObjectIsGone) {

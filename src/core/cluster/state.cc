@@ -1,14 +1,20 @@
 #include "core/cluster/state.h"
 
+#include <algorithm>
+#include <array>
+#include <cstring>
+#include <initializer_list>
 #include <utility>
 
 #include <fmt/format.h>
 #include <google/protobuf/io/coded_stream.h>
 #include <google/protobuf/io/zero_copy_stream_impl_lite.h>
+#include <google/protobuf/wire_format_lite.h>
 
 #include "base/assert.h"
 #include "base/bug.h"
 #include "base/limits.h"
+#include "base/unwritten.h"
 #include "blixard/v1/cluster.pb.h"
 #include "core/cluster/codec.h"
 #include "core/cluster/reasons.h"
@@ -20,19 +26,46 @@ namespace {
 
 constexpr std::int64_t kUnixMsMax = 253'402'300'799'999;  // the end of the year 9999
 
-std::string stable_bytes(const google::protobuf::MessageLite& message) {
-  std::string bytes;
-  google::protobuf::io::StringOutputStream sink(&bytes);
-  google::protobuf::io::CodedOutputStream out(&sink);
-  out.SetSerializationDeterministic(true);
-  message.SerializeWithCachedSizes(&out);
-  return bytes;
+// Nearly all are small: those need no memory.
+constexpr std::size_t kStackBytes = 4096;
+
+// Takes out the fields of these numbers and returns how many bytes are left: what `bytes` would be
+// without them, since a message is its fields one behind the other.
+std::size_t take_out(char* bytes, std::size_t size, std::initializer_list<int> fields) {
+  using google::protobuf::internal::WireFormatLite;
+  google::protobuf::io::CodedInputStream in(reinterpret_cast<const std::uint8_t*>(bytes),
+                                            static_cast<int>(size));
+  std::size_t kept = 0;
+  for (std::size_t at = 0; at < size;) {
+    const std::uint32_t tag = in.ReadTag();
+    BLX_ASSERT(tag != 0 && WireFormatLite::SkipField(&in, tag));
+    const auto next = static_cast<std::size_t>(in.CurrentPosition());
+    if (std::ranges::find(fields, WireFormatLite::GetTagFieldNumber(tag)) == fields.end()) {
+      // Never ahead of the reader.
+      std::memmove(bytes + kept, bytes + at, next - at);
+      kept += next - at;
+    }
+    at = next;
+  }
+  return kept;
 }
 
 std::uint64_t fingerprint_of(const google::protobuf::MessageLite& content,
-                             v1::Command::KindCase kind) {
-  content.ByteSizeLong();
-  return wire::checksum(stable_bytes(content), static_cast<std::uint64_t>(kind));
+                             v1::Command::KindCase kind, std::initializer_list<int> without = {}) {
+  const std::size_t bytes = content.ByteSizeLong();
+  std::array<char, kStackBytes> small;
+  std::string large;
+  if (bytes > small.size()) resize_unwritten(large, bytes);
+  char* at = bytes > small.size() ? large.data() : small.data();
+  {
+    google::protobuf::io::ArrayOutputStream sink(at, static_cast<int>(bytes));
+    google::protobuf::io::CodedOutputStream out(&sink);
+    out.SetSerializationDeterministic(true);
+    content.SerializeWithCachedSizes(&out);
+    BLX_ASSERT(!out.HadError());
+  }
+  const std::size_t left = without.size() == 0 ? bytes : take_out(at, bytes, without);
+  return wire::checksum({at, left}, static_cast<std::uint64_t>(kind));
 }
 
 // Covers what the client asked for: neither its time nor the uuid or a token's secret, which a
@@ -42,11 +75,8 @@ std::uint64_t fingerprint(const v1::Command& command) {
   switch (kind) {
     case v1::Command::kRegisterNode:
       return fingerprint_of(command.register_node(), kind);
-    case v1::Command::kCreateVm: {
-      v1::CreateVm asked = command.create_vm();
-      asked.clear_uuid();
-      return fingerprint_of(asked, kind);
-    }
+    case v1::Command::kCreateVm:
+      return fingerprint_of(command.create_vm(), kind, {v1::CreateVm::kUuidFieldNumber});
     case v1::Command::kSetDesired:
       return fingerprint_of(command.set_desired(), kind);
     case v1::Command::kPlaceVm:
@@ -59,12 +89,10 @@ std::uint64_t fingerprint(const v1::Command& command) {
       return fingerprint_of(command.add_image(), kind);
     case v1::Command::kRemoveImage:
       return fingerprint_of(command.remove_image(), kind);
-    case v1::Command::kCreateToken: {
-      v1::CreateToken asked = command.create_token();
-      asked.clear_token_id();
-      asked.clear_secret_hash();
-      return fingerprint_of(asked, kind);
-    }
+    case v1::Command::kCreateToken:
+      return fingerprint_of(
+          command.create_token(), kind,
+          {v1::CreateToken::kTokenIdFieldNumber, v1::CreateToken::kSecretHashFieldNumber});
     case v1::Command::kRevokeToken:
       return fingerprint_of(command.revoke_token(), kind);
     case v1::Command::kEnrolNode:
@@ -84,6 +112,10 @@ std::uint64_t fingerprint(const v1::Command& command) {
 }  // namespace
 
 Result<void> check_command(const v1::Command& command) {
+  return check_command(command, command.ByteSizeLong());
+}
+
+Result<void> check_command(const v1::Command& command, std::size_t bytes) {
   const auto invalid = [](const char* what) {
     return fail(Code::kDataLoss, "command_invalid", what);
   };
@@ -99,7 +131,7 @@ Result<void> check_command(const v1::Command& command) {
     return invalid("request id of another length than 16");
   }
   if (command.time_unix_ms() < 0 || command.time_unix_ms() > kUnixMsMax) return invalid("time");
-  if (command.ByteSizeLong() > limits::kCommandBytes) return invalid("too large");
+  if (bytes > limits::kCommandBytes) return invalid("too large");
   return {};
 }
 

@@ -241,5 +241,7 @@ class State {
 // Size and form of a command from outside (the log, a peer): what does not depend on the state.
 // Errors: kDataLoss "command_invalid", kFailedPrecondition "model_too_new".
 Result<void> check_command(const v1::Command& command);
+// The same for who knows its size.
+Result<void> check_command(const v1::Command& command, std::size_t bytes);
 
 }  // namespace blixard::cluster

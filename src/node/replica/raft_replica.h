@@ -123,8 +123,8 @@ class RaftReplica final : public Replica,
   [[nodiscard]] std::string_view dialled(const cluster::Members& members, NodeId id) const;
 
   // Proposals.
-  env::Task<Result<cluster::Outcome>> propose_until_applied(v1::Command command);
-  [[nodiscard]] Result<void> stamp(v1::Command& command) const;
+  env::Task<Result<cluster::Outcome>> propose_until_applied(v1::Command& command);
+  [[nodiscard]] Result<std::size_t> stamp(v1::Command& command) const;
   // Of a traced command, which is part of that span from here on.
   [[nodiscard]] trace::ActiveSpan begin_span(v1::Command& command, const char* name) const;
   [[nodiscard]] Result<void> refusal(std::size_t bytes) const;

@@ -39,7 +39,7 @@ env::Task<Result<cluster::Outcome>> RaftReplica::propose(v1::Command command) {
   const Call call(*this);
   const Instant begun = now();
   trace::ActiveSpan span = begin_span(command, trace::propose_name(command));
-  auto outcome = co_await propose_until_applied(std::move(command));
+  auto outcome = co_await propose_until_applied(command);
   span.end(outcome);
   const Instruments& counted = options_.instruments;
   counted.proposals.add();
@@ -48,11 +48,10 @@ env::Task<Result<cluster::Outcome>> RaftReplica::propose(v1::Command command) {
   co_return outcome;
 }
 
-env::Task<Result<cluster::Outcome>> RaftReplica::propose_until_applied(v1::Command command) {
+env::Task<Result<cluster::Outcome>> RaftReplica::propose_until_applied(v1::Command& command) {
   BLX_CO_FAILPOINT(env_, "raft::propose", kUnavailable, "no_leader");
   if (end_) co_return std::unexpected(*end_);
-  BLX_CO_TRY(stamp(command));
-  const std::size_t bytes = command.ByteSizeLong();
+  BLX_CO_TRY(const std::size_t bytes, stamp(command));
   const trace::TraceContext context = trace::context_of(command);
   const Instant begun = now();
   do {
@@ -99,20 +98,23 @@ env::Task<Result<cluster::Outcome>> RaftReplica::propose_until_applied(v1::Comma
   co_return std::unexpected(no_leader());
 }
 
-// What replay would refuse must not get into the log.
-Result<void> RaftReplica::stamp(v1::Command& command) const {
+// What replay would refuse must not get into the log. Returns the command's size.
+Result<std::size_t> RaftReplica::stamp(v1::Command& command) const {
   command.set_version(BLX_BUG(kSpeaksItsOwnVersion) ? cluster::kModelVersion
                                                     : machine_.state().model_version());
   command.set_time_unix_ms(env_.clock.wall().unix_ms);
   const bool is_sound = !command.has_trace() || trace::context_of(command).is_traced();
-  if (!is_sound || command.ByteSizeLong() > limits::kCommandBytes) command.clear_trace();
-  if (command.ByteSizeLong() > limits::kCommandBytes) {
-    return fail(Code::kInvalidArgument, "command_too_large");
+  if (!is_sound) command.clear_trace();
+  std::size_t bytes = command.ByteSizeLong();
+  if (bytes > limits::kCommandBytes && command.has_trace()) {
+    command.clear_trace();
+    bytes = command.ByteSizeLong();
   }
-  if (const auto checked = cluster::check_command(command); !checked) {
+  if (bytes > limits::kCommandBytes) return fail(Code::kInvalidArgument, "command_too_large");
+  if (const auto checked = cluster::check_command(command, bytes); !checked) {
     return fail(Code::kInvalidArgument, "command_invalid", checked.error().message());
   }
-  return {};
+  return bytes;
 }
 
 trace::ActiveSpan RaftReplica::begin_span(v1::Command& command, const char* name) const {
@@ -249,8 +251,7 @@ env::Task<Result<std::string>> RaftReplica::propose_for_other(NodeId from, Paylo
       !command.ParseFromArray(body.view().data(), static_cast<int>(body.size()))) {
     co_return fail(Code::kInvalidArgument, "command_invalid");
   }
-  BLX_CO_TRY(stamp(command));
-  const std::size_t bytes = command.ByteSizeLong();
+  BLX_CO_TRY(const std::size_t bytes, stamp(command));
   BLX_CO_TRY(refusal(bytes));
   if (!driver_.core().is_leader()) co_return fail(Code::kUnavailable, kNotLeader);
   BLX_CO_TRY(may_propose(machine_.state(), from, command));

@@ -47,13 +47,15 @@ void StateMachine::restore(cluster::State state, LogIndex index, Term term) {
 Result<cluster::Outcome> StateMachine::apply(const raft::Entry& entry, const v1::Command* parsed) {
   const std::string_view bytes = entry.payload.view();
   if (parsed == nullptr || BLX_BUG(kForgetsRequestIds) || BLX_BUG(kAppliesWithClock)) {
+    arena_.Reset();
+    auto* command = google::protobuf::Arena::CreateMessage<v1::Command>(&arena_);
     if (bytes.size() > limits::kCommandBytes ||
-        !parsed_.ParseFromArray(bytes.data(), static_cast<int>(bytes.size()))) {
+        !command->ParseFromArray(bytes.data(), static_cast<int>(bytes.size()))) {
       return cannot_apply(entry, Error(Code::kDataLoss, "command_invalid", "it cannot be parsed"));
     }
-    if (BLX_BUG(kForgetsRequestIds)) parsed_.clear_request_id();
-    if (BLX_BUG(kAppliesWithClock)) parsed_.set_time_unix_ms(clock_.wall().unix_ms);
-    parsed = &parsed_;
+    if (BLX_BUG(kForgetsRequestIds)) command->clear_request_id();
+    if (BLX_BUG(kAppliesWithClock)) command->set_time_unix_ms(clock_.wall().unix_ms);
+    parsed = command;
   }
   trace::ActiveSpan span;
   if (parsed->has_trace()) {

@@ -7,7 +7,10 @@
 // other, and after a fatal one the node must stop, because its state would differ from the others'.
 
 #include <cstdint>
+#include <memory>
 #include <string_view>
+
+#include <google/protobuf/arena.h>
 
 #include "base/ids.h"
 #include "base/result.h"
@@ -62,7 +65,11 @@ class StateMachine {
   cluster::State state_;
   ChangeRing changes_;
   cluster::State::ChangeSink sink_;
-  v1::Command parsed_;  // kept for the memory it has already
+  // Of the command that is being applied; what fits costs the allocator nothing but the bytes of
+  // its strings.
+  static constexpr std::size_t kArenaBytes = std::size_t{16} << 10;
+  std::unique_ptr<char[]> arena_memory_ = std::make_unique_for_overwrite<char[]>(kArenaBytes);
+  google::protobuf::Arena arena_{arena_memory_.get(), kArenaBytes};
   LogIndex applied_;
   Term applied_term_;
   std::uint64_t entries_since_snapshot_ = 0;

@@ -145,7 +145,7 @@ env::Task<Result<void>> DurableLog::append(std::vector<Entry> entries,
 }
 
 std::size_t DurableLog::batch_bytes_max() const {
-  return std::min<std::size_t>(limits::kLogBatchBytes,
+  return std::min<std::size_t>(std::min(limits::kLogBatchBytes, options_.batch_bytes),
                                options_.segment_bytes - kSegmentHeaderBytes - kBatchHeaderBytes);
 }
 
@@ -284,10 +284,10 @@ env::Task<Result<void>> DurableLog::clear_refused() {
 }
 
 env::Task<Result<void>> DurableLog::write_records(const Batch& batch) {
-  std::vector<Place> places = encode(batch);
+  encode(batch);
   const std::uint64_t checksum = encoder_.finish();
   if (encoder_.empty()) {
-    take_effect(batch, places);
+    take_effect(batch);
     co_return Result<void>();
   }
   Result<void> may_begin;
@@ -322,7 +322,7 @@ env::Task<Result<void>> DurableLog::write_records(const Batch& batch) {
   if (written) {
     BLX_CO_FAILPOINT_INTO(written, env_, "storage::sync_to_disk", kUnavailable, "io_error");
   }
-  count_write(written, begun, bytes.size(), places.size());
+  count_write(written, begun, bytes.size(), places_.size());
   if (!written && written.error().code() == Code::kResourceExhausted) {
     refused_end_ = contents_.position + bytes.size();
     co_return written;
@@ -334,14 +334,14 @@ env::Task<Result<void>> DurableLog::write_records(const Batch& batch) {
     const auto published = co_await vote_.publish();
     if (!published) co_return std::unexpected(fail_log(published.error()));
   }
-  for (Place& place : places) {
+  for (Place& place : places_) {
     place.segment = active().sequence;
     place.offset += static_cast<std::uint32_t>(contents_.position);
   }
   contents_.position += bytes.size();
   contents_.next_batch += 1;
   contents_.chain = checksum;
-  take_effect(batch, places);
+  take_effect(batch);
   co_return Result<void>();
 }
 
@@ -367,24 +367,23 @@ HardState DurableLog::hard_state_after(const Batch& batch) const {
   return state;
 }
 
-std::vector<Place> DurableLog::encode(const Batch& batch) {
-  std::vector<Place> places;
+void DurableLog::encode(const Batch& batch) {
+  places_.clear();
   encoder_.begin(contents_.log_id, contents_.next_batch, contents_.chain);
   for (const RequestPtr& request : batch) {
     if (request->install && request->install->reset) encoder_.add_reset(request->install->meta);
     for (const Entry& entry : request->entries) {
-      places.push_back({.checksum = payload_checksum(entry.payload.view()),
-                        .offset = static_cast<std::uint32_t>(encoder_.add(entry)),
-                        .bytes = static_cast<std::uint32_t>(entry.payload.size()),
-                        .kind = static_cast<std::uint8_t>(entry.kind)});
+      places_.push_back({.checksum = payload_checksum(entry.payload.view()),
+                         .offset = static_cast<std::uint32_t>(encoder_.add(entry)),
+                         .bytes = static_cast<std::uint32_t>(entry.payload.size()),
+                         .kind = static_cast<std::uint8_t>(entry.kind)});
     }
     if (request->hard_state) encoder_.add(*request->hard_state);
   }
-  return places;
 }
 
-void DurableLog::take_effect(const Batch& batch, const std::vector<Place>& places) {
-  auto place = places.begin();
+void DurableLog::take_effect(const Batch& batch) {
+  auto place = places_.begin();
   for (const RequestPtr& request : batch) {
     if (const auto& install = request->install) {
       contents_.snapshot = install->meta;
@@ -470,7 +469,8 @@ void DurableLog::prepare_spare_if_due() {
 }
 
 env::Task<void> DurableLog::prepare_spare() {
-  auto spare = co_await make_spare(env_, directory_, options_.segment_bytes);
+  auto spare = co_await make_spare(env_, directory_, options_.segment_bytes,
+                                   std::exchange(old_, std::nullopt));
   if (spare) {
     spare_ = std::move(*spare);
   } else if (spare.error().code() != Code::kCancelled) {

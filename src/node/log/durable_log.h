@@ -11,12 +11,12 @@
 // snapshot made superfluous.
 
 #include <cstdint>
-#include <deque>
 #include <memory>
 #include <optional>
 #include <string>
 #include <vector>
 
+#include "base/ring.h"
 #include "env/env.h"
 #include "env/scope.h"
 #include "env/sync.h"
@@ -116,8 +116,8 @@ class DurableLog final : public Log {
   void count_write(const Result<void>& written, Instant begun, std::size_t bytes,
                    std::size_t entries) const;
   [[nodiscard]] HardState hard_state_after(const Batch& batch) const;
-  std::vector<Place> encode(const Batch& batch);
-  void take_effect(const Batch& batch, const std::vector<Place>& places);
+  void encode(const Batch& batch);
+  void take_effect(const Batch& batch);
   void remember(Entry entry);
   void prepare_spare_if_due();
   env::Task<void> prepare_spare();
@@ -141,6 +141,7 @@ class DurableLog final : public Log {
   void clean_up_later();
   env::Task<void> clean_up();
   env::Task<Result<void>> drop_segments();
+  [[nodiscard]] bool is_of_use(const Segment& dropped) const;
 
   env::Env env_;
   std::string directory_;
@@ -152,7 +153,8 @@ class DurableLog final : public Log {
   VoteFile vote_;
 
   BatchEncoder encoder_;
-  std::deque<RequestPtr> queue_;
+  std::vector<Place> places_;  // of the entries that it has
+  Ring<RequestPtr> queue_;
   Batch batch_;  // being written
   std::size_t queued_bytes_ = 0;
   std::uint64_t refusals_ = 0;
@@ -165,6 +167,7 @@ class DurableLog final : public Log {
   env::Signal wrote_;
 
   std::optional<Spare> spare_;
+  std::optional<Spare> old_;          // a dropped segment, of which the next spare is made
   std::uint64_t spare_tried_at_ = 0;  // sequence of the segment then in use
 
   bool snapshotting_ = false;
@@ -173,7 +176,7 @@ class DurableLog final : public Log {
   bool cleaning_ = false;
   bool clean_again_ = false;
 
-  std::deque<Entry> recent_;  // the last entries of the index
+  Ring<Entry> recent_;  // the last entries of the index
   std::size_t recent_bytes_ = 0;
 
   env::Scope scope_;       // of the writing task; no caller's cancellation reaches it

@@ -33,6 +33,7 @@
 #include <vector>
 
 #include "base/ids.h"
+#include "base/limits.h"
 #include "base/payload.h"
 #include "base/result.h"
 #include "core/raft/types.h"
@@ -56,6 +57,8 @@ struct Options {
   std::uint64_t segment_bytes = std::uint64_t{64} << 20;  // at least room for one largest entry
   std::size_t entry_bytes_max = std::size_t{1} << 20;
   std::size_t cache_bytes = std::size_t{4} << 20;  // of the latest entries
+  // Of one write and sync. A single entry always fits: 1 makes each a write of its own.
+  std::size_t batch_bytes = limits::kLogBatchBytes;
   Instruments instruments{};
 };
 

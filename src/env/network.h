@@ -60,6 +60,10 @@ class Stream {
 
   [[nodiscard]] virtual const PeerIdentity& peer() const = 0;
 
+  // Of what was written, bytes that were put together in memory before they could be sent, such as
+  // those of a TLS record. What the kernel moves, and encryption itself, does not count.
+  [[nodiscard]] virtual std::uint64_t bytes_joined() const { return 0; }
+
   Task<Result<void>> write_all(std::string_view bytes);
 };
 

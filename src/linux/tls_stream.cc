@@ -85,6 +85,7 @@ class TlsStream final : public env::Stream {
   env::Task<Result<void>> write(std::span<const std::string_view> parts) override;
   void close() override;
   [[nodiscard]] const env::PeerIdentity& peer() const override { return peer_; }
+  [[nodiscard]] std::uint64_t bytes_joined() const override { return bytes_joined_; }
 
  private:
   enum class End : std::uint8_t { kOpen, kTold, kBroken };
@@ -107,6 +108,7 @@ class TlsStream final : public env::Stream {
   std::string plain_;                 // of a record to be
   std::string in_flight_;             // while the socket writes it
   std::uint64_t records_ = 0;         // since the last new key
+  std::uint64_t bytes_joined_ = 0;
   std::optional<Error> read_failure_;
   End incoming_end_ = End::kOpen;
   bool established_ = false;
@@ -267,6 +269,7 @@ env::Task<Result<void>> TlsStream::write_parts(std::span<const std::string_view>
         BLX_CO_TRY(encrypt(piece));
       } else {
         plain_ += piece;
+        bytes_joined_ += piece.size();
         if (plain_.size() < kRecordBytes) continue;
         BLX_CO_TRY(encrypt(plain_));
         plain_.clear();

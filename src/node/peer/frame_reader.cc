@@ -28,6 +28,7 @@ FrameReader::FrameReader(env::Stream& stream, std::size_t tail_max)
 env::Task<Result<void>> FrameReader::fill(std::size_t count) {
   if (begin_ > 0) {
     std::memmove(buffer_.data(), buffer_.data() + begin_, unread());
+    bytes_copied_ += unread();
     end_ -= begin_;
     begin_ = 0;
   }
@@ -43,6 +44,7 @@ env::Task<Result<Payload>> FrameReader::read_tail(std::string_view first, std::s
   auto tail = std::make_shared<std::string>();
   resize_unwritten(*tail, bytes);
   std::memcpy(tail->data(), first.data(), first.size());
+  bytes_copied_ += first.size();
   // The rest goes where it belongs, not through the buffer.
   for (std::size_t got = first.size(); got < bytes;) {
     BLX_CO_TRY(const std::size_t count, co_await stream_.read_some(std::span(*tail).subspan(got)));

@@ -28,6 +28,8 @@ class FrameReader {
 
   [[nodiscard]] std::uint64_t frames() const { return frames_; }
   [[nodiscard]] std::uint64_t bytes() const { return bytes_; }
+  // Of those, moved in memory: what was read ahead of its place.
+  [[nodiscard]] std::uint64_t bytes_copied() const { return bytes_copied_; }
 
  private:
   env::Task<Result<void>> fill(std::size_t count);  // until so many bytes are unread
@@ -41,6 +43,7 @@ class FrameReader {
   std::size_t end_ = 0;
   std::uint64_t frames_ = 0;
   std::uint64_t bytes_ = 0;
+  std::uint64_t bytes_copied_ = 0;
 };
 
 // Is that the error of what a peer sent, rather than of the connection?

@@ -37,6 +37,8 @@ env::Task<Result<wire::Message>> Link::receive() {
   }
   auto message = co_await reader_.next();
   traffic_.bytes_received += reader_.bytes() - std::exchange(bytes_read_, reader_.bytes());
+  traffic_.bytes_received_copied +=
+      reader_.bytes_copied() - std::exchange(bytes_read_copied_, reader_.bytes_copied());
   // What was read ahead of the end is not of a connection any more.
   if (ended()) co_return std::unexpected(*why_);
   if (message) {
@@ -63,10 +65,16 @@ env::Task<void> Link::write_loop() {
       end(written.error());
       co_return;
     }
-    ++traffic_.writes;
-    traffic_.frames_sent += writer_.frames();
-    traffic_.bytes_sent += writer_.bytes();
+    count_write();
   }
+}
+
+void Link::count_write() {
+  ++traffic_.writes;
+  traffic_.frames_sent += writer_.frames();
+  traffic_.bytes_sent += writer_.bytes();
+  traffic_.bytes_sent_copied +=
+      stream_->bytes_joined() - std::exchange(bytes_joined_, stream_->bytes_joined());
 }
 
 env::Task<Result<void>> Link::write_now(wire::Message message, Duration limit) {
@@ -76,11 +84,7 @@ env::Task<Result<void>> Link::write_now(wire::Message message, Duration limit) {
   }
   const auto written = co_await env::with_deadline(
       env_.executor, env_.clock, env_.clock.monotonic() + limit, stream_->write(writer_.parts()));
-  if (written) {
-    ++traffic_.writes;
-    ++traffic_.frames_sent;
-    traffic_.bytes_sent += writer_.bytes();
-  }
+  if (written) count_write();
   co_return written;
 }
 

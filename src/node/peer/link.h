@@ -57,6 +57,8 @@ class Link {
   [[nodiscard]] Instant last_received() const { return last_received_; }
 
  private:
+  void count_write();
+
   env::Env env_;
   std::unique_ptr<env::Stream> stream_;
   Traffic& traffic_;
@@ -70,6 +72,8 @@ class Link {
   Instant last_received_;
   std::uint32_t since_turn_ = 0;
   std::uint64_t bytes_read_ = 0;
+  std::uint64_t bytes_read_copied_ = 0;
+  std::uint64_t bytes_joined_ = 0;
 };
 
 }  // namespace blixard::peer

@@ -316,6 +316,7 @@ env::Task<Result<std::string>> Outbound::ask(RequestKind kind, std::string body,
   const Duration left = std::clamp<Duration>(deadline - context_->env.clock.monotonic(), 1ms,
                                              limits::kPeerRequestTimeout);
   const std::uint64_t id = context_->next_id();
+  ++traffic_.requests;
   Answer answer(*this, id);
   wire::Request request{.kind = static_cast<std::uint32_t>(kind),
                         .timeout_ms = static_cast<std::uint64_t>(left / 1ms),

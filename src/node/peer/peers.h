@@ -94,6 +94,12 @@ struct Traffic {
   std::uint64_t writes = 0;  // frames_sent / writes: how well they share a write
   std::uint64_t frames_received = 0;
   std::uint64_t bytes_received = 0;
+  // Of those, moved in memory on their way: into the records of TLS, which have to be in one piece,
+  // and from what was read ahead to where it belongs. Encoding, encryption and the kernel are not
+  // in it.
+  std::uint64_t bytes_sent_copied = 0;
+  std::uint64_t bytes_received_copied = 0;
+  std::uint64_t requests = 0;  // ours
   // Not sent, by urgency: no connection, a full queue, too large.
   std::array<std::uint64_t, kUrgencies> dropped{};
   std::uint64_t violations = 0;  // damaged, invalid or unexpected frames; each ended a connection

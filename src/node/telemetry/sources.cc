@@ -143,6 +143,24 @@ void register_sources(observe::Metrics& metrics, const peer::Peers* peers) {
                               }),
                            {"direction"});
   metrics.computed_counter(
+      "blixard_peer_copied_bytes_total",
+      "Of those bytes, moved in memory: into the records of TLS, and from what was read ahead.",
+      of(peers,
+         [](const Peers& told, Answer& answer) {
+           const peer::Traffic traffic = told.counters().traffic;
+           answer_both(answer, traffic.bytes_received_copied, traffic.bytes_sent_copied);
+         }),
+      {"direction"});
+  metrics.computed_counter("blixard_peer_requests_total",
+                           "Requests this node made to others over their connections.",
+                           of(peers, [](const Peers& told, Answer& answer) {
+                             answer(real(told.counters().traffic.requests));
+                           }));
+  metrics.computed_counter("blixard_peer_connects_total", "Connections this node made to others.",
+                           of(peers, [](const Peers& told, Answer& answer) {
+                             answer(real(told.counters().traffic.connections));
+                           }));
+  metrics.computed_counter(
       "blixard_peer_dropped_frames_total",
       "Frames for other nodes that were not sent: no connection, or a full queue.",
       of(peers,

@@ -49,7 +49,8 @@ function(blx_folder path)
   if(BLIXARD_BENCHMARKS AND benches)
     add_executable(${library}_bench ${benches})
     target_link_libraries(${library}_bench PRIVATE ${library} ${ARG_TEST_DEPS}
-                          blx_allocation_hook benchmark::benchmark_main blx_warnings)
+                          blx_allocation_hook blx_allocator benchmark::benchmark_main
+                          blx_warnings)
   endif()
   if(BLIXARD_FUZZERS)
     foreach(fuzzer ${fuzzers})

@@ -135,7 +135,9 @@ env::Task<Result<void>> DurableLog::append(std::vector<Entry> entries,
     ++refusals_;
     return answer(std::unexpected(*std::move(error)));
   }
-  if (bytes > batch_bytes_max()) return wait_for(enqueue_parts(std::move(entries), hard_state));
+  if (entries.size() > 1 && bytes > batch_bytes_max()) {
+    return wait_for(enqueue_parts(std::move(entries), hard_state));
+  }
   auto request = std::make_shared<Request>(env_.executor);
   request->entries = std::move(entries);
   request->hard_state = hard_state;

@@ -139,7 +139,7 @@ env::Task<Result<Accepted>> shake_dialling(Incarnation& owner, Accepted plain, T
   trust.offered_authority = theirs.substr(line + 1);
   const auto peer = check_peer(trust, theirs.substr(0, line + 1), owner.host().wall());
   if (!peer) {
-    const Error error = peer.error();
+    const Error& error = peer.error();
     ignore(co_await send(*plain, std::string(kRefused) + "bad certificate"), "it failed anyway");
     co_return std::unexpected(Error(
         error.code(), error.reason().data(),

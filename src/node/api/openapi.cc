@@ -246,7 +246,7 @@ class Document {
       }
     }
     json::object schema{{"type", "object"}, {"additionalProperties", false}};
-    if (auto text = comments_.of(type); !text.empty()) schema["description"] = std::move(text);
+    if (const auto text = comments_.of(type); !text.empty()) schema["description"] = text;
     schema["properties"] = std::move(properties);
     if (!required.empty()) schema["required"] = std::move(required);
     schemas_[type.name()] = std::move(schema);
@@ -265,7 +265,7 @@ class Document {
       schema = {{"type", "array"}, {"items", std::move(schema)}};
       if (rules.has_items_max()) schema["maxItems"] = rules.items_max();
     }
-    if (auto text = comments_.of(field); !text.empty()) schema["description"] = std::move(text);
+    if (const auto text = comments_.of(field); !text.empty()) schema["description"] = text;
     if (!rules.default_value().empty()) schema["default"] = parsed(rules.default_value());
     if (!rules.example().empty()) schema["examples"] = json::array{parsed(rules.example())};
     return schema;

@@ -53,6 +53,7 @@ env::Task<Result<std::vector<vm::Publish>>> HostPorts::choose(VmId id,
 
 void HostPorts::keep(VmId id, const std::vector<vm::Publish>& published) {
   std::vector<std::uint16_t> ports;
+  ports.reserve(published.size());
   for (const vm::Publish& publish : published)
     ports.push_back(publish.host_port);
   kept_[id] = std::move(ports);

@@ -321,7 +321,7 @@ env::Task<Result<EndReason>> SimDriver::stop(vm::Record record, vm::StopLadder l
     if (found.error().code() != Code::kNotFound) co_return std::unexpected(found.error());
     co_return EndReason::kProcessDied;
   }
-  const Vm vm = *found;
+  const Vm& vm = *found;
   if (SimGuest* guest = hypervisor_.find(record.process)) guest->paused = false;
   struct Rung {
     EndReason reason;

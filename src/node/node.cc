@@ -197,7 +197,8 @@ Result<void> Node::open_services(std::string token) {
                    .token_key = keys_.authority ? keys_.authority->key : keys_.credentials.key,
                    .authority_fingerprint = authority.fingerprint,
                    .peers = [this] { return peers_->status(); },
-                   .rotate_certificate = [this] { return certificate_->rotate(); }},
+                   .rotate_certificate = [this] { return certificate_->rotate(); },
+                   .allow_failpoints = config_.allow_failpoints},
       [this](VmId id, std::size_t size_max) { return agent_->console(id, size_max); }, telemetry_);
   return {};
 }

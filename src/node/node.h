@@ -60,6 +60,7 @@ struct Config {
   env::Endpoint peer_listen = env::Endpoint::tcp("127.0.0.1", 7481);
   std::string advertise;  // where the other nodes reach it; empty: peer_listen
   std::string version;
+  bool allow_failpoints = false;  // to be armed over the API
   // The newest that it says to know; an older one makes it a program of before, in a simulation.
   std::uint32_t model_version = cluster::kModelVersion;
   std::optional<Capacity> capacity;  // none: as the machine has it

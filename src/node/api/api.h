@@ -53,6 +53,7 @@ struct Options {
   // Connections to the other nodes; none: not told.
   std::function<std::vector<peer::PeerStatus>()> peers;
   std::function<env::Task<Result<env::CertificateFacts>>()> rotate_certificate;
+  bool allow_failpoints = false;  // to be seen and armed
 };
 
 class Api final : public http::Handler {
@@ -86,6 +87,7 @@ class Api final : public http::Handler {
   static std::vector<Route> cluster_routes();
   static std::vector<Route> member_routes();
   static std::vector<Route> token_routes();
+  static std::vector<Route> failpoint_routes();
   static std::vector<Route> program_routes();
 
   Answer dispatch(const http::Request& request, std::size_t& route_index);
@@ -123,6 +125,9 @@ class Api final : public http::Handler {
   Answer promote_node(const Call& call);
   Answer transfer_leader(const Call& call);
   Answer rotate_certificate(const Call& call);
+  Answer list_failpoints(const Call& call);
+  Answer set_failpoint(const Call& call);
+  Answer clear_failpoint(const Call& call);
   Answer create_token(const Call& call);
   Answer list_tokens(const Call& call);
   Answer revoke_token(const Call& call);
@@ -132,6 +137,7 @@ class Api final : public http::Handler {
   Answer metrics_text(const Call& call);
   Answer openapi(const Call& call);
 
+  [[nodiscard]] Result<void> may_use_failpoints() const;
   [[nodiscard]] http::Response cluster_response();
   [[nodiscard]] std::vector<const cluster::Member*> by_name();  // until the reader looks again
   env::Task<Result<void>> wait_until_gone(NodeId node);

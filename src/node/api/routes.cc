@@ -242,6 +242,36 @@ std::vector<Route> Api::token_routes() {
   };
 }
 
+std::vector<Route> Api::failpoint_routes() {
+  return {
+      {.method = Method::kGet,
+       .pattern = "/v1/failpoints",
+       .name = "list_failpoints",
+       .summary = "List the failpoints of the node that is asked, where it allows them",
+       .response = message<v1::FailpointList>(),
+       .errors = "failpoints_not_allowed failpoints_not_built",
+       .handler = &Api::list_failpoints},
+      {.method = Method::kPut,
+       .pattern = "/v1/failpoints/{name}",
+       .name = "set_failpoint",
+       .summary = "Make a chosen fault happen at a place of the node that is asked",
+       .is_mutation = true,
+       .request = message<v1::SetFailpointRequest>(),
+       .response = message<v1::Failpoint>(),
+       .errors = "failpoints_not_allowed failpoints_not_built failpoint_unknown failpoint_invalid "
+                 "failpoint_reasons_full",
+       .handler = &Api::set_failpoint},
+      {.method = Method::kDelete,
+       .pattern = "/v1/failpoints/{name}",
+       .name = "clear_failpoint",
+       .summary = "Disarm a failpoint; what pauses there goes on",
+       .is_mutation = true,
+       .response = message<v1::Failpoint>(),
+       .errors = "failpoints_not_allowed failpoints_not_built failpoint_unknown",
+       .handler = &Api::clear_failpoint},
+  };
+}
+
 std::vector<Route> Api::program_routes() {
   return {
       {.method = Method::kGet,
@@ -277,7 +307,7 @@ std::span<const Route> Api::routes() {
   static const std::vector<Route> kRoutes = [] {
     std::vector<Route> all;
     for (const auto& part : {vm_routes(), image_routes(), cluster_routes(), member_routes(),
-                             token_routes(), program_routes()}) {
+                             token_routes(), failpoint_routes(), program_routes()}) {
       all.insert(all.end(), part.begin(), part.end());
     }
     return all;

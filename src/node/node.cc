@@ -63,6 +63,8 @@ Node::Node(env::Env env, Config config, vm::Driver& driver)
     : env_(env), config_(std::move(config)), driver_(driver), changed_(env.executor) {
   config_.replica.instruments = telemetry_.replica;
   config_.replica.log.instruments = telemetry_.log;
+  tracing_ = std::make_unique<Tracing>(env_, metrics_, nullptr, config_.trace_sample_ratio);
+  config_.replica.tracer = &tracing_->tracer();
 }
 
 Node::~Node() = default;
@@ -85,6 +87,7 @@ env::Task<Result<void>> Node::run(std::function<void(const Ready&)> on_ready) {
   api_.reset();
   agent_.reset();
   co_await stop_replica();
+  tracing_->close();
   certificate_.reset();
   enroller_.reset();
   replica_.reset();
@@ -166,6 +169,12 @@ env::Task<Result<void>> Node::open_cluster() {
                                             identity_.id, config_.replica, *peers_, this));
   telemetry::register_sources(metrics_, telemetry_, replica_.get());
   telemetry::register_sources(metrics_, peers_.get());
+  tracing_->open(identity_.id,
+                 {.version = config_.version,
+                  .instance = fmt::format("{}/{}", identity_.cluster.text(), identity_.id.value),
+                  .host = env_.machine.facts().host_name,
+                  .node = identity_.name},
+                 *replica_, *peers_);
   const cluster::State& state = replica_->state();
   if (state.was_removed(identity_.id)) co_return std::unexpected(removed(identity_.id));
   if (replica_->cluster_view().members().empty()) {
@@ -185,9 +194,9 @@ env::Task<Result<void>> Node::open_cluster() {
 
 Result<void> Node::open_services(std::string token) {
   BLX_TRY(const auto authority, env_.security.inspect(keys_.credentials.authority));
-  agent_ =
-      std::make_unique<agent::Agent>(env_, *replica_, driver_, *images_, identity_.id,
-                                     env::join_path(config_.data_directory, "records"), telemetry_);
+  agent_ = std::make_unique<agent::Agent>(env_, *replica_, driver_, *images_, identity_.id,
+                                          env::join_path(config_.data_directory, "records"),
+                                          telemetry_, &tracing_->tracer());
   api_ = std::make_unique<api::Api>(
       env_, *replica_, *images_, metrics_,
       api::Options{.token = std::move(token),
@@ -198,6 +207,8 @@ Result<void> Node::open_services(std::string token) {
                    .authority_fingerprint = authority.fingerprint,
                    .peers = [this] { return peers_->status(); },
                    .rotate_certificate = [this] { return certificate_->rotate(); },
+                   .tracer = &tracing_->tracer(),
+                   .collect_trace = [this](observe::TraceId id) { return tracing_->collect(id); },
                    .allow_failpoints = config_.allow_failpoints},
       [this](VmId id, std::size_t size_max) { return agent_->console(id, size_max); }, telemetry_);
   return {};
@@ -209,6 +220,8 @@ env::Task<Result<std::string>> Node::on_request(NodeId from, peer::RequestKind k
   if (kind == peer::RequestKind::kRenew && from) {
     co_return co_await enroller_->renew(from, std::move(body));
   }
+  // Every member may ask: it knows the replicated state, and spans tell no more.
+  if (kind == peer::RequestKind::kTrace && from) co_return tracing_->answer(body.view());
   co_return fail(Code::kUnimplemented, "request_unknown");
 }
 
@@ -349,7 +362,7 @@ env::Task<Result<void>> Node::serve(std::function<void(const Ready&)> on_ready) 
   if (config_.advertise.empty()) advertise_ = ready.peer_listen.text();
 
   http::Server server(env_, *api_);
-  placement::Placer placer(env_, *replica_, telemetry_);
+  placement::Placer placer(env_, *replica_, telemetry_, &tracing_->tracer());
   membership::Steward steward(env_, *replica_);
   env::Scope peers(env_.executor, co_await env::this_cancellation());
   env::Scope servers(env_.executor, co_await env::this_cancellation());
@@ -361,6 +374,7 @@ env::Task<Result<void>> Node::serve(std::function<void(const Ready&)> on_ready) 
   workers.spawn(certificate_->run());
   workers.spawn(keep_introduced());
   workers.spawn(run_agent());
+  workers.spawn(tracing_->run());
   servers.spawn(guard(server.serve(std::move(local))));
   if (tcp) servers.spawn(guard(server.serve(std::move(tcp))));
   Result<void> waited = co_await wait_until_known(env_.clock.monotonic() + kReadyPatience);
@@ -378,6 +392,7 @@ env::Task<Result<void>> Node::serve(std::function<void(const Ready&)> on_ready) 
   servers.cancel();
   co_await servers.join();
   co_await workers.join();
+  co_await tracing_->flush();
   co_await stop_replica();
   peers.cancel();
   co_await peers.join();

@@ -40,6 +40,7 @@
 #include "node/placement/placer.h"
 #include "node/replica/replica.h"
 #include "node/telemetry/telemetry.h"
+#include "node/tracing.h"
 #include "node/vm/driver.h"
 #include "observe/metrics.h"
 
@@ -50,6 +51,9 @@ struct Capacity {
   std::uint32_t vcpus = 0;
   std::uint32_t memory_mib = 0;
 };
+
+// Of requests that come without a trace of their own.
+inline constexpr double kTraceSampleRatio = 0.01;
 
 struct Config {
   std::string data_directory;
@@ -65,6 +69,7 @@ struct Config {
   std::uint32_t model_version = cluster::kModelVersion;
   std::optional<Capacity> capacity;  // none: as the machine has it
   replica::Options replica{};
+  double trace_sample_ratio = kTraceSampleRatio;  // without settings
   // What stands between this node and its connections: a judge of whole clusters. None: nothing.
   std::function<std::unique_ptr<peer::Peers>(NodeId self, std::unique_ptr<peer::Peers>)>
       watch_peers;
@@ -133,6 +138,7 @@ class Node final : private replica::RequestHandler {
   vm::Capabilities capabilities_;
   observe::Metrics metrics_;
   telemetry::Telemetry telemetry_{metrics_};
+  std::unique_ptr<Tracing> tracing_;
   std::unique_ptr<replica::Replica> replica_;
   std::unique_ptr<membership::Enroller> enroller_;
   std::unique_ptr<membership::OwnCertificate> certificate_;

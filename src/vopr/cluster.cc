@@ -261,6 +261,8 @@ env::Task<Result<void>> Cluster::run_node(Site& site, std::uint64_t life, env::E
                                .tick = settings.tick,
                                .election_ticks = static_cast<int>(settings.election_ticks),
                                .watch = &watch},
+                   // Some runs whole, so that what is traced is judged as all else is.
+                   .trace_sample_ratio = plan_.seed % 8 == 0 ? 1.0 : node::kTraceSampleRatio,
                    .watch_peers =
                        [&watch, env](NodeId self, std::unique_ptr<peer::Peers> peers) {
                          return watch.between(env, self, std::move(peers));

@@ -11,6 +11,7 @@
 #include "blixard/v1/cluster.pb.h"
 #include "node/api/json.h"
 #include "node/api/problems.h"
+#include "node/trace/command_trace.h"
 
 namespace blixard::api {
 namespace {
@@ -129,7 +130,9 @@ void Api::refused(int status) {
 env::Task<http::Response> Api::handle(const http::Request& request) {
   const Instant begun = env_.clock.monotonic();
   std::size_t route_index = routes().size();
-  auto answer = co_await dispatch(request, route_index);
+  trace::ActiveSpan span;
+  auto answer = co_await dispatch(request, route_index, begun, span);
+  if (!answer) span.fail(answer.error());
   http::Response response = answer ? std::move(*answer) : error_response(answer.error());
   if (!answer && answer.error().code() == Code::kInternal) {
     BLX_LOG(env_.log, kError, "{} {} failed: {}", http::method_name(request.method), request.path,
@@ -140,6 +143,7 @@ env::Task<http::Response> Api::handle(const http::Request& request) {
   }
   response.headers.push_back({"Cache-Control", "no-store"});
   response.headers.push_back({"X-Content-Type-Options", "nosniff"});
+  end_span(span, response);
   const auto route = observe::listed(route_index);
   counted_.requests[route, class_of(response.status)].add();
   counted_.durations[route].observe(env_.clock.monotonic() - begun);
@@ -147,7 +151,8 @@ env::Task<http::Response> Api::handle(const http::Request& request) {
 }
 
 env::Task<Result<http::Response>> Api::dispatch(const http::Request& request,
-                                                std::size_t& route_index) {
+                                                std::size_t& route_index, Instant begun,
+                                                trace::ActiveSpan& span) {
   const auto method = request.method == http::Method::kHead ? http::Method::kGet : request.method;
   std::string allowed;
   std::string name;
@@ -169,11 +174,14 @@ env::Task<Result<http::Response>> Api::dispatch(const http::Request& request,
   if (!is_found) co_return fail(Code::kUnimplemented, "method_not_allowed", allowed);
 
   Call call{.request = request, .route = all[route_index], .name = std::move(name)};
+  if (call.route.access != Access::kEveryone) span = begin_span(request, call.route, begun);
+  call.trace = span.context();
   BLX_CO_TRY(call.query, read_query(request, call.route.parameters));
   BLX_CO_TRY(check_body(request, call.route));
   if (!call.route.is_mutation) co_return co_await (this->*call.route.handler)(call);
   BLX_CO_TRY(call.request_id, request_id_of(request));
   auto answer = co_await (this->*call.route.handler)(call);
+  if (!answer) span.fail(answer.error());
   // Also on an error: a client that sent none needs it to try again.
   http::Response response = answer ? std::move(*answer) : error_response(answer.error());
   response.headers.push_back({"Idempotency-Key", call.request_id.text()});
@@ -225,6 +233,7 @@ Result<Uuid> Api::request_id_of(const http::Request& request) {
 env::Task<Result<cluster::Outcome>> Api::propose(const Call& call, v1::Command command) {
   const auto& bytes = call.request_id.bytes;
   if (!BLX_BUG(kDropsRequestIds)) command.set_request_id(bytes.data(), bytes.size());
+  trace::set_trace(command, call.trace);
   const auto deadline = env_.clock.monotonic() + limits::kApiCommandTimeout;
   co_return co_await env::with_deadline(env_.executor, env_.clock, deadline,
                                         replica_.propose(std::move(command)));

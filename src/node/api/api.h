@@ -25,6 +25,8 @@
 #include "node/peer/peers.h"
 #include "node/replica/replica.h"
 #include "node/telemetry/telemetry.h"
+#include "node/trace/otlp.h"
+#include "node/trace/tracer.h"
 #include "observe/metrics.h"
 
 namespace blixard::v1 {
@@ -53,6 +55,9 @@ struct Options {
   // Connections to the other nodes; none: not told.
   std::function<std::vector<peer::PeerStatus>()> peers;
   std::function<env::Task<Result<env::CertificateFacts>>()> rotate_certificate;
+  trace::Tracer* tracer = nullptr;  // outlives the API; null: nothing is traced
+  // A trace as all nodes know it; none: there are none.
+  std::function<env::Task<trace::Traces>(observe::TraceId)> collect_trace;
   bool allow_failpoints = false;  // to be seen and armed
 };
 
@@ -87,10 +92,15 @@ class Api final : public http::Handler {
   static std::vector<Route> cluster_routes();
   static std::vector<Route> member_routes();
   static std::vector<Route> token_routes();
+  static std::vector<Route> trace_routes();
   static std::vector<Route> failpoint_routes();
   static std::vector<Route> program_routes();
 
-  Answer dispatch(const http::Request& request, std::size_t& route_index);
+  Answer dispatch(const http::Request& request, std::size_t& route_index, Instant begun,
+                  trace::ActiveSpan& span);
+  [[nodiscard]] trace::ActiveSpan begin_span(const http::Request& request, const Route& route,
+                                             Instant begun) const;
+  static void end_span(trace::ActiveSpan& span, http::Response& response);
   [[nodiscard]] Result<void> authorize(const http::Request& request) const;
   Result<void> check_body(const http::Request& request, const Route& route) const;
   Result<Uuid> request_id_of(const http::Request& request);
@@ -101,7 +111,8 @@ class Api final : public http::Handler {
   env::Task<Result<cluster::Outcome>> operate(const Call& call, telemetry::VmOperation operation,
                                               v1::Command command);
   env::Task<Result<void>> barrier(const Call& call);
-  env::Task<Result<void>> wait_for(VmId id, WaitFor wait, Instant deadline);
+  env::Task<Result<void>> wait_for(const Call& call, VmId id, Instant deadline);
+  env::Task<Result<void>> wait_until(VmId id, WaitFor wait, Instant deadline);
   [[nodiscard]] Result<bool> arrived(VmId id, WaitFor wait) const;
   [[nodiscard]] http::Response vm_response(int status, const cluster::Vm& vm) const;
   Answer change_vm(const Call& call, int desired);
@@ -131,6 +142,8 @@ class Api final : public http::Handler {
   Answer create_token(const Call& call);
   Answer list_tokens(const Call& call);
   Answer revoke_token(const Call& call);
+  Answer list_traces(const Call& call);
+  Answer get_trace(const Call& call);
   Answer events(const Call& call);
   Answer healthz(const Call& call);
   Answer readyz(const Call& call);

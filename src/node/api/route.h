@@ -15,6 +15,7 @@
 #include "base/units.h"
 #include "env/task.h"
 #include "node/http/message.h"
+#include "observe/trace.h"
 
 namespace blixard::api {
 
@@ -74,7 +75,8 @@ struct Call {
   const Route& route;
   std::string name;  // of the object, from the path
   Query query;
-  Uuid request_id;  // of a mutation
+  Uuid request_id;              // of a mutation
+  observe::TraceContext trace;  // of its span; what is done for it is below
 };
 
 struct ParameterDescription {

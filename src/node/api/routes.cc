@@ -272,6 +272,24 @@ std::vector<Route> Api::failpoint_routes() {
   };
 }
 
+std::vector<Route> Api::trace_routes() {
+  return {
+      {.method = Method::kGet,
+       .pattern = "/v1/traces",
+       .name = "list_traces",
+       .summary = "List the newest traces that the node that is asked has spans of",
+       .response = message<v1::TraceList>(),
+       .handler = &Api::list_traces},
+      {.method = Method::kGet,
+       .pattern = "/v1/traces/{name}",
+       .name = "get_trace",
+       .summary = "Show a trace by its id, with the spans of all nodes, as OTLP/JSON; "
+                  "missingNodes are those that did not answer",
+       .errors = "trace_id_invalid trace_not_found",
+       .handler = &Api::get_trace},
+  };
+}
+
 std::vector<Route> Api::program_routes() {
   return {
       {.method = Method::kGet,
@@ -306,8 +324,9 @@ std::vector<Route> Api::program_routes() {
 std::span<const Route> Api::routes() {
   static const std::vector<Route> kRoutes = [] {
     std::vector<Route> all;
-    for (const auto& part : {vm_routes(), image_routes(), cluster_routes(), member_routes(),
-                             token_routes(), failpoint_routes(), program_routes()}) {
+    for (const auto& part :
+         {vm_routes(), image_routes(), cluster_routes(), member_routes(), token_routes(),
+          trace_routes(), failpoint_routes(), program_routes()}) {
       all.insert(all.end(), part.begin(), part.end());
     }
     return all;

@@ -111,7 +111,17 @@ Result<bool> Api::arrived(VmId id, WaitFor wait) const {
   return false;
 }
 
-env::Task<Result<void>> Api::wait_for(VmId id, WaitFor wait, Instant deadline) {
+env::Task<Result<void>> Api::wait_for(const Call& call, VmId id, Instant deadline) {
+  if (call.query.wait == WaitFor::kNothing) co_return Result<void>();
+  trace::ActiveSpan span = trace::begin(options_.tracer, call.trace, "api.wait");
+  span.set("blixard.vm.id", id.value);
+  span.set("blixard.vm.state", wait_name(call.query.wait));
+  const auto done = co_await wait_until(id, call.query.wait, deadline);
+  span.end(done);
+  co_return done;
+}
+
+env::Task<Result<void>> Api::wait_until(VmId id, WaitFor wait, Instant deadline) {
   while (true) {
     BLX_CO_TRY(const bool is_there, arrived(id, wait));
     if (is_there) co_return Result<void>();
@@ -145,9 +155,7 @@ env::Task<Result<http::Response>> Api::create_vm(const Call& call) {
   BLX_CO_TRY(const auto outcome, co_await operate(call, telemetry::VmOperation::kCreate,
                                                   create_command(request, call.request_id)));
   const VmId id(outcome.object_id);
-  if (call.query.wait != WaitFor::kNothing) {
-    BLX_CO_TRY(co_await wait_for(id, call.query.wait, deadline));
-  }
+  BLX_CO_TRY(co_await wait_for(call, id, deadline));
   const cluster::Vm* vm = replica_.state().find_vm(id);
   if (vm == nullptr) {
     co_return fail(Code::kNotFound, "vm_not_found",
@@ -179,7 +187,7 @@ env::Task<Result<http::Response>> Api::get_vm(const Call& call) {
   if (vm == nullptr) co_return no_vm(call.name);
   if (call.query.wait == WaitFor::kNothing) co_return vm_response(200, *vm);
   const cluster::Vm before = *vm;
-  BLX_CO_TRY(co_await wait_for(before.id, call.query.wait, deadline));
+  BLX_CO_TRY(co_await wait_for(call, before.id, deadline));
   vm = replica_.state().find_vm(before.id);
   co_return vm_response(200, vm != nullptr ? *vm : before);
 }
@@ -194,9 +202,7 @@ env::Task<Result<http::Response>> Api::change_vm(const Call& call, int desired) 
   const auto wanted = static_cast<cluster::VmDesired>(desired);
   BLX_CO_TRY(const auto outcome, co_await operate(call, operation_of(wanted), std::move(command)));
   const VmId id(outcome.object_id);
-  if (call.query.wait != WaitFor::kNothing) {
-    BLX_CO_TRY(co_await wait_for(id, call.query.wait, deadline));
-  }
+  BLX_CO_TRY(co_await wait_for(call, id, deadline));
   const int status = call.query.wait == WaitFor::kNothing ? 202 : 200;
   if (const cluster::Vm* vm = replica_.state().find_vm(id)) co_return vm_response(status, *vm);
   // Gone already: as it was last seen here.

@@ -78,7 +78,7 @@ RaftReplica::RaftReplica(env::Env env, NodeId self, Options options, std::unique
       log_(std::move(log)),
       peers_(peers),
       requests_(requests),
-      machine_(env.clock, options.tracer),
+      machine_(env.clock),
       reads_(self, env.random.next()),
       driver_(env, options.tick, *log_, peers, *this),
       applied_signal_(env.executor),
@@ -105,7 +105,9 @@ env::Task<Result<void>> RaftReplica::start() {
   if (options_.watch != nullptr) options_.watch->on_opened(status());
   peers_.set_handler(this);
   follow_members();
-  co_return co_await catch_up();
+  BLX_CO_TRY(co_await catch_up());
+  machine_.set_tracer(options_.tracer);  // what is read again left its spans when it happened
+  co_return Result<void>();
 }
 
 env::Task<Result<void>> RaftReplica::load_snapshot(raft::Initial& initial) {

@@ -29,8 +29,8 @@ bool is_settled(const cluster::Vm* vm) {
 
 }  // namespace
 
-StateMachine::StateMachine(env::Clock& clock, trace::Tracer* tracer)
-    : clock_(clock), tracer_(tracer), sink_([this](const cluster::Change& change) {
+StateMachine::StateMachine(env::Clock& clock)
+    : clock_(clock), sink_([this](const cluster::Change& change) {
         changes_.add(change);
         if (change.kind == cluster::Change::Kind::kNodeChanged) nodes_changed_ = true;
       }) {}

@@ -25,8 +25,7 @@ namespace blixard::replica {
 
 class StateMachine {
  public:
-  // Commands of traced requests leave spans with `tracer`, if any.
-  explicit StateMachine(env::Clock& clock, trace::Tracer* tracer = nullptr);
+  explicit StateMachine(env::Clock& clock);
   StateMachine(const StateMachine&) = delete;
   StateMachine& operator=(const StateMachine&) = delete;
 
@@ -39,6 +38,9 @@ class StateMachine {
   // `configuration` is what holds from this entry on, `command` what travelled with it.
   Result<cluster::Outcome> apply(const raft::Entry& entry, const raft::ConfState& configuration,
                                  std::string_view command);
+  // Commands of traced requests leave spans with it from here on.
+  void set_tracer(trace::Tracer* tracer) { tracer_ = tracer; }
+
   // An entry that says nothing.
   void skip(const raft::Entry& entry) { pass(entry); }
 
@@ -61,7 +63,7 @@ class StateMachine {
   void follow_trace(const v1::Command& command, const Result<cluster::Outcome>& outcome);
 
   env::Clock& clock_;
-  trace::Tracer* tracer_;
+  trace::Tracer* tracer_ = nullptr;
   cluster::State state_;
   ChangeRing changes_;
   cluster::State::ChangeSink sink_;

@@ -30,6 +30,7 @@
 #include "node/peer/peers.h"
 #include "node/replica/replica.h"
 #include "node/replica/test_alone.h"
+#include "node/trace/tracer.h"
 #include "sim/world.h"
 
 namespace blixard::replica {
@@ -43,8 +44,9 @@ struct TestNode {
   std::size_t daemons = 0;     // tasks, also of daemons that unwind
   Replica* replica = nullptr;  // null: not running
   peer::Peers* peers = nullptr;
-  std::string open_error;  // why it does not run
-  std::string failure;     // why it ended by itself
+  std::unique_ptr<trace::Tracer> tracer{};  // of its last daemon
+  std::string open_error;                   // why it does not run
+  std::string failure;                      // why it ended by itself
 
   [[nodiscard]] bool leads() const { return replica != nullptr && replica->is_leader(); }
 };
@@ -315,7 +317,10 @@ class TestCluster {
         co_return std::unexpected(made.error());
       }
     }
-    co_return co_await open_replica(env, kDirectory, node.id, config_.replica, peers, nullptr);
+    Options options = config_.replica;
+    node.tracer = std::make_unique<trace::Tracer>(env.clock, env.random);
+    options.tracer = node.tracer.get();
+    co_return co_await open_replica(env, kDirectory, node.id, options, peers, nullptr);
   }
   static env::Task<void> serve(peer::Peers& peers, std::unique_ptr<env::Listener> listener) {
     ignore(co_await peers.serve(std::move(listener)), "it ends with the peers");

@@ -1,5 +1,7 @@
 #include "app/api_client.h"
 
+#include <cstdlib>
+
 #include <boost/json.hpp>
 
 #include "node/http/client.h"
@@ -55,11 +57,40 @@ Error explain(const Error& error, const env::Endpoint& endpoint) {
 
 }  // namespace
 
+ApiClient::ApiClient(env::Env env, Connection connection)
+    : env_(env), connection_(std::move(connection)), pool_(env) {
+  const char* parent = std::getenv("TRACEPARENT");
+  if (parent != nullptr) parent_ = observe::parse_traceparent(parent);
+}
+
+// The daemon's span is the first of a trace that begins here: nobody records one for this program.
+void ApiClient::trace(http::ClientRequest& request) {
+  observe::TraceContext context{.trace = {env_.random.next() | 1, env_.random.next()},
+                                .span = {env_.random.next() | 1},
+                                .sampled = true};
+  if (parent_) {
+    context = *parent_;
+  } else {
+    request.headers.push_back({"tracestate", "blixard=root"});
+  }
+  request.headers.push_back(
+      {"traceparent", std::string(observe::format_traceparent(context).view())});
+  if (context.sampled) traces_.push_back(context.trace);
+}
+
+Result<boost::json::value> ApiClient::traced(const std::string& body) const {
+  BLX_TRY(boost::json::value answer, parse_body(body));
+  const bool is_traced = answer.is_object() && !traces_.empty();
+  if (is_traced) answer.get_object()["trace_id"] = traces_.back().text();
+  return answer;
+}
+
 env::Task<Result<ApiClient::Prepared>> ApiClient::prepare(http::Method method, std::string target,
                                                           std::string body) {
   Prepared prepared{env::Endpoint::unix_socket(connection_.socket), {}};
   prepared.request = {.method = method, .target = std::move(target), .body = std::move(body)};
   if (!prepared.request.body.empty()) prepared.request.content_type = "application/json";
+  if (method != http::Method::kGet) trace(prepared.request);
   if (connection_.address.empty()) co_return prepared;
   BLX_CO_TRY(prepared.endpoint, env::Endpoint::parse(connection_.address));
   if (connection_.token_file.empty()) {
@@ -93,13 +124,13 @@ env::Task<Result<boost::json::value>> ApiClient::post(std::string target, boost:
   std::string text = body.is_null() ? std::string() : boost::json::serialize(body);
   BLX_CO_TRY(const std::string answer, co_await exchange(http::Method::kPost, std::move(target),
                                                          std::move(text), kPatience + patience));
-  co_return parse_body(answer);
+  co_return traced(answer);
 }
 
 env::Task<Result<boost::json::value>> ApiClient::remove(std::string target, Duration patience) {
   BLX_CO_TRY(const std::string body,
              co_await exchange(http::Method::kDelete, std::move(target), "", kPatience + patience));
-  co_return parse_body(body);
+  co_return traced(body);
 }
 
 env::Task<Result<std::string>> ApiClient::get_text(std::string target) {

@@ -65,10 +65,12 @@ class CommandLine {
     app_.add_option("--output,-o", output_, "Form of what is printed")
         ->check(CLI::IsMember({"table", "json"}))
         ->capture_default_str();
+    app_.add_flag("--verbose", command_.verbose, "Say the id of the trace of what was asked for");
     add_node();
     add_vm();
     add_image();
     add_token();
+    add_trace();
     add_others();
   }
 
@@ -271,6 +273,20 @@ class CommandLine {
     add(*image, "list", "List the images", ListCommand{ListCommand::What::kImages});
   }
 
+  void add_trace() {
+    CLI::App* trace =
+        app_.add_subcommand("trace", "Look at what was done for a request, and where");
+    trace->require_subcommand(1);
+    add(*trace, "list", "List the newest traces that the node that is asked knows", TraceList{});
+    CLI::App* show = add_bound(*trace, "show", "Show a trace, with the spans of all nodes", trace_);
+    show->add_option("id", trace_.id, "Id of the trace; -: OTLP/JSON from standard input")
+        ->required();
+    show->add_option("--html", trace_.html_path, "Draw it into this file, for a browser");
+    trace->footer(
+        "Examples:\n  blixard --verbose vm create web --image guest --wait\n"
+        "  blixard trace show 4bf92f3577b34da6a3ce929d0e0e4736 --html web.html");
+  }
+
   void add_others() {
     add(app_, "status", "Show the cluster at a glance", StatusCommand{});
     add(app_, "events", "Print changes as they happen, until Ctrl-C", EventsCommand{});
@@ -321,6 +337,7 @@ class CommandLine {
   TokenRevoke token_revoke_;
   DoctorCommand doctor_;
   CompletionCommand completion_;
+  TraceShow trace_;
 };
 
 // The tree of names and options, for completion scripts.

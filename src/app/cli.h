@@ -107,6 +107,11 @@ struct TokenCreate {
 struct TokenRevoke {
   std::string id;
 };
+struct TraceList {};
+struct TraceShow {
+  std::string id;         // of a trace, or "-": read from standard input
+  std::string html_path;  // empty: to the terminal
+};
 struct StatusCommand {};
 struct EventsCommand {};
 struct DoctorCommand {
@@ -116,13 +121,15 @@ struct CompletionCommand {
   std::string shell;
 };
 
-using Action = std::variant<NodeOptions, VmCreate, VmAction, VmLogs, ListCommand, ImageBuild,
-                            ImageImport, ImageDelete, NodeAction, TokenCreate, TokenRevoke,
-                            StatusCommand, EventsCommand, DoctorCommand, CompletionCommand>;
+using Action =
+    std::variant<NodeOptions, VmCreate, VmAction, VmLogs, ListCommand, ImageBuild, ImageImport,
+                 ImageDelete, NodeAction, TokenCreate, TokenRevoke, StatusCommand, EventsCommand,
+                 DoctorCommand, CompletionCommand, TraceList, TraceShow>;
 
 struct Command {
   Connection connection;
   OutputFormat output = OutputFormat::kTable;
+  bool verbose = false;  // say the traces of what was asked
   bool wait = false;
   std::string wait_timeout = "60s";
   Action action;

@@ -12,6 +12,7 @@
 #include "app/doctor.h"
 #include "app/image_build.h"
 #include "app/output.h"
+#include "app/trace_commands.h"
 #include "linux/runtime.h"
 #include "node/http/target.h"
 
@@ -60,8 +61,13 @@ class Session {
       : env_(env), command_(command), api_(env, command.connection) {}
 
   env::Task<Result<void>> run() {
-    co_return co_await std::visit([this](const auto& action) { return act(action); },
-                                  command_.action);
+    auto done =
+        co_await std::visit([this](const auto& action) { return act(action); }, command_.action);
+    if (command_.verbose) {
+      for (const observe::TraceId& trace : api_.traces())
+        fmt::print(stderr, "trace {}: blixard trace show {}\n", trace.text(), trace.text());
+    }
+    co_return done;
   }
 
  private:
@@ -389,6 +395,13 @@ class Session {
       print(piece);
       return std::fflush(stdout) == 0;
     });
+  }
+
+  env::Task<Result<void>> act(const TraceList&) {
+    return list_traces(api_, command_.output, env_.clock.wall());
+  }
+  env::Task<Result<void>> act(const TraceShow& show) {
+    return show_trace(api_, show, command_.output);
   }
 
   // Carried out before a session is opened.

@@ -38,7 +38,8 @@ constexpr std::string_view kStyle = R"(
 body{font:14px/1.45 system-ui,sans-serif;margin:1.2em auto;max-width:1400px;padding:0 1em;
 color:var(--ink);background:var(--bg)}
 h1{font-size:1.35em;margin:0 0 .3em;overflow-wrap:anywhere}.soft{color:var(--soft)}
-p{margin:.35em 0;overflow-wrap:anywhere}.bad{color:var(--bad)}code{font:12.5px ui-monospace,monospace}
+p{margin:.35em 0;overflow-wrap:anywhere}.bad{color:var(--bad)}
+code{font:12.5px ui-monospace,monospace}
 .key{display:flex;flex-wrap:wrap;gap:.2em 1.2em;margin:.6em 0;font-size:13px}
 .key i{display:inline-block;width:1.3em;height:.8em;border-radius:3px;margin-right:.45em;
 vertical-align:-1px}

@@ -254,6 +254,8 @@ Failpoint::Passage Failpoint::pass() {
   return passage;
 }
 
+bool Failpoint::fires() { return pass().triggers; }
+
 void Failpoint::add(FailpointWaiter& waiter) {
   const Locked locked;
   waiter.next_ = std::exchange(waiting_, &waiter);

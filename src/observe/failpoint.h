@@ -82,7 +82,8 @@ class Failpoint {
   };
   [[gnu::cold]] Passage pass();
   [[gnu::cold]] std::optional<Error> error() { return pass().error; }
-  [[gnu::cold]] bool fires() { return pass().triggers; }
+  // Keeps the caller's registers, so that the way past the call need not.
+  [[gnu::cold, gnu::noinline, clang::preserve_most]] bool fires();
 
   void add(FailpointWaiter& waiter);
   void remove(FailpointWaiter& waiter);

@@ -288,6 +288,7 @@ lint() {
   configure dev
   check layering python3 tools/layering.py
   check style python3 tools/style.py
+  check instruments python3 tools/instruments.py
   check format format_check
   check shellcheck shell_check
   check codespell spelling

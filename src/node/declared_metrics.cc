@@ -1,6 +1,7 @@
 #include "node/declared_metrics.h"
 
 #include "node/api/api.h"
+#include "node/telemetry/program.h"
 #include "node/telemetry/sources.h"
 
 namespace blixard::node {
@@ -9,6 +10,7 @@ void declare_metrics(observe::Metrics& metrics) {
   telemetry::Telemetry telemetry(metrics);
   telemetry::register_sources(metrics, telemetry, static_cast<const replica::Replica*>(nullptr));
   telemetry::register_sources(metrics, static_cast<const peer::Peers*>(nullptr));
+  telemetry::register_program(metrics, nullptr);
   api::Api::register_metrics(metrics, nullptr);
 }
 

@@ -265,7 +265,7 @@ void Metrics::visit_series(const Registered& family, std::size_t label, cells::S
 void Metrics::visit_family(const Registered& family, Visitor& visitor,
                            HistogramReading& reading) const {
   const Schema& schema = family.schema;
-  visitor.family(view_of(schema));
+  visitor.family(view_of(family));
   std::array<std::string_view, kLabels> values{};
   if (family.source) {
     Relay relay(visitor, schema.labels);
@@ -289,9 +289,15 @@ void Metrics::visit_family(const Registered& family, Visitor& visitor,
   }
 }
 
-FamilyView Metrics::view_of(const Schema& schema) {
-  return {schema.name, schema.help,  schema.kind,
-          schema.unit, schema.shape, std::span(schema.label_names).first(schema.labels)};
+FamilyView Metrics::view_of(const Registered& family) {
+  const Schema& schema = family.schema;
+  return {.name = schema.name,
+          .help = schema.help,
+          .kind = schema.kind,
+          .unit = schema.unit,
+          .shape = schema.shape,
+          .labels = std::span(schema.label_names).first(schema.labels),
+          .is_computed = static_cast<bool>(family.source)};
 }
 
 const std::vector<std::uint32_t>& Metrics::by_name() const {
@@ -314,7 +320,7 @@ void Metrics::visit(Visitor& visitor) const {
 
 void Metrics::describe(const std::function<void(const FamilyView&)>& tell) const {
   for (const std::uint32_t i : by_name())
-    tell(view_of(families_[i].schema));
+    tell(view_of(families_[i]));
 }
 
 }  // namespace blixard::observe

@@ -158,6 +158,7 @@ struct FamilyView {
   Unit unit = Unit::kCount;
   HistogramShape shape{};
   std::span<const std::string_view> labels;
+  bool is_computed = false;
 };
 
 class Visitor {
@@ -296,7 +297,7 @@ class Metrics {
   cells::Slot reserve(std::uint32_t series, std::uint32_t cells);
 
   [[nodiscard]] const std::vector<std::uint32_t>& by_name() const;
-  static FamilyView view_of(const Schema& schema);
+  static FamilyView view_of(const Registered& family);
   void visit_family(const Registered& family, Visitor& visitor, HistogramReading& reading) const;
   static void visit_series(const Registered& family, std::size_t label, cells::Slot& first,
                            std::span<std::string_view> values, Visitor& visitor,

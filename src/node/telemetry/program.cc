@@ -104,9 +104,11 @@ void register_locks(Metrics& metrics, const Usage& usage) {
 
 }  // namespace
 
-void register_program(Metrics& metrics, env::Machine& machine) {
+void register_program(Metrics& metrics, env::Machine* machine) {
   const auto usage = std::make_shared<ProgramUsage>();
-  metrics.before_reading([usage, &machine] { *usage = machine.program_usage(); });
+  if (machine != nullptr) {
+    metrics.before_reading([usage, machine] { *usage = machine->program_usage(); });
+  }
   register_process(metrics, usage);
   register_heap(metrics, usage);
   register_locks(metrics, usage);

@@ -8,7 +8,8 @@
 
 namespace blixard::telemetry {
 
-// `machine` outlives the readings; it is asked once for each.
-void register_program(observe::Metrics& metrics, env::Machine& machine);
+// `machine` outlives the readings; it is asked once for each. Given none, the metrics are only
+// declared.
+void register_program(observe::Metrics& metrics, env::Machine* machine);
 
 }  // namespace blixard::telemetry

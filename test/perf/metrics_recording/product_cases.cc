@@ -132,6 +132,19 @@ void add_product_cases(Report& report) {
                                               {.vcpus = ++tick, .memory = gib(1)});
       },
       [](OldTelemetry& old) { old.update_node_resource_metrics(kNodeName, 64, 64, 2, 1); });
+  // A simulation begins a node a thousand times a minute.
+  const auto begin_node = [] {
+    observe::Metrics metrics;
+    const Telemetry telemetry(metrics);
+    keep(telemetry);
+  };
+  report.add({.name = "registering and ending the instruments of a node",
+              .unit = "ns",
+              .items = {"X3"},
+              .measure = [=] { return cpu_ns_per_call(kSlowCalls / 20, begin_node); },
+              .baselines = {},
+              .allocations = [=] { return allocations_of(begin_node); },
+              .targets = {at_most(50'000)}});
 }
 
 }  // namespace blixard::perf

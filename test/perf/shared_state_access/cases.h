@@ -1,0 +1,16 @@
+#pragma once
+
+// The cases of the benchmark, by what is shared.
+
+#include "test/perf/report/report.h"
+
+namespace blixard::perf {
+
+// The cluster's members: threads, members, holding times, stalls, staleness.
+void add_cluster_cases(Report& report);
+// Values of the configuration while it is read anew.
+void add_settings_cases(Report& report);
+// What has one owner and stays with it: VMs, proposals under way.
+void add_registry_cases(Report& report);
+
+}  // namespace blixard::perf

@@ -16,34 +16,32 @@ Tracing::Tracing(env::Env env, observe::Metrics& metrics, const env::SettingsVie
       metrics_(metrics),
       settings_(settings),
       tracer_(env.clock, env.random, sample_ratio) {
-  register_metrics();
+  register_metrics(metrics, this);
 }
 
-void Tracing::register_metrics() {
+void Tracing::register_metrics(observe::Metrics& metrics, const Tracing* of) {
   const auto counter = [&](observe::MetricName<observe::Kind::kCounter> name, observe::Help help,
-                           auto read) {
-    metrics_.computed_counter(
-        name, help, [read](observe::Answer& answer) { answer(static_cast<double>(read())); });
-  };
-  const auto sent = [this] {
-    return exporter_ ? exporter_->counters() : otlp::Exporter::Counters();
+                           std::uint64_t (*read)(const Tracing&)) {
+    metrics.computed_counter(name, help, [of, read](observe::Answer& answer) {
+      if (of != nullptr) answer(static_cast<double>(read(*of)));
+    });
   };
   counter("blixard_trace_spans_total", "Spans of traced requests that ended on this node.",
-          [this] { return tracer_.recorded(); });
+          [](const Tracing& of_node) { return of_node.tracer_.recorded(); });
   counter("blixard_trace_spans_refused_total",
           "Spans that were not begun, because too many were under way.",
-          [this] { return tracer_.refused(); });
+          [](const Tracing& of_node) { return of_node.tracer_.refused(); });
   counter("blixard_otlp_spans_sent_total", "Spans that the collector took.",
-          [sent] { return sent().spans_sent; });
+          [](const Tracing& of_node) { return of_node.exported().spans_sent; });
   counter("blixard_otlp_spans_rejected_total", "Spans that the collector refused.",
-          [sent] { return sent().spans_rejected; });
+          [](const Tracing& of_node) { return of_node.exported().spans_rejected; });
   counter("blixard_otlp_spans_dropped_total",
           "Spans that were forgotten before the collector took them.",
-          [sent] { return sent().spans_dropped; });
+          [](const Tracing& of_node) { return of_node.exported().spans_dropped; });
   counter("blixard_otlp_metrics_sent_total", "Times that the collector took the metrics.",
-          [sent] { return sent().metrics_sent; });
+          [](const Tracing& of_node) { return of_node.exported().metrics_sent; });
   counter("blixard_otlp_failures_total", "Requests to the collector without success.",
-          [sent] { return sent().failures; });
+          [](const Tracing& of_node) { return of_node.exported().failures; });
 }
 
 void Tracing::open(NodeId self, const trace::Resource& resource, const replica::Replica& replica,

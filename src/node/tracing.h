@@ -25,6 +25,9 @@ class Tracing {
   Tracing(env::Env env, observe::Metrics& metrics, const env::SettingsView* settings,
           double sample_ratio);
 
+  // What `of` tells of itself, which outlives the metrics' readers; null: to be described only.
+  static void register_metrics(observe::Metrics& metrics, const Tracing* of);
+
   [[nodiscard]] trace::Tracer& tracer() { return tracer_; }
 
   // Once it is known who this is. Both outlive it, or close().
@@ -42,7 +45,9 @@ class Tracing {
   env::Task<void> flush();
 
  private:
-  void register_metrics();
+  [[nodiscard]] otlp::Exporter::Counters exported() const {
+    return exporter_ ? exporter_->counters() : otlp::Exporter::Counters();
+  }
   void follow_settings();
   env::Task<void> keep_following();
 

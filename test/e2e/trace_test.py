@@ -82,8 +82,9 @@ class TraceTest(unittest.TestCase):
             self.assertEqual(span["status"], {}, span)
         return counts
 
-    def whole(self, node, trace_id):
-        """The trace as the nodes tell it, once the last report was applied everywhere."""
+    def whole(self, node, trace_id, remote_parent=None):
+        """The trace as the nodes tell it, once all that began has ended: the client has its answer
+        before the last report is applied everywhere."""
         def told():
             status, _, body = node.request("GET", f"/v1/traces/{trace_id}")
             if status != 200:
@@ -91,10 +92,13 @@ class TraceTest(unittest.TestCase):
             document = json.loads(body)
             self.assertNotIn("missingNodes", document)
             found = read_traces(document)
-            applied = [of for of, span in found if span["name"] == "apply ReportVms"]
-            running = [span for _, span in found if span["name"] == "agent.report"]
-            return found if running and len(applied) >= 3 * len(running) else None
-        return wait_until("all nodes have applied what was reported", told, 30)
+            names = {span["spanId"]: span["name"] for _, span in found}
+            parents = collections.Counter(span.get("parentSpanId") for _, span in found)
+            ended = set(parents) - {None, remote_parent} <= set(names)
+            applied = all(parents[span] == 3 for span, name in names.items()
+                          if name == "raft.replicate")
+            return found if ended and applied else None
+        return wait_until("all that began has ended", told, 30)
 
     def test_vm_create_through_a_follower(self):
         collector = Collector()
@@ -109,7 +113,7 @@ class TraceTest(unittest.TestCase):
         self.assertEqual((answer[0], answer[1], answer[3]), ("00", trace_id, "01"))
 
         # Whichever node is asked tells the same.
-        told = {name: self.whole(node, trace_id) for name, node in cluster.nodes.items()}
+        told = {name: self.whole(node, trace_id, parent) for name, node in cluster.nodes.items()}
         self.check_tree(told["n1"], cluster.nodes, parent)
         spans = {name: {span["spanId"] for _, span in found} for name, found in told.items()}
         self.assertEqual(spans["n1"], spans["n2"])

@@ -62,6 +62,7 @@ install(FILES ${made}/completion.bash RENAME blixard
 install(FILES ${made}/completion.zsh RENAME _blixard DESTINATION share/zsh/vendor-completions)
 install(FILES ${made}/completion.fish RENAME blixard.fish
         DESTINATION share/fish/vendor_completions.d)
+install(DIRECTORY ${package_dir}/observability DESTINATION ${doc_dir})
 install(FILES ${CMAKE_SOURCE_DIR}/LICENSE RENAME copyright DESTINATION ${doc_dir})
 install(DIRECTORY ${CMAKE_SOURCE_DIR}/tools/guest/ DESTINATION lib/blixard/guest
         FILES_MATCHING PATTERN "*.py"

@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
 """Every instrument that is declared is counted with somewhere.
 
-Looks for members of an instrument's type (observe::Counter, observe::HistogramFamily<...>, ...) in
-the headers below src/, and for code that records with them: `name.add(`, `name[...].observe(` and so
-on. That it is reached, test/conformance/node/telemetry_test.cc shows; this one also sees what only a
-rare branch would record, and says at once where.
+Looks for members of an instrument's type (observe::Counter, observe::HistogramFamily<...>, ...)
+below src/, and for code that records with them: `name.add(`, `name[...].observe(` and so on. That
+it is reached, test/conformance/node/telemetry_test.cc shows; this one also sees what only a rare
+branch would record, and says at once where.
 """
 
 import argparse

@@ -10,6 +10,7 @@
 
 #include "app/commands.h"
 #include "app/completion.h"
+#include "app/telemetry_text.h"
 #include "app/version.h"
 #include "base/limits.h"
 
@@ -287,7 +288,22 @@ class CommandLine {
         "  blixard trace show 4bf92f3577b34da6a3ce929d0e0e4736 --html web.html");
   }
 
+  void add_telemetry() {
+    using What = TelemetryCommand::What;
+    CLI::App* telemetry = app_.add_subcommand(
+        "telemetry", "Print what is made of the declarations of the metrics of this program");
+    telemetry->require_subcommand(1);
+    add(*telemetry, "metrics", "Print a page that explains each metric, as Markdown",
+        TelemetryCommand{What::kMetrics});
+    add(*telemetry, "dashboard", "Print a dashboard for Grafana, as JSON",
+        TelemetryCommand{What::kDashboard});
+    add(*telemetry, "alerts", "Print alert rules for Prometheus, as YAML",
+        TelemetryCommand{What::kAlerts});
+    telemetry->footer("Example:\n  blixard telemetry alerts > /etc/prometheus/blixard_alerts.yml");
+  }
+
   void add_others() {
+    add_telemetry();
     add(app_, "status", "Show the cluster at a glance", StatusCommand{});
     add(app_, "events", "Print changes as they happen, until Ctrl-C", EventsCommand{});
     CLI::App* doctor = add_bound(app_, "doctor", "Say what this machine can do", doctor_);
@@ -352,6 +368,18 @@ CompletionNode completion_tree(const CLI::App& app) {
     node.children.push_back(completion_tree(*sub));
   }
   return node;
+}
+
+std::string text_of(TelemetryCommand::What what) {
+  switch (what) {
+    case TelemetryCommand::What::kMetrics:
+      return metrics_markdown();
+    case TelemetryCommand::What::kDashboard:
+      return dashboard_json();
+    case TelemetryCommand::What::kAlerts:
+      return alerts_yaml();
+  }
+  return "";
 }
 
 }  // namespace
@@ -429,6 +457,10 @@ int run_command_line(int argc, char** argv) {
   }
   if (const auto* completion = std::get_if<CompletionCommand>(&line.command().action)) {
     std::fputs(completion_script(completion_tree(line.app()), completion->shell).c_str(), stdout);
+    return kExitDone;
+  }
+  if (const auto* telemetry = std::get_if<TelemetryCommand>(&line.command().action)) {
+    std::fputs(text_of(telemetry->what).c_str(), stdout);
     return kExitDone;
   }
   return carry_out(line.command());

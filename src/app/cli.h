@@ -120,11 +120,16 @@ struct DoctorCommand {
 struct CompletionCommand {
   std::string shell;
 };
+// What is made of the declarations of our metrics (telemetry_text.h).
+struct TelemetryCommand {
+  enum class What : std::uint8_t { kMetrics, kDashboard, kAlerts };
+  What what = What::kMetrics;
+};
 
 using Action =
     std::variant<NodeOptions, VmCreate, VmAction, VmLogs, ListCommand, ImageBuild, ImageImport,
                  ImageDelete, NodeAction, TokenCreate, TokenRevoke, StatusCommand, EventsCommand,
-                 DoctorCommand, CompletionCommand, TraceList, TraceShow>;
+                 DoctorCommand, CompletionCommand, TelemetryCommand, TraceList, TraceShow>;
 
 struct Command {
   Connection connection;

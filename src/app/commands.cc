@@ -408,6 +408,7 @@ class Session {
   env::Task<Result<void>> act(const NodeOptions&) { co_return Result<void>(); }
   env::Task<Result<void>> act(const DoctorCommand&) { co_return Result<void>(); }
   env::Task<Result<void>> act(const CompletionCommand&) { co_return Result<void>(); }
+  env::Task<Result<void>> act(const TelemetryCommand&) { co_return Result<void>(); }
 
   env::Env env_;
   const Command& command_;

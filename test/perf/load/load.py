@@ -25,15 +25,14 @@ import sys
 import tempfile
 import time
 
-import profiling
-import prometheus
-import report_page
-from watch import Node, Watch
-
 ROOT = pathlib.Path(__file__).resolve().parents[3]
 sys.path.insert(0, str(ROOT / "test/e2e"))
+import profiling  # noqa: E402
+import prometheus  # noqa: E402
+import report_page  # noqa: E402
 from cluster import small_image  # noqa: E402
 from harness import Daemon, lasting_port, wait_until  # noqa: E402
+from watch import Node, Watch  # noqa: E402
 
 NODE_OPTIONS = ["--hypervisor", "simulated", "--simulated-boot", "50", "--log-level", "warn"]
 SEARCH_LIMIT_MS = 50.0

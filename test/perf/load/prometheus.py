@@ -79,6 +79,8 @@ class Prometheus:
     def look(self):
         began = time.monotonic()
         wait_until("every node is up to Prometheus", lambda: self.ask("min(up)") == 1, 30)
+        # A rate needs two scrapes.
+        wait_until("a rate is known", lambda: self.ask(QUERIES[1]) is not None, 30)
         for query in QUERIES:
             value = self.ask(query)
             self.verdict.append(f"{query} = {'no answer' if value is None else f'{value:g}'}")
@@ -89,6 +91,6 @@ class Prometheus:
             self.verdict.append(f"promtool check metrics, {node.name}: " +
                                 ("accepted" if checked.returncode == 0 and not said else
                                  f"exit {checked.returncode}: {said[:2000]}"))
-        self.verdict.append(f"scraped each second; load average {os.getloadavg()[0]:.1f}, looked at "
+        self.verdict.append(f"scraped each second; load average {os.getloadavg()[0]:.1f}; read "
                             f"in {time.monotonic() - began:.1f} s")
         print("\n".join(f"prometheus: {line}" for line in self.verdict), flush=True)

@@ -85,18 +85,18 @@ TEST(Traced, OfTheLeaderItselfAndOfOneThatIsRefused) {
     TestNode* leader = co_await c.wait_for_leader();
     CO_ASSERT(leader);
     EXPECT_TRUE(co_await c.propose(*leader, traced_image("a", 1)));
-    v1::Command again = add_image("a", 2);
-    trace::set_trace(again, {.trace = {1, 1}, .span = {2}, .sampled = true});
-    EXPECT_FALSE(co_await c.propose(*leader, std::move(again)));
+    v1::Command missing = remove_image("b");
+    trace::set_trace(missing, {.trace = {1, 1}, .span = {2}, .sampled = true});
+    EXPECT_FALSE(co_await c.propose(*leader, std::move(missing)));
     CO_ASSERT(co_await c.settled());
     const auto first = spans_in(c, kRequest.trace);
     EXPECT_EQ(first.size(), 5U);
     EXPECT_EQ(first.find("raft.replicate")->second.span.parent,
               first.find("propose AddImage")->second.span.id);
     const auto refused = spans_in(c, {1, 1});
-    CO_ASSERT(refused.count("apply AddImage") == 3);
-    EXPECT_EQ(refused.find("apply AddImage")->second.span.failure, "image_exists");
-    EXPECT_EQ(refused.find("propose AddImage")->second.span.failure, "image_exists");
+    CO_ASSERT(refused.count("apply RemoveImage") == 3);
+    EXPECT_EQ(refused.find("apply RemoveImage")->second.span.failure, "image_not_found");
+    EXPECT_EQ(refused.find("propose RemoveImage")->second.span.failure, "image_not_found");
     EXPECT_EQ(refused.find("raft.replicate")->second.span.failure, "");
   }));
 }

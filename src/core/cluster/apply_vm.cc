@@ -56,6 +56,7 @@ Result<std::uint64_t> State::carry_out(const v1::CreateVm& command, const Step& 
         .changed = step.time};
   vm_names_.emplace(vm.name, vm.id);
   vm_uuids_.emplace(vm.uuid, vm.id);
+  pending_.insert(vm.id);
   const Vm& added = vms_.emplace(vm.id, std::move(vm)).first->second;
   announce(Change::Kind::kVmChanged, added.id.value, added.name, step);
   return added.id.value;
@@ -177,6 +178,7 @@ void State::remove_vm(VmId id, const Step& step) {
   if (vm.node && !BLX_BUG(kForgetsToFree)) release(vm);
   vm_names_.erase(vm.name);
   vm_uuids_.erase(vm.uuid);
+  pending_.erase(id);
   vms_.erase(found);
   announce(Change::Kind::kVmRemoved, id.value, vm.name, step);
 }

@@ -167,6 +167,7 @@ Result<void> State::restore(Vm vm) {
   if (vm.node && taken_port(vm.node, vm.spec) != 0) return invalid("vm: host port taken");
   if (!vm_names_.try_emplace(vm.name, id).second) return invalid("vm: name twice");
   if (!vm_uuids_.try_emplace(vm.uuid, id).second) return invalid("vm: uuid twice");
+  if (!vm.node) pending_.insert(id);
   if (vm.node && !BLX_BUG(kSnapshotForgetsSums)) promise(vm);
   if (!vms_.try_emplace(id, std::move(vm)).second) return invalid("vm: id twice");
   return {};

@@ -276,6 +276,7 @@ void State::raise_model_version() {
 }
 
 void State::promise(const Vm& vm) {
+  pending_.erase(vm.id);
   Promised& promised = promised_[vm.node];
   promised.vcpus += vm.spec.vcpus;
   promised.memory_mib += vm.spec.memory_mib;
@@ -285,6 +286,7 @@ void State::promise(const Vm& vm) {
 }
 
 void State::release(const Vm& vm) {
+  pending_.insert(vm.id);
   const auto promised = promised_.find(vm.node);
   if (BLX_BUG(kSnapshotForgetsSums) && promised == promised_.end()) return;
   BLX_ASSERT(promised != promised_.end());

@@ -26,6 +26,7 @@
 #include <cstdint>
 #include <functional>
 #include <map>
+#include <set>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -127,6 +128,8 @@ class State {
   [[nodiscard]] Membership membership(NodeId id) const;
 
   [[nodiscard]] const std::map<VmId, Vm>& vms() const { return vms_; }
+  // Those on no node, by id: what placement looks at.
+  [[nodiscard]] const std::set<VmId>& pending() const { return pending_; }
   [[nodiscard]] const std::map<NodeId, Node>& nodes() const { return nodes_; }
   [[nodiscard]] const std::map<ImageId, Image>& images() const { return images_; }
   [[nodiscard]] const std::map<TokenId, Token>& tokens() const { return tokens_; }
@@ -201,7 +204,7 @@ class State {
   Result<Vm*> pending_vm(VmId id, Generation generation);
   void remove_vm(VmId id, const Step& step);
   void raise_model_version();
-  // Puts the VM's share of its node on the node's account, and takes it off.
+  // Puts the VM's share of its node on the node's account, and takes it off; it is pending then.
   void promise(const Vm& vm);
   void release(const Vm& vm);
   void announce(Change::Kind kind, std::uint64_t id, const Name& name, const Step& step);
@@ -232,6 +235,7 @@ class State {
   // Follow from the above; not in snapshots.
   ByName<VmId> vm_names_;
   std::map<Uuid, VmId> vm_uuids_;
+  std::set<VmId> pending_;
   ByName<NodeId> node_names_;
   ByName<ImageId> image_names_;
   std::map<NodeId, Promised> promised_;

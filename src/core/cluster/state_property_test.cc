@@ -167,11 +167,13 @@ void check_invariants(const State& state) {
   std::set<Uuid> uuids;
   std::map<NodeId, Free> promised;
   std::set<std::pair<NodeId, std::uint16_t>> ports;
+  RC_ASSERT(std::ranges::all_of(state.pending(), [&](VmId id) { return state.find_vm(id); }));
   for (const auto& [id, vm] : state.vms()) {
     RC_ASSERT(vm.id == id);
     RC_ASSERT(state.find_vm(vm.name) == &vm);
     RC_ASSERT(uuids.insert(vm.uuid).second);
     RC_ASSERT((vm.state == VmState::kPending) == !vm.node);
+    RC_ASSERT(state.pending().contains(id) == !vm.node);
     RC_ASSERT(vm.node || vm.desired != VmDesired::kDeleted);
     RC_ASSERT(vm.desired == VmDesired::kDeleted || state.find_image(vm.spec.image) != nullptr);
     if (!vm.node) continue;

@@ -127,11 +127,12 @@ Shape shape_of(const VmSpec& spec) {
 
 Plan plan_pending(const State& state) {
   Plan plan;
+  if (state.pending().empty()) return plan;
   std::vector<Candidate> all = candidates(state);
   std::map<Shape, std::string> refused;  // with the sentence, once the plan has taken all it takes
   std::vector<std::pair<const Vm*, Shape>> waiting;
-  for (const auto& [id, vm] : state.vms()) {
-    if (vm.state != cluster::VmState::kPending) continue;
+  for (const VmId id : state.pending()) {
+    const Vm& vm = *state.find_vm(id);
     if (plan.placements.size() == limits::kPlacementsPerPlan) break;
     Shape shape = shape_of(vm.spec);
     Candidate* node = refused.contains(shape) ? nullptr : best(all, state, vm.spec).first;

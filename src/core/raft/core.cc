@@ -231,7 +231,9 @@ void Core::Impl::send(Message message) {
     message.term = term_;
   const bool waits = is_promise(message.type) && !series_.answers_in_order &&
                      !(BLX_BUG(kAnswersBeforeDurable) && message.to != id_);
-  (waits ? after_append_ : messages_).push_back(std::move(message));
+  std::vector<Message>& queue = waits ? after_append_ : messages_;
+  if (queue.capacity() == 0) queue.reserve(tracker_.progress().size());
+  queue.push_back(std::move(message));
 }
 
 void Core::Impl::reset(Term term) {
@@ -350,6 +352,7 @@ Result<ConfState> Core::apply_conf_change(const ConfChange& change) {
 }
 bool Core::has_output() const { return impl_->has_output(); }
 Output Core::take_output() { return impl_->take_output(); }
+void Core::recycle(Output used) { impl_->recycle(std::move(used)); }
 Status Core::status() const { return impl_->status(); }
 NodeId Core::id() const { return impl_->id(); }
 Term Core::term() const { return impl_->term(); }

@@ -210,6 +210,9 @@ class Core {
   // Outputs.
   [[nodiscard]] bool has_output() const;
   Output take_output();
+  // What is left of an output that was carried out: the memory of its vectors is used again. Of
+  // no effect otherwise, and never needed.
+  void recycle(Output used);
 
   // Views.
   [[nodiscard]] Status status() const;

@@ -100,6 +100,7 @@ class Nodes {
       node.core->appended(out.append->mark);
     }
     if (!out.committed.empty()) node.core->applied(out.committed.back().index);
+    node.core->recycle(std::move(out));
     return true;
   }
   void deliver(Message message) {

@@ -18,6 +18,7 @@
 #include "core/raft/core.h"
 #include "core/raft/raft_log.h"
 #include "core/raft/read_index.h"
+#include "core/raft/spares.h"
 #include "core/raft/tracker.h"
 
 namespace blixard::raft {
@@ -42,6 +43,7 @@ class Core::Impl {
   Result<ConfState> apply_change(const ConfChange& change);
   [[nodiscard]] bool has_output() const;
   Output take_output();
+  void recycle(Output used);
 
   [[nodiscard]] Status status() const;
   [[nodiscard]] std::vector<LogIndex> entries_wanted() const;
@@ -169,6 +171,8 @@ class Core::Impl {
   std::vector<Message> after_append_;
   std::vector<ReadState> read_states_;
   std::vector<ReadId> refused_reads_;
+  Spares<Message> spare_messages_;
+  Spares<Entry> spare_entries_;
   SoftState previous_soft_;
   HardState previous_hard_;
 };

@@ -81,6 +81,7 @@ Result<void> Core::Impl::on_append(Message& message) {
   LogIndex last;
   switch (log_.append_after(previous, message.entries, message.commit, last)) {
     case RaftLog::Verdict::kAppended:
+      spare_entries_.give(std::move(message.entries));
       answer.index = last;
       send(std::move(answer));
       return {};

@@ -28,12 +28,14 @@ Output Core::Impl::take_output() {
   }
   if (!committed_waiting_) {
     const LogIndex next = log_.applying().next();
+    out.committed = spare_entries_.take();
     const Storage::Fetch fetch = log_.take_committed(
         config_.applies_before_durable, series_.applies_behind_snapshot, out.committed);
     BLX_ASSERT(fetch != Storage::Fetch::kCompacted);  // what is not applied is kept
+    if (out.committed.empty()) spare_entries_.give(std::exchange(out.committed, {}));
     if (fetch == Storage::Fetch::kNotInMemory) committed_waiting_ = next;
   }
-  out.messages = std::exchange(messages_, {});
+  if (!messages_.empty()) out.messages = std::exchange(messages_, spare_messages_.take());
   out.reads = std::exchange(read_states_, {});
   out.refused_reads = std::exchange(refused_reads_, {});
   if (has_append()) fill_append(out);
@@ -50,6 +52,7 @@ void Core::Impl::fill_append(Output& out) {
     previous_hard_ = hard;
   }
   const std::span<const Entry> entries = unstable.next_entries();
+  if (!entries.empty()) append.entries = spare_entries_.take();
   append.entries.assign(entries.begin(), entries.end());
   append.mark.term = term_;
   append.mark.generation = unstable.generation();
@@ -65,8 +68,17 @@ void Core::Impl::fill_append(Output& out) {
     append.mark.last_term = last.term;
   }
   append.must_sync = append.must_sync || !append.entries.empty() || append.snapshot.has_value();
-  append.responses = std::exchange(after_append_, {});
+  if (!after_append_.empty())
+    append.responses = std::exchange(after_append_, spare_messages_.take());
   unstable.handed_out();
+}
+
+void Core::Impl::recycle(Output used) {
+  spare_messages_.give(std::move(used.messages));
+  spare_entries_.give(std::move(used.committed));
+  if (!used.append) return;
+  spare_messages_.give(std::move(used.append->responses));
+  spare_entries_.give(std::move(used.append->entries));
 }
 
 void Core::Impl::appended(const AppendMark& mark) {

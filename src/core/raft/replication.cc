@@ -31,6 +31,7 @@ bool Core::Impl::send_append(NodeId to, Progress& progress, bool if_empty) {
     return send_snapshot(to, progress);
   }
   message.log_term = *previous;
+  message.entries = spare_entries_.take();
   // A full window lets only empty appends through: they make a member answer that lost the others.
   Storage::Fetch fetch = Storage::Fetch::kFound;
   if (progress.state != ProgressState::kReplicate || !progress.inflights.full())
@@ -39,6 +40,7 @@ bool Core::Impl::send_append(NodeId to, Progress& progress, bool if_empty) {
     waiting_[to] = progress.next;
     return false;
   }
+  if (message.entries.empty()) spare_entries_.give(std::exchange(message.entries, {}));
   if (message.entries.empty() && !if_empty) return false;
   if (fetch == Storage::Fetch::kCompacted) return send_snapshot(to, progress);
   if (!waiting_.empty()) waiting_.erase(to);
@@ -122,6 +124,7 @@ bool Core::Impl::append_own(std::vector<Entry> entries) {
     return false;
   }
   log_.append(entries);
+  spare_entries_.give(std::move(entries));
   if (series_.acknowledges_itself_at_once) {
     if (Progress* self = tracker_.find(id_)) self->acknowledged(index);
     static_cast<void>(commit_by_quorum());

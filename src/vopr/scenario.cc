@@ -9,39 +9,16 @@
 #include <span>
 #include <utility>
 
+#include "toml_text/library.h"
+#include "toml_text/lines.h"
 #include "vopr/scenario_steps.h"
 #include "vopr/scenario_words.h"
 #include "vopr/scenario_workloads.h"
-
-namespace {
-
-// toml++ 3.3 asserts on some malformed texts instead of refusing them, and where asserts are off it
-// lets the compiler assume that they hold. So it is compiled here, and what it believes is checked.
-struct LibraryMistaken {};
-[[noreturn]] void library_is_mistaken() { throw LibraryMistaken(); }
-
-}  // namespace
-
-// NOLINTBEGIN(readability-identifier-naming): the names are the library's
-#define TOML_HEADER_ONLY 1
-#define TOML_ENABLE_FORMATTERS 0
-#include <toml++/impl/preprocessor.h>
-#undef TOML_ASSERT
-#undef TOML_ASSERT_ASSUME
-#undef TOML_ASSUME
-#undef TOML_UNREACHABLE
-#define TOML_ASSERT(...) ((__VA_ARGS__) ? void() : library_is_mistaken())
-#define TOML_ASSERT_ASSUME(...) TOML_ASSERT(__VA_ARGS__)
-#define TOML_ASSUME(...) TOML_ASSERT(__VA_ARGS__)
-#define TOML_UNREACHABLE library_is_mistaken()
-// NOLINTEND(readability-identifier-naming)
-#include <toml++/toml.h>
 
 namespace blixard::vopr {
 namespace {
 
 constexpr std::size_t kShownBytes = 40;  // of what a file says, in an error
-constexpr std::ptrdiff_t kDotsInLine = 16;
 
 std::unexpected<Error> wrong_at(std::uint64_t line, std::string_view what,
                                 std::string_view instead) {
@@ -361,54 +338,18 @@ Result<Scenario> read_scenario(const toml::table& table) {
   return scenario;
 }
 
-bool begins_key(char letter) {
-  return (letter >= 'a' && letter <= 'z') || (letter >= 'A' && letter <= 'Z') ||
-         (letter >= '0' && letter <= '9') || letter == '-' || letter == '_' || letter == '"' ||
-         letter == '\'';
-}
-
-// What the library itself cannot be trusted with: keys of so many parts that taking them apart ends
-// the stack, and headers without a name, where it assumes one. Without texts of several lines, what
-// a line is can be told from its beginning.
-Result<> check_line(std::string_view line, std::uint64_t number) {
-  const std::size_t first = line.find_first_not_of(" \t\r");
-  if (first == std::string_view::npos || line[first] == '#') return {};
-  const bool plain = std::ranges::all_of(
-      line, [](char c) { return (c >= ' ' && c <= '~') || c == '\t' || c == '\r'; });
-  if (!plain) return wrong_at(number, "there is more than ASCII", "ASCII but in lines of comment");
-  if (line.contains("\"\"\"") || line.contains("'''"))
-    return wrong_at(number, "a text of several lines", "a text in one line");
-  if (std::ranges::count(line, '.') > kDotsInLine)
-    return wrong_at(number, "the line is full of dots", "a key without them");
-  if (line[first] != '[') return {};
-  std::size_t name = line.find_first_not_of(" \t", first + 1);
-  if (name != std::string_view::npos && line[name] == '[')
-    name = line.find_first_not_of(" \t", name + 1);
-  if (name == std::string_view::npos || !begins_key(line[name]))
-    return wrong_at(number, "a table without a name", "[faults], [[workload]] or [[step]]");
-  return {};
-}
-
-Result<> check_lines(std::string_view text) {
-  for (std::uint64_t number = 1; !text.empty(); ++number) {
-    const std::string_view line = text.substr(0, text.find('\n'));
-    BLX_TRY(check_line(line, number));
-    text.remove_prefix(std::min(text.size(), line.size() + 1));
-  }
-  return {};
-}
-
 }  // namespace
 
 Result<Scenario> parse_scenario(std::string_view text) {
   if (text.size() > kScenarioBytes)
     return wrong_at(1, "the file is too large", std::to_string(kScenarioBytes) + " bytes at most");
-  BLX_TRY(check_lines(text));
+  if (const auto fault = toml_text::check_lines(text))
+    return wrong_at(fault->line, fault->what, fault->instead);
   try {
     return read_scenario(toml::parse(text));
   } catch (const toml::parse_error& error) {
     return wrong_at(error.source().begin.line, error.description(), "TOML");
-  } catch (const LibraryMistaken&) {
+  } catch (const toml_text::LibraryMistaken&) {
     return wrong_at(1, "not TOML, here or below", "TOML");
   }
 }

@@ -237,7 +237,7 @@ constexpr auto kWrong = std::to_array<Wrong>({
     {"name = \"a\"\nx = [ }", "line 1: ", "not TOML, here or below; instead: TOML"},
     {"name = \"a\"\n[faults]\nof = [\"cut\",\n}", "line 1: ", "not TOML, here or below"},
     {"name = \"a\"\nx = [ 1, { y = [ } ] } ]", "line 1: ", "not TOML, here or below"},
-    {"name = \"a\"\n[[#]]", "line 2: ", "a table without a name; instead: [faults]"},
+    {"name = \"a\"\n[[#]]", "line 2: ", "a table without a name; instead: [table]"},
     {"name = \"a\"\n\t[\n", "line 2: ", "a table without a name"},
     {"name = \"a\"\n[[[0, 20]", "line 2: ", "a table without a name"},
     {"name = \"a\"\n[ [ ] ]", "line 2: ", "a table without a name"},

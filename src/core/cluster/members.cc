@@ -43,10 +43,16 @@ Members::Members(const State& state, const Members& before) {
   set(state.configuration().voters, Membership::kVoter);
 }
 
+// Ids are given out one after the other, so a member stands at its id less one, or before that when
+// members in front of it are gone.
 const Member* Members::find(NodeId id) const {
-  const auto found = std::ranges::lower_bound(members_, id, {},
-                                              [](const Member& member) { return member.peer->id; });
-  return found != members_.end() && found->peer->id == id ? &*found : nullptr;
+  const auto id_of = [](const Member& member) { return member.peer->id; };
+  if (!id || members_.empty()) return nullptr;
+  const auto last = members_.begin() +
+                    static_cast<std::ptrdiff_t>(std::min<std::uint64_t>(id.value, members_.size()));
+  if (id_of(*(last - 1)) == id) return &*(last - 1);
+  const auto found = std::ranges::lower_bound(members_.begin(), last, id, {}, id_of);
+  return found != last && id_of(*found) == id ? &*found : nullptr;
 }
 
 std::string_view Members::name_of(NodeId id) const {

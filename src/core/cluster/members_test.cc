@@ -57,6 +57,20 @@ TEST(Members, WhatDidNotChangeIsTheSameRecord) {
   EXPECT_EQ(after.find(NodeId(2))->peer->address, "10.0.0.9:7481");
 }
 
+// Ids grow and are never given out again, so members leave holes.
+TEST(Members, AreFoundAmongHoles) {
+  Scenario cluster;
+  for (const std::uint64_t id : {2U, 3U, 7U, 9U, 40U})
+    ASSERT_TRUE(cluster.add_node(id, 1, 1024));
+  const Members members(cluster.state, {});
+  for (std::uint64_t id = 0; id < 50; ++id) {
+    const Member* found = members.find(NodeId(id));
+    EXPECT_EQ(found != nullptr, cluster.state.find_node(NodeId(id)) != nullptr) << id;
+    if (found != nullptr) EXPECT_EQ(found->peer->id, NodeId(id));
+  }
+  EXPECT_EQ(Members().find(NodeId(1)), nullptr);
+}
+
 // What a node tells of its capacity is no news to who wants to reach it.
 TEST(Members, AreEqualWhereNothingOfTheirsChanged) {
   Scenario cluster;

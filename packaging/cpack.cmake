@@ -1,8 +1,9 @@
 # The Debian package: ./do package, or cpack -G DEB --config build/release/CPackConfig.cmake.
 #
-# What it puts where: the program in /usr/bin, its unit, how that starts in /etc/default/blixard
-# (which users edit: a conffile), its completions, and the guest image builder with a ready init
-# program in /usr/lib/blixard/guest. postinst says what happens at install.
+# What it puts where: the program in /usr/bin, its unit, how that starts in /etc/default/blixard and
+# how it runs in /etc/blixard/blixard.toml (which users edit: conffiles), its completions, and the
+# guest image builder with a ready init program in /usr/lib/blixard/guest. postinst says what happens
+# at install.
 if(NOT TARGET blixard)
   return()
 endif()
@@ -27,6 +28,13 @@ foreach(shell bash zsh fish)
   list(APPEND completions ${made}/completion.${shell})
 endforeach()
 
+# Every key with its default, from the table by which the program reads it.
+add_custom_command(
+  OUTPUT ${made}/blixard.toml
+  COMMAND sh -c "'$<TARGET_FILE:blixard>' config example > '${made}/blixard.toml'"
+  DEPENDS blixard
+  VERBATIM)
+
 # With this init ready, building a guest image on a user's machine needs no compiler.
 file(GLOB guest_files CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/tools/guest/*.py
      ${CMAKE_SOURCE_DIR}/tools/guest/init/*)
@@ -39,7 +47,7 @@ add_custom_command(
   DEPENDS ${guest_files}
   VERBATIM)
 
-set(package_files ${completions} ${made}/guest/init)
+set(package_files ${completions} ${made}/blixard.toml ${made}/guest/init)
 find_program(SCDOC scdoc)
 if(SCDOC)
   add_custom_command(
@@ -57,6 +65,7 @@ install(FILES ${package_dir}/blixard.service DESTINATION lib/systemd/system)
 # It may hold a token.
 install(FILES ${package_dir}/blixard.default RENAME blixard DESTINATION /etc/default
         PERMISSIONS OWNER_READ OWNER_WRITE)
+install(FILES ${made}/blixard.toml DESTINATION /etc/blixard PERMISSIONS OWNER_READ OWNER_WRITE)
 install(FILES ${made}/completion.bash RENAME blixard
         DESTINATION share/bash-completion/completions)
 install(FILES ${made}/completion.zsh RENAME _blixard DESTINATION share/zsh/vendor-completions)

@@ -127,6 +127,12 @@ env::Task<Result<boost::json::value>> ApiClient::post(std::string target, boost:
   co_return traced(answer);
 }
 
+env::Task<Result<boost::json::value>> ApiClient::put(std::string target, boost::json::value body) {
+  BLX_CO_TRY(const std::string answer, co_await exchange(http::Method::kPut, std::move(target),
+                                                         boost::json::serialize(body), kPatience));
+  co_return traced(answer);
+}
+
 env::Task<Result<boost::json::value>> ApiClient::remove(std::string target, Duration patience) {
   BLX_CO_TRY(const std::string body,
              co_await exchange(http::Method::kDelete, std::move(target), "", kPatience + patience));

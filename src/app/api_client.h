@@ -28,6 +28,7 @@ class ApiClient {
   env::Task<Result<boost::json::value>> get(std::string target);
   env::Task<Result<boost::json::value>> post(std::string target, boost::json::value body,
                                              Duration patience);
+  env::Task<Result<boost::json::value>> put(std::string target, boost::json::value body);
   env::Task<Result<boost::json::value>> remove(std::string target, Duration patience);
   env::Task<Result<std::string>> get_text(std::string target);
   // Gives every piece of an endless answer to `piece`, until that returns false.

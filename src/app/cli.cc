@@ -72,6 +72,8 @@ class CommandLine {
     add_image();
     add_token();
     add_trace();
+    add_config();
+    add_failpoint();
     add_others();
   }
 
@@ -108,51 +110,14 @@ class CommandLine {
   void add_node() {
     CLI::App* node = add_bound(app_, "node", "Run a node, or list the cluster's nodes", node_);
     node->require_subcommand(0, 1);
-    node_.data_directory = default_data_directory();
-    node->add_option("--data", node_.data_directory, "Directory of all this node keeps")
-        ->capture_default_str();
-    node->add_option("--listen", node_.listen, "Address of the API; off: unix socket only")
-        ->capture_default_str();
-    node->add_option("--name", node_.name, "Name of this node; default: the host's name");
-    node->add_option("--accelerator", node_.accelerator, "auto, kvm or tcg (software emulation)")
-        ->check(CLI::IsMember({"auto", "kvm", "tcg"}))
-        ->capture_default_str();
-    node->add_option("--hypervisor", node_.hypervisor,
-                     "qemu; or simulated: guests are only pretended, for load tests and for trying "
-                     "a cluster")
-        ->check(CLI::IsMember({"qemu", "simulated"}))
-        ->capture_default_str();
-    node->add_option("--simulated-boot", node_.simulated_boot_ms,
-                     "Milliseconds that a pretended guest boots")
-        ->check(CLI::Range(0U, 600'000U))
-        ->capture_default_str();
-    node->add_option("--simulated-vcpus", node_.simulated_vcpus,
-                     "Processors of a pretended host, each with 256 MiB of memory")
-        ->check(CLI::Range(1U, limits::kNodeVcpus))
-        ->capture_default_str();
-    node->add_option("--log-level", node_.log_level, "debug, info, warn or error")
-        ->check(CLI::IsMember({"debug", "info", "warn", "error"}))
-        ->capture_default_str();
-    node->add_flag("--stop-guests-on-exit", node_.stop_guests_on_exit,
-                   "Stop this node's VMs when the daemon ends; by default they run on and the "
-                   "next daemon takes them over");
-    node->add_flag("--bootstrap", node_.bootstrap,
-                   "Begin a new cluster with this node; ignored once the data directory belongs "
-                   "to one");
-    node->add_option("--join", node_.join,
-                     "TOKEN@HOST:PORT: join the cluster of the server at that peer address; "
-                     "ignored once joined")
-        ->envname("BLIXARD_JOIN");
-    node->add_option("--peer-listen", node_.peer_listen,
-                     "Address for the other nodes; the default is for nodes of one machine")
-        ->capture_default_str();
-    node->add_option("--advertise", node_.advertise,
-                     "Address the other nodes reach this one at; default: that of --peer-listen");
-    node->add_option("--snapshot-entries", node_.snapshot_entries,
-                     "A snapshot of the state is taken after so many entries of the log; half as "
-                     "many stay behind it for nodes that are a little late")
-        ->check(CLI::Range(10U, 1'000'000U))
-        ->capture_default_str();
+    node->add_option("--config", node_.config_file,
+                     "Configuration file; options come before what it says (blixard config)");
+    Configuration defaults;
+    defaults.data_directory = default_data_directory();
+    node_values_.resize(keys().size());
+    for (std::size_t i = 0; i < keys().size(); ++i) {
+      if (!keys()[i].flag.empty()) node_flags_.emplace_back(i, add_key(*node, i, defaults));
+    }
     node->footer(
         "Examples:\n  blixard node --data ./data --bootstrap\n"
         "  blixard node --data ./data --bootstrap --peer-listen 0.0.0.0:7481 --advertise "
@@ -160,8 +125,63 @@ class CommandLine {
         "  blixard node --data ./data --join blx1.TOKEN@192.0.2.7:7481 --peer-listen 0.0.0.0:7481 "
         "--advertise 192.0.2.8:7481\n"
         "  blixard node list\n  blixard node remove n3");
+    node->add_flag("--allow-failpoints", node_.allow_failpoints,
+                   "Let failpoints be armed over the API, in a build that has them: for tests, "
+                   "never where VMs matter");
     add(*node, "list", "List the nodes of the cluster", ListCommand{ListCommand::What::kNodes});
     add_node_actions(*node);
+  }
+
+  CLI::Option* add_key(CLI::App& node, std::size_t index, const Configuration& defaults) {
+    const Key& key = keys()[index];
+    const std::string flag(key.flag);
+    const std::string help(key.help);
+    if (std::holds_alternative<ToggleKey>(key.kind)) {
+      return node.add_flag(flag, node_values_[index], help);
+    }
+    const auto check = [&key](const std::string& text) {
+      Configuration scratch;
+      const auto done = set_from_text(key, text, scratch);
+      return done ? std::string() : std::string(done.error().detail());
+    };
+    CLI::Option* option = node.add_option(flag, node_values_[index], help);
+    option->check(CLI::Validator(check, "", ""));
+    if (const std::string text = value_text(key, defaults); text != "\"\"") {
+      option->default_str(text.starts_with('"') ? text.substr(1, text.size() - 2) : text);
+    }
+    return option;
+  }
+
+  // What was given of the node's keys, also by the environment.
+  void take_given() {
+    for (const auto& [index, option] : node_flags_) {
+      const Key& key = keys()[index];
+      if (option->count() > 0) {
+        node_.given.push_back({index, Origin::Kind::kOption, node_values_[index]});
+      } else if (!key.environment.empty()) {
+        const char* value = std::getenv(std::string(key.environment).c_str());
+        if (value != nullptr) node_.given.push_back({index, Origin::Kind::kEnvironment, value});
+      }
+    }
+  }
+
+  void add_config() {
+    CLI::App* config = app_.add_subcommand("config", "Check, show and reload the configuration");
+    config->require_subcommand(1);
+    CLI::App* check =
+        add_bound(*config, "check", "Say what is wrong with a configuration file", config_check_);
+    check->add_option("file", config_check_.path, "The file")->required();
+    CLI::App* show = add_bound(*config, "show", "Show every key, its value and where it comes from",
+                               config_show_);
+    show->add_option(
+        "file", config_show_.path,
+        "What a daemon started with this file would have; default: what the daemon has");
+    add(*config, "reload", "Have the daemon read its file again, and say what changed",
+        ConfigReload{});
+    add(*config, "example", "Print a file with every key, commented out", ConfigExample{});
+    config->footer(
+        "Examples:\n  blixard config check /etc/blixard/blixard.toml\n  blixard config show\n"
+        "  blixard config reload");
   }
 
   void add_node_actions(CLI::App& node) {
@@ -302,6 +322,30 @@ class CommandLine {
     telemetry->footer("Example:\n  blixard telemetry alerts > /etc/prometheus/blixard_alerts.yml");
   }
 
+  void add_failpoint() {
+    using Kind = FailpointAction::Kind;
+    CLI::App* failpoint = app_.add_subcommand(
+        "failpoint", "Make chosen faults happen in a daemon that allows it (for tests)");
+    failpoint->require_subcommand(1);
+    add(*failpoint, "list", "List the failpoints", FailpointAction{});
+    set_failpoint_.kind = Kind::kSet;
+    CLI::App* set = add_bound(*failpoint, "set", "Arm one, in place of what it was told before",
+                              set_failpoint_);
+    set->add_option("name", set_failpoint_.name, "Its name (blixard failpoint list)")->required();
+    set->add_option("actions", set_failpoint_.actions, "What it does, as in 3*error->off")
+        ->required();
+    set->add_option("--seed", set_failpoint_.seed, "Of the chance in percentages")
+        ->capture_default_str();
+    set->footer(
+        "Examples:\n  blixard failpoint set storage::sync_to_disk '1*error'\n"
+        "  blixard failpoint set vm::start '20%delay(2s)->5%error'\n"
+        "  blixard failpoint set raft::heartbeat '50%trigger' --seed 7");
+    clear_failpoint_.kind = Kind::kClear;
+    CLI::App* clear =
+        add_bound(*failpoint, "clear", "Disarm one; what pauses there goes on", clear_failpoint_);
+    clear->add_option("name", clear_failpoint_.name, "Its name")->required();
+  }
+
   void add_others() {
     add_telemetry();
     add(app_, "status", "Show the cluster at a glance", StatusCommand{});
@@ -320,6 +364,10 @@ class CommandLine {
  public:
   Result<void> finish() {
     if (output_ == "json") command_.output = OutputFormat::kJson;
+    if (std::holds_alternative<NodeOptions>(command_.action)) {
+      take_given();
+      command_.action = node_;
+    }
     if (auto* create = std::get_if<VmCreate>(&command_.action)) {
       create->start = !create_stopped_;
       BLX_TRY(create->memory_mib, parse_memory_mib(memory_));
@@ -338,6 +386,10 @@ class CommandLine {
   bool chosen_ = false;
   std::string output_ = "table";
   NodeOptions node_;
+  std::vector<std::string> node_values_;                          // by key
+  std::vector<std::pair<std::size_t, CLI::Option*>> node_flags_;  // by key
+  ConfigCheck config_check_;
+  ConfigShow config_show_;
   VmCreate create_;
   std::string memory_ = "128MiB";
   bool create_stopped_ = false;
@@ -351,6 +403,7 @@ class CommandLine {
   NodeAction remove_node_, promote_, transfer_, rotate_;
   TokenCreate token_create_;
   TokenRevoke token_revoke_;
+  FailpointAction set_failpoint_, clear_failpoint_;
   DoctorCommand doctor_;
   CompletionCommand completion_;
   TraceShow trace_;

@@ -9,6 +9,7 @@
 #include <variant>
 #include <vector>
 
+#include "app/configuration.h"
 #include "base/result.h"
 #include "base/units.h"
 
@@ -34,21 +35,11 @@ struct Connection {
   std::string token_file;  // for `address`
 };
 
+// `blixard node`: where its configuration comes from (configuration.h).
 struct NodeOptions {
-  std::string data_directory;
-  std::string listen = "127.0.0.1:7480";
-  std::string name;
-  std::string accelerator = "auto";
-  std::string hypervisor = "qemu";
-  std::uint32_t simulated_boot_ms = 50;  // of "simulated"
-  std::uint32_t simulated_vcpus = 4096;  // each with kSimulatedMemoryMib
-  std::string log_level = "info";
-  bool stop_guests_on_exit = false;
-  bool bootstrap = false;
-  std::string join;  // TOKEN@HOST:PORT
-  std::string peer_listen = "127.0.0.1:7481";
-  std::string advertise;
-  std::uint64_t snapshot_entries = 100'000;
+  bool allow_failpoints = false;  // to be seen and armed over the API
+  std::string config_file;        // empty: none
+  std::vector<Given> given;       // by options and the environment
 };
 
 struct Publish {
@@ -107,10 +98,25 @@ struct TokenCreate {
 struct TokenRevoke {
   std::string id;
 };
+struct ConfigCheck {
+  std::string path;
+};
+struct ConfigShow {
+  std::string path;  // empty: that of the daemon
+};
+struct ConfigReload {};
+struct ConfigExample {};
 struct TraceList {};
 struct TraceShow {
   std::string id;         // of a trace, or "-": read from standard input
   std::string html_path;  // empty: to the terminal
+};
+struct FailpointAction {
+  enum class Kind : std::uint8_t { kList, kSet, kClear };
+  Kind kind = Kind::kList;
+  std::string name;
+  std::string actions;
+  std::uint64_t seed = 1;
 };
 struct StatusCommand {};
 struct EventsCommand {};
@@ -128,7 +134,8 @@ struct TelemetryCommand {
 
 using Action =
     std::variant<NodeOptions, VmCreate, VmAction, VmLogs, ListCommand, ImageBuild, ImageImport,
-                 ImageDelete, NodeAction, TokenCreate, TokenRevoke, StatusCommand, EventsCommand,
+                 ImageDelete, NodeAction, TokenCreate, TokenRevoke, ConfigCheck, ConfigShow,
+                 ConfigReload, ConfigExample, FailpointAction, StatusCommand, EventsCommand,
                  DoctorCommand, CompletionCommand, TelemetryCommand, TraceList, TraceShow>;
 
 struct Command {

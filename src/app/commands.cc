@@ -8,6 +8,7 @@
 #include <fmt/format.h>
 
 #include "app/api_client.h"
+#include "app/config_commands.h"
 #include "app/daemon.h"
 #include "app/doctor.h"
 #include "app/image_build.h"
@@ -100,6 +101,7 @@ class Session {
   }
 
   static constexpr Duration kMemberPatience = 60s;
+  static constexpr Duration kConfigPatience = 10s;
 
   void show_vm_line(const json::value& vm) const {
     std::string line = fmt::format("vm {}: {}", text_of(vm, "name"), text_of(vm, "state"));
@@ -282,6 +284,41 @@ class Session {
     co_return Result<void>();
   }
 
+  env::Task<Result<void>> act(const FailpointAction& action) {
+    const std::string target = "/v1/failpoints/" + http::percent_encoded(action.name);
+    json::value answer;
+    switch (action.kind) {
+      case FailpointAction::Kind::kList: {
+        BLX_CO_TRY(answer, co_await api_.get("/v1/failpoints"));
+        show_failpoints(answer);
+        co_return Result<void>();
+      }
+      case FailpointAction::Kind::kSet: {
+        json::object body{{"actions", action.actions}, {"seed", action.seed}};
+        BLX_CO_TRY(answer, co_await api_.put(target, std::move(body)));
+        break;
+      }
+      case FailpointAction::Kind::kClear: {
+        BLX_CO_TRY(answer, co_await api_.remove(target, {}));
+        break;
+      }
+    }
+    const std::string actions = text_of(answer, "actions");
+    print(as_json() ? pretty(answer)
+                    : fmt::format("failpoint {}: {}\n", action.name,
+                                  actions.empty() ? "not armed" : actions));
+    co_return Result<void>();
+  }
+
+  void show_failpoints(const json::value& answer) const {
+    Table table({"NAME", "KIND", "ACTIONS", "PASSED", "FIRED", "WAITING"});
+    for (const auto& site : items_of(answer, "failpoints")) {
+      table.add({text_of(site, "name"), text_of(site, "kind"), text_of(site, "actions"),
+                 text_of(site, "passed"), text_of(site, "fired"), text_of(site, "waiting")});
+    }
+    print(as_json() ? pretty(answer) : table.text());
+  }
+
   void show_tokens(const json::value& answer) const {
     Table table({"ID", "ROLE", "EXPIRES", "STATE"});
     for (const auto& token : items_of(answer, "tokens")) {
@@ -397,6 +434,19 @@ class Session {
     });
   }
 
+  env::Task<Result<void>> act(const ConfigShow&) {
+    BLX_CO_TRY(const json::value answer, co_await api_.get("/v1/config"));
+    print(command_.output == OutputFormat::kJson ? pretty(answer) : configuration_table(answer));
+    co_return Result<void>();
+  }
+
+  env::Task<Result<void>> act(const ConfigReload&) {
+    BLX_CO_TRY(const json::value answer,
+               co_await api_.post("/v1/config/reload", {}, kConfigPatience));
+    print(command_.output == OutputFormat::kJson ? pretty(answer) : reload_text(answer));
+    co_return Result<void>();
+  }
+
   env::Task<Result<void>> act(const TraceList&) {
     return list_traces(api_, command_.output, env_.clock.wall());
   }
@@ -407,6 +457,8 @@ class Session {
   // Carried out before a session is opened.
   env::Task<Result<void>> act(const NodeOptions&) { co_return Result<void>(); }
   env::Task<Result<void>> act(const DoctorCommand&) { co_return Result<void>(); }
+  env::Task<Result<void>> act(const ConfigCheck&) { co_return Result<void>(); }
+  env::Task<Result<void>> act(const ConfigExample&) { co_return Result<void>(); }
   env::Task<Result<void>> act(const CompletionCommand&) { co_return Result<void>(); }
   env::Task<Result<void>> act(const TelemetryCommand&) { co_return Result<void>(); }
 
@@ -438,6 +490,16 @@ env::Task<void> run_doctor_into(env::Env env, DoctorCommand command, OutputForma
 
 int carry_out(const Command& command) {
   if (const auto* node = std::get_if<NodeOptions>(&command.action)) return run_daemon(*node);
+  if (const auto* check = std::get_if<ConfigCheck>(&command.action)) {
+    return check_configuration(*check, command.output);
+  }
+  if (const auto* show = std::get_if<ConfigShow>(&command.action); show && !show->path.empty()) {
+    return show_configuration(*show, command.output);
+  }
+  if (std::holds_alternative<ConfigExample>(command.action)) {
+    std::fputs(example_file().c_str(), stdout);
+    return kExitDone;
+  }
   linux_side::Runtime runtime({});
   int code = kExitFailed;
   if (const auto* doctor = std::get_if<DoctorCommand>(&command.action)) {

@@ -6,7 +6,9 @@
 
 #include <systemd/sd-daemon.h>
 
+#include "app/failpoint_commands.h"
 #include "app/log_sink.h"
+#include "app/reloader.h"
 #include "app/version.h"
 #include "core/wire/checksum.h"
 #include "linux/runtime.h"
@@ -17,13 +19,6 @@
 namespace blixard::app {
 namespace {
 
-observe::Level level_of(const std::string& name) {
-  if (name == "debug") return observe::Level::kDebug;
-  if (name == "warn") return observe::Level::kWarn;
-  if (name == "error") return observe::Level::kError;
-  return observe::Level::kInfo;
-}
-
 std::string absolute(const std::string& path) {
   if (path.starts_with('/')) return path;
   std::string here(4096, '\0');
@@ -31,7 +26,7 @@ std::string absolute(const std::string& path) {
   return env::join_path(here.c_str(), path);
 }
 
-Result<node::Config> config_from(const NodeOptions& options) {
+Result<node::Config> config_from(const Configuration& options) {
   node::Config config{.data_directory = absolute(options.data_directory),
                       .name = options.name,
                       .listen = std::nullopt,
@@ -73,57 +68,77 @@ int exit_code(const Result<void>& done) {
   return done.error().reason() == "no_cluster" ? kExitNoCluster : kExitFailed;
 }
 
-env::Task<Result<void>> run_until_stopped(linux_side::Runtime& runtime, const NodeOptions& options,
+env::Task<void> reload_on_signal(linux_side::Runtime& runtime, Reloader& reloader) {
+  while (co_await runtime.wait_for_reload_signal())
+    ignore(reloader.reload(), "it is in the log");
+}
+
+env::Task<Result<void>> run_until_stopped(linux_side::Runtime& runtime, Reloader& reloader,
                                           node::Config config, vm::Driver& driver) {
   const env::Env env = runtime.env();
+  const bool stops_guests = reloader.running().stop_guests_on_exit;
+  config.settings = &reloader.settings();
+  config.configuration = &reloader;
   node::Node node(env, std::move(config), driver);
   env::Scope scope(env.executor, co_await env::this_cancellation());
-  scope.spawn(stop_on_signal(
-      runtime, node, options.stop_guests_on_exit ? node::StopGuests::kYes : node::StopGuests::kNo));
+  scope.spawn(
+      stop_on_signal(runtime, node, stops_guests ? node::StopGuests::kYes : node::StopGuests::kNo));
+  scope.spawn(reload_on_signal(runtime, reloader));
   Result<void> done = co_await node.run(announce);
   scope.cancel();
   co_await scope.join();
   co_return done;
 }
 
-env::Task<Result<void>> run_with_qemu(linux_side::Runtime& runtime, const NodeOptions& options,
+env::Task<Result<void>> run_with_qemu(linux_side::Runtime& runtime, Reloader& reloader,
                                       node::Config config) {
+  const std::string& accelerator = reloader.running().accelerator;
   qemu::Options driver_options{.directory = env::join_path(config.data_directory, "vms")};
-  if (options.accelerator == "kvm") driver_options.accelerator = vm::Accelerator::kKvm;
-  if (options.accelerator == "tcg") driver_options.accelerator = vm::Accelerator::kTcg;
+  if (accelerator == "kvm") driver_options.accelerator = vm::Accelerator::kKvm;
+  if (accelerator == "tcg") driver_options.accelerator = vm::Accelerator::kTcg;
   qemu::QemuDriver driver(runtime.env(), std::move(driver_options));
-  Result<void> done = co_await run_until_stopped(runtime, options, std::move(config), driver);
+  Result<void> done = co_await run_until_stopped(runtime, reloader, std::move(config), driver);
   co_await driver.close();
   co_return done;
 }
 
-env::Task<Result<void>> run_pretending(linux_side::Runtime& runtime, const NodeOptions& options,
+env::Task<Result<void>> run_pretending(linux_side::Runtime& runtime, Reloader& reloader,
                                        node::Config config) {
   const env::Env env = runtime.env();
+  const auto vcpus = static_cast<std::uint32_t>(reloader.running().simulated_vcpus);
+  const std::chrono::milliseconds boot(reloader.running().simulated_boot_ms);
   BLX_LOG(env.log, kWarn,
-          "--hypervisor simulated: guests are PRETENDED, no VM of this node really runs");
-  config.capacity = node::Capacity{.vcpus = options.simulated_vcpus,
-                                   .memory_mib = options.simulated_vcpus * kSimulatedMemoryMib};
-  vm_sim::PretendedHost host(
-      env, env::join_path(config.data_directory, "vms"),
-      {.monitor = 1ms, .boot = std::chrono::milliseconds(options.simulated_boot_ms)});
+          "hypervisor simulated: guests are PRETENDED, no VM of this node really runs");
+  config.capacity = node::Capacity{.vcpus = vcpus, .memory_mib = vcpus * kSimulatedMemoryMib};
+  vm_sim::PretendedHost host(env, env::join_path(config.data_directory, "vms"),
+                             {.monitor = 1ms, .boot = boot});
   Result<void> done =
-      co_await run_until_stopped(runtime, options, std::move(config), host.driver());
+      co_await run_until_stopped(runtime, reloader, std::move(config), host.driver());
   co_await host.close();
   co_return done;
 }
 
-env::Task<void> run_node(linux_side::Runtime& runtime, const NodeOptions& options, int& code) {
-  auto config = config_from(options);
+env::Task<void> run_node(linux_side::Runtime& runtime, Reloader& reloader, bool allow_failpoints,
+                         int& code) {
+  auto config = config_from(reloader.running());
   if (!config) {
     std::fprintf(stderr, "blixard: %s\n", config.error().message().c_str());
     co_return;
   }
+  config->allow_failpoints = allow_failpoints;
   const Result<void> done =
-      co_await (options.hypervisor == "simulated" ? run_pretending : run_with_qemu)(
-          runtime, options, *std::move(config));
+      co_await (reloader.running().hypervisor == "simulated" ? run_pretending : run_with_qemu)(
+          runtime, reloader, *std::move(config));
   if (!done) std::fprintf(stderr, "blixard: %s\n", done.error().message().c_str());
   code = exit_code(done);
+}
+
+Result<Effective> effective_of(const NodeOptions& options) {
+  std::optional<ConfigurationFile> file;
+  if (!options.config_file.empty()) {
+    BLX_TRY(file, read_configuration_file(options.config_file));
+  }
+  return configure(file, options.given);
 }
 
 // Each data directory has groups of its own: daemons on one host must not take each other's
@@ -137,11 +152,21 @@ std::string group_root_of(const std::string& data_directory) {
 int run_daemon(const NodeOptions& options) {
   // What it would print about input it refuses, we answer to whoever sent it.
   google::protobuf::SetLogHandler(nullptr);
-  const auto log = make_log_sink(level_of(options.log_level));
+  auto effective = effective_of(options);
+  if (!effective) {
+    std::fprintf(stderr, "%s\n", std::string(effective.error().detail()).c_str());
+    return kExitUsage;
+  }
+  const auto log = make_log_sink(settings_of(effective->values).log_level);
+  if (const auto armed = arm_failpoints_of_environment(*log); !armed) {
+    std::fprintf(stderr, "BLIXARD_FAILPOINTS: %s\n", armed.error().message().c_str());
+    return kExitUsage;
+  }
   linux_side::Runtime runtime(
-      {.log = log.get(), .group_root = group_root_of(options.data_directory)});
+      {.log = log.get(), .group_root = group_root_of(effective->values.data_directory)});
+  Reloader reloader(options, *std::move(effective), *log);
   int code = kExitFailed;
-  runtime.run(run_node(runtime, options, code));
+  runtime.run(run_node(runtime, reloader, options.allow_failpoints, code));
   return code;
 }
 

@@ -20,14 +20,16 @@ spdlog::level::level_enum to_spdlog(observe::Level level) {
   return spdlog::level::info;
 }
 
-class SpdlogSink final : public observe::LogSink {
+class SpdlogSink final : public ProgramLog {
  public:
   explicit SpdlogSink(observe::Level least)
       : logger_("blixard", std::make_shared<spdlog::sinks::stderr_sink_mt>()) {
     logger_.set_pattern("%Y-%m-%dT%H:%M:%S.%e %l %v");
-    logger_.set_level(to_spdlog(least));
+    set_least(least);
     logger_.flush_on(spdlog::level::debug);
   }
+
+  void set_least(observe::Level least) override { logger_.set_level(to_spdlog(least)); }
 
   [[nodiscard]] bool wants(observe::Level level) const override {
     return logger_.should_log(to_spdlog(level));
@@ -42,7 +44,7 @@ class SpdlogSink final : public observe::LogSink {
 
 }  // namespace
 
-std::unique_ptr<observe::LogSink> make_log_sink(observe::Level least) {
+std::unique_ptr<ProgramLog> make_log_sink(observe::Level least) {
   return std::make_unique<SpdlogSink>(least);
 }
 

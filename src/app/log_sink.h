@@ -8,6 +8,12 @@
 
 namespace blixard::app {
 
-std::unique_ptr<observe::LogSink> make_log_sink(observe::Level least);
+class ProgramLog : public observe::LogSink {
+ public:
+  // From the next line on.
+  virtual void set_least(observe::Level least) = 0;
+};
+
+std::unique_ptr<ProgramLog> make_log_sink(observe::Level least);
 
 }  // namespace blixard::app

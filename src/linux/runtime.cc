@@ -3,6 +3,7 @@
 #include <signal.h>
 
 #include <string_view>
+#include <vector>
 
 #include <boost/asio/signal_set.hpp>
 
@@ -46,6 +47,21 @@ void run_task(Loop& loop, env::Task<void> task) {
   loop.run();
 }
 
+env::Task<Result<int>> wait_for_signal(Loop& loop, asio::signal_set& signals,
+                                       std::vector<int> numbers) {
+  for (const int number : numbers) {
+    ErrorCode error;
+    signals.add(number, error);  // fine if it is in the set
+    if (error) co_return fail(Code::kInternal, "signal_refused", error.message());
+  }
+  Operation<int> operation(loop);
+  signals.async_wait(operation.handler([](const ErrorCode& error, int number) -> Result<int> {
+    if (error) return fail(Code::kCancelled, "cancelled");
+    return number;
+  }));
+  co_return co_await operation;
+}
+
 }  // namespace
 
 class Runtime::Impl {
@@ -60,7 +76,8 @@ class Runtime::Impl {
         disk(pool),
         process(loop, clock, pool, options.launcher, options.group_root),
         machine(clock, pool, process, options.launcher),
-        stop_signals(loop.io()) {
+        stop_signals(loop.io()),
+        reload_signals(loop.io()) {
     if (!process.group_remark().empty()) BLX_LOG(log, kInfo, "{}", process.group_remark());
   }
   Impl(const Impl&) = delete;
@@ -84,6 +101,7 @@ class Runtime::Impl {
   Machine machine;
   env::NoRareEvents rare;
   asio::signal_set stop_signals;
+  asio::signal_set reload_signals;
 };
 
 Runtime::Runtime(Options options) {
@@ -109,18 +127,12 @@ env::Env Runtime::env() {
 void Runtime::run(env::Task<void> task) { run_task(impl_->loop, std::move(task)); }
 
 env::Task<Result<int>> Runtime::wait_for_stop_signal() {
-  asio::signal_set& signals = impl_->stop_signals;
-  for (const int number : {SIGINT, SIGTERM}) {
-    ErrorCode error;
-    signals.add(number, error);  // fine if it is in the set
-    if (error) co_return fail(Code::kInternal, "signal_refused", error.message());
-  }
-  Operation<int> operation(impl_->loop);
-  signals.async_wait(operation.handler([](const ErrorCode& error, int number) -> Result<int> {
-    if (error) return fail(Code::kCancelled, "cancelled");
-    return number;
-  }));
-  co_return co_await operation;
+  return wait_for_signal(impl_->loop, impl_->stop_signals, {SIGINT, SIGTERM});
+}
+
+env::Task<Result<void>> Runtime::wait_for_reload_signal() {
+  BLX_CO_TRY(co_await wait_for_signal(impl_->loop, impl_->reload_signals, {SIGHUP}));
+  co_return Result<void>();
 }
 
 int run_hidden_command(int argc, char** argv) {

@@ -40,6 +40,10 @@ class Runtime {
   // cancelled with its scope. The value is the signal's number.
   env::Task<Result<int>> wait_for_stop_signal();
 
+  // Returns at the next SIGHUP, also at one that came since the last call; from the first call on
+  // it no longer kills the process. Cancelled with its scope.
+  env::Task<Result<void>> wait_for_reload_signal();
+
  private:
   class Impl;
   std::unique_ptr<Impl> impl_;

@@ -117,6 +117,33 @@ TEST_F(RuntimeTest, StopSignalsAreDelivered) {
   });
 }
 
+TEST_F(RuntimeTest, ReloadSignalsAreDeliveredAlsoThoseBetweenTwoWaits) {
+  run([this](env::Env env) -> env::Task<void> {
+    int got = 0;
+    std::string reason;
+    const auto waiter = [&]() -> env::Task<void> {
+      const auto result = co_await runtime().wait_for_reload_signal();
+      reason = reason_of(result);
+      if (result) ++got;
+    };
+    env::Scope scope(env.executor, co_await env::this_cancellation());
+    scope.spawn(waiter());
+    co_await let_run();
+    EXPECT_EQ(raise(SIGHUP), 0);
+    co_await scope.join();
+    EXPECT_EQ(got, 1);
+    EXPECT_EQ(raise(SIGHUP), 0);
+    scope.spawn(waiter());
+    co_await scope.join();
+    EXPECT_EQ(got, 2);
+    scope.spawn(waiter());
+    co_await let_run();
+    scope.cancel();
+    co_await scope.join();
+    EXPECT_EQ(reason, "cancelled");
+  });
+}
+
 TEST_F(RuntimeTest, RandomStreamsAreIndependent) {
   std::set<std::uint64_t> seen;
   const auto fork = env().random.fork("same name");

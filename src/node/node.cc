@@ -9,6 +9,7 @@
 #include "blixard/v1/cluster.pb.h"
 #include "blixard/v1/enrol.pb.h"
 #include "env/failpoint.h"
+#include "node/telemetry/program.h"
 #include "node/telemetry/sources.h"
 
 namespace blixard::node {
@@ -63,7 +64,8 @@ Node::Node(env::Env env, Config config, vm::Driver& driver)
     : env_(env), config_(std::move(config)), driver_(driver), changed_(env.executor) {
   config_.replica.instruments = telemetry_.replica;
   config_.replica.log.instruments = telemetry_.log;
-  tracing_ = std::make_unique<Tracing>(env_, metrics_, nullptr, config_.trace_sample_ratio);
+  tracing_ =
+      std::make_unique<Tracing>(env_, metrics_, config_.settings, config_.trace_sample_ratio);
   config_.replica.tracer = &tracing_->tracer();
 }
 
@@ -175,6 +177,7 @@ env::Task<Result<void>> Node::open_cluster() {
                   .host = env_.machine.facts().host_name,
                   .node = identity_.name},
                  *replica_, *peers_);
+  telemetry::register_program(metrics_, &env_.machine);
   const cluster::State& state = replica_->state();
   if (state.was_removed(identity_.id)) co_return std::unexpected(removed(identity_.id));
   if (replica_->cluster_view().members().empty()) {
@@ -207,9 +210,11 @@ Result<void> Node::open_services(std::string token) {
                    .authority_fingerprint = authority.fingerprint,
                    .peers = [this] { return peers_->status(); },
                    .rotate_certificate = [this] { return certificate_->rotate(); },
+                   .allow_failpoints = config_.allow_failpoints,
                    .tracer = &tracing_->tracer(),
                    .collect_trace = [this](observe::TraceId id) { return tracing_->collect(id); },
-                   .allow_failpoints = config_.allow_failpoints},
+                   .configuration = config_.configuration,
+                   .settings = config_.settings},
       [this](VmId id, std::size_t size_max) { return agent_->console(id, size_max); }, telemetry_);
   return {};
 }
@@ -361,7 +366,7 @@ env::Task<Result<void>> Node::serve(std::function<void(const Ready&)> on_ready) 
   if (tcp) ready.listen = tcp->local();
   if (config_.advertise.empty()) advertise_ = ready.peer_listen.text();
 
-  http::Server server(env_, *api_);
+  http::Server server(env_, *api_, {}, config_.settings);
   placement::Placer placer(env_, *replica_, telemetry_, &tracing_->tracer());
   membership::Steward steward(env_, *replica_);
   env::Scope peers(env_.executor, co_await env::this_cancellation());

@@ -26,6 +26,7 @@
 #include "core/cluster/model.h"
 #include "env/env.h"
 #include "env/scope.h"
+#include "env/settings.h"
 #include "env/sync.h"
 #include "node/agent/agent.h"
 #include "node/api/api.h"
@@ -70,6 +71,10 @@ struct Config {
   std::optional<Capacity> capacity;  // none: as the machine has it
   replica::Options replica{};
   double trace_sample_ratio = kTraceSampleRatio;  // without settings
+  // What may change while it runs, and who reads it anew for the API; they outlive the node. None:
+  // the defaults, and nothing to read.
+  const env::SettingsView* settings = nullptr;
+  api::Configuration* configuration = nullptr;
   // What stands between this node and its connections: a judge of whole clusters. None: nothing.
   std::function<std::unique_ptr<peer::Peers>(NodeId self, std::unique_ptr<peer::Peers>)>
       watch_peers;

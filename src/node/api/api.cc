@@ -12,6 +12,7 @@
 #include "node/api/json.h"
 #include "node/api/problems.h"
 #include "node/trace/command_trace.h"
+#include "observe/allocations.h"
 
 namespace blixard::api {
 namespace {
@@ -84,6 +85,11 @@ Api::Api(env::Env env, replica::Replica& replica, image::Store& images, observe:
 
 Api::~Api() = default;
 
+const env::Settings& Api::settings() const {
+  static const env::Settings kDefaults;
+  return options_.settings == nullptr ? kDefaults : options_.settings->latest();
+}
+
 Api::Instruments Api::register_metrics(observe::Metrics& metrics, const Api* api) {
   using observe::Answer;
   using observe::Label;
@@ -128,6 +134,7 @@ void Api::refused(int status) {
 }
 
 env::Task<http::Response> Api::handle(const http::Request& request) {
+  const observe::AllocationTag tag(observe::Subsystem::kApi);
   const Instant begun = env_.clock.monotonic();
   std::size_t route_index = routes().size();
   trace::ActiveSpan span;

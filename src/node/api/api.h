@@ -18,7 +18,9 @@
 #include "core/cluster/state.h"
 #include "env/env.h"
 #include "env/security.h"
+#include "env/settings.h"
 #include "env/task.h"
+#include "node/api/configuration.h"
 #include "node/api/route.h"
 #include "node/http/message.h"
 #include "node/image/store.h"
@@ -55,10 +57,13 @@ struct Options {
   // Connections to the other nodes; none: not told.
   std::function<std::vector<peer::PeerStatus>()> peers;
   std::function<env::Task<Result<env::CertificateFacts>>()> rotate_certificate;
+  bool allow_failpoints = false;    // to be seen and armed
   trace::Tracer* tracer = nullptr;  // outlives the API; null: nothing is traced
   // A trace as all nodes know it; none: there are none.
   std::function<env::Task<trace::Traces>(observe::TraceId)> collect_trace;
-  bool allow_failpoints = false;  // to be seen and armed
+  Configuration* configuration = nullptr;  // null: there is nothing to show
+  // Limits that may change; outlives the API.
+  const env::SettingsView* settings = nullptr;  // null: the defaults
 };
 
 class Api final : public http::Handler {
@@ -95,6 +100,7 @@ class Api final : public http::Handler {
   static std::vector<Route> trace_routes();
   static std::vector<Route> failpoint_routes();
   static std::vector<Route> program_routes();
+  static std::vector<Route> configuration_routes();
 
   Answer dispatch(const http::Request& request, std::size_t& route_index, Instant begun,
                   trace::ActiveSpan& span);
@@ -149,7 +155,10 @@ class Api final : public http::Handler {
   Answer readyz(const Call& call);
   Answer metrics_text(const Call& call);
   Answer openapi(const Call& call);
+  Answer show_configuration(const Call& call);
+  Answer reload_configuration(const Call& call);
 
+  [[nodiscard]] const env::Settings& settings() const;
   [[nodiscard]] Result<void> may_use_failpoints() const;
   [[nodiscard]] http::Response cluster_response();
   [[nodiscard]] std::vector<const cluster::Member*> by_name();  // until the reader looks again

@@ -413,6 +413,35 @@ TEST(Api, ListsByName) {
   });
 }
 
+TEST(Api, ListsPages) {
+  run([](Bench& bench) -> Task<void> {
+    for (const char* name : {"d", "b", "c", "a"}) {
+      const std::string body = std::string(R"({"image":"tiny","name":")") + name + "\"}";
+      EXPECT_EQ((co_await bench.call(Method::kPost, "/v1/vms", body)).status, 201);
+    }
+    struct Page {
+      const char* query;
+      const char* names;
+    };
+    for (const Page& page :
+         {Page{"", "abcd"}, Page{"?limit=3", "abc"}, Page{"?limit=2&after=b", "cd"},
+          Page{"?after=bb", "cd"}, Page{"?limit=1&after=d", ""}}) {
+      const Reply reply = co_await bench.call(Method::kGet, std::string("/v1/vms") + page.query);
+      std::string names;
+      for (const auto& vm : reply.document().at("vms").as_array())
+        names += vm.at("name").as_string();
+      EXPECT_EQ(names, page.names) << page.query;
+    }
+    for (const char* query : {"?limit=0", "?limit=100001", "?limit=x", "?limit="}) {
+      const Reply reply = co_await bench.call(Method::kGet, std::string("/v1/vms") + query);
+      EXPECT_EQ(reply.status, 400) << query;
+      EXPECT_EQ(reply.text("code"), "parameter_invalid") << query;
+    }
+    const Reply other = co_await bench.call(Method::kGet, "/v1/nodes?limit=1");
+    EXPECT_EQ(other.text("code"), "parameter_unknown");
+  });
+}
+
 TEST(Api, GivesTheEndOfAConsole) {
   run([](Bench& bench) -> Task<void> {
     const std::string body = R"({"name":"web","image":"tiny"})";

@@ -55,7 +55,7 @@ class Counted {
 }  // namespace
 
 env::Task<Result<http::Response>> Api::events(const Call& call) {
-  if (event_streams_ >= limits::kEventStreams) {
+  if (event_streams_ >= settings().event_streams) {
     co_return fail(Code::kResourceExhausted, "too_many_streams");
   }
   const std::uint64_t since = call.query.has_since ? call.query.since : replica_.state().revision();

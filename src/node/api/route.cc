@@ -32,6 +32,10 @@ constexpr auto kDescriptions = std::to_array<ParameterDescription>({
      "true: remove the node although VMs are on it. You vouch that its machine is off: they are "
      "started elsewhere.",
      R"({"type":"boolean","default":false})"},
+    {kPage, "limit", "Give so many at the most; all of them by default.",
+     R"({"type":"integer","minimum":1,"maximum":100000})"},
+    {kPage, "after", "Give those whose names come after this one: the last of the page before.",
+     R"({"type":"string","maxLength":63})"},
 });
 
 std::optional<std::uint64_t> number(std::string_view text) {
@@ -70,6 +74,17 @@ Result<void> read_parameter(std::string_view name, std::string_view value, Query
       return invalid(name, fmt::format("must be a number from 1 to {}", limits::kLogTailBytes));
     }
     query.tail_bytes = *bytes;
+  } else if (name == "limit") {
+    const auto limit = number(value);
+    if (!limit || *limit == 0 || *limit > limits::kVms) {
+      return invalid(name, fmt::format("must be a number from 1 to {}", limits::kVms));
+    }
+    query.limit = *limit;
+  } else if (name == "after") {
+    if (value.size() > limits::kNameLength) {
+      return invalid(name, fmt::format("must be a name, of {} bytes at most", limits::kNameLength));
+    }
+    query.after = value;
   } else if (name == "force") {
     if (value != "true" && value != "false") return invalid(name, "must be true or false");
     query.force = value == "true";

@@ -4,6 +4,7 @@
 // says about it.
 
 #include <cstdint>
+#include <limits>
 #include <span>
 #include <string>
 #include <string_view>
@@ -32,6 +33,7 @@ enum Parameter : std::uint8_t {
   kTailBytes = 4,
   kSince = 8,
   kForce = 16,
+  kPage = 32,  // limit= and after=
 };
 
 struct Route {
@@ -62,6 +64,8 @@ struct Query {
   std::uint64_t since = 0;
   bool has_since = false;
   bool force = false;
+  std::size_t limit = std::numeric_limits<std::size_t>::max();
+  std::string after;
 };
 
 // Errors: kInvalidArgument "parameter_unknown", "parameter_invalid".

@@ -35,7 +35,7 @@ std::vector<Route> Api::vm_routes() {
        .pattern = "/v1/vms",
        .name = "list_vms",
        .summary = "List the VMs",
-       .parameters = kConsistency,
+       .parameters = kConsistency | kPage,
        .response = message<v1::VmList>(),
        .handler = &Api::list_vms},
       {.method = Method::kGet,
@@ -242,6 +242,24 @@ std::vector<Route> Api::token_routes() {
   };
 }
 
+std::vector<Route> Api::trace_routes() {
+  return {
+      {.method = Method::kGet,
+       .pattern = "/v1/traces",
+       .name = "list_traces",
+       .summary = "List the newest traces that the node that is asked has spans of",
+       .response = message<v1::TraceList>(),
+       .handler = &Api::list_traces},
+      {.method = Method::kGet,
+       .pattern = "/v1/traces/{name}",
+       .name = "get_trace",
+       .summary = "Show a trace by its id, with the spans of all nodes, as OTLP/JSON; "
+                  "missingNodes are those that did not answer",
+       .errors = "trace_id_invalid trace_not_found",
+       .handler = &Api::get_trace},
+  };
+}
+
 std::vector<Route> Api::failpoint_routes() {
   return {
       {.method = Method::kGet,
@@ -269,24 +287,6 @@ std::vector<Route> Api::failpoint_routes() {
        .response = message<v1::Failpoint>(),
        .errors = "failpoints_not_allowed failpoints_not_built failpoint_unknown",
        .handler = &Api::clear_failpoint},
-  };
-}
-
-std::vector<Route> Api::trace_routes() {
-  return {
-      {.method = Method::kGet,
-       .pattern = "/v1/traces",
-       .name = "list_traces",
-       .summary = "List the newest traces that the node that is asked has spans of",
-       .response = message<v1::TraceList>(),
-       .handler = &Api::list_traces},
-      {.method = Method::kGet,
-       .pattern = "/v1/traces/{name}",
-       .name = "get_trace",
-       .summary = "Show a trace by its id, with the spans of all nodes, as OTLP/JSON; "
-                  "missingNodes are those that did not answer",
-       .errors = "trace_id_invalid trace_not_found",
-       .handler = &Api::get_trace},
   };
 }
 
@@ -321,12 +321,31 @@ std::vector<Route> Api::program_routes() {
   };
 }
 
+std::vector<Route> Api::configuration_routes() {
+  return {
+      {.method = Method::kGet,
+       .pattern = "/v1/config",
+       .name = "show_configuration",
+       .summary = "Show how the node that is asked was told to run, and by what",
+       .response = message<v1::Configuration>(),
+       .errors = "not_ready",
+       .handler = &Api::show_configuration},
+      {.method = Method::kPost,
+       .pattern = "/v1/config/reload",
+       .name = "reload_configuration",
+       .summary = "Read the configuration file again; a file with a fault changes nothing",
+       .response = message<v1::ConfigurationReload>(),
+       .errors = "configuration_invalid configuration_no_file configuration_unreadable not_ready",
+       .handler = &Api::reload_configuration},
+  };
+}
+
 std::span<const Route> Api::routes() {
   static const std::vector<Route> kRoutes = [] {
     std::vector<Route> all;
     for (const auto& part :
          {vm_routes(), image_routes(), cluster_routes(), member_routes(), token_routes(),
-          trace_routes(), failpoint_routes(), program_routes()}) {
+          trace_routes(), configuration_routes(), failpoint_routes(), program_routes()}) {
       all.insert(all.end(), part.begin(), part.end());
     }
     return all;

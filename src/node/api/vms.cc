@@ -170,12 +170,16 @@ env::Task<Result<http::Response>> Api::list_vms(const Call& call) {
   BLX_CO_TRY(co_await barrier(call));
   const cluster::State& state = replica_.state();
   std::vector<const cluster::Vm*> by_name;
-  for (const auto& [id, vm] : state.vms())
-    by_name.push_back(&vm);
-  std::ranges::sort(by_name, {}, &cluster::Vm::name);
+  for (const auto& [id, vm] : state.vms()) {
+    if (call.query.after.empty() || vm.name.text() > call.query.after) by_name.push_back(&vm);
+  }
+  const std::size_t count = std::min(by_name.size(), call.query.limit);
+  const auto page_end = by_name.begin() + static_cast<std::ptrdiff_t>(count);
+  std::ranges::partial_sort(by_name, page_end, {}, &cluster::Vm::name);
   v1::VmList list;
-  for (const cluster::Vm* vm : by_name)
-    *list.add_vms() = to_message(*vm, state);
+  list.mutable_vms()->Reserve(static_cast<int>(count));
+  for (auto next = by_name.begin(); next != page_end; ++next)
+    *list.add_vms() = to_message(**next, state);
   list.set_revision(state.revision());
   co_return json_response(200, list);
 }
@@ -228,9 +232,10 @@ env::Task<Result<http::Response>> Api::vm_logs(const Call& call) {
   const cluster::Vm* vm = replica_.state().find_vm(call.name);
   if (vm == nullptr) co_return no_vm(call.name);
   const auto deadline = env_.clock.monotonic() + limits::kApiCommandTimeout;
+  const std::size_t most = std::min(call.query.tail_bytes, settings().console_tail_bytes);
   http::Response response;
-  BLX_CO_TRY(response.body, co_await env::with_deadline(env_.executor, env_.clock, deadline,
-                                                        logs_(vm->id, call.query.tail_bytes)));
+  BLX_CO_TRY(response.body,
+             co_await env::with_deadline(env_.executor, env_.clock, deadline, logs_(vm->id, most)));
   response.content_type = call.route.content_type;
   co_return response;
 }

@@ -5,20 +5,24 @@
 #include "base/assert.h"
 #include "node/http/codec.h"
 #include "node/http/connection.h"
+#include "observe/allocations.h"
 #include "observe/failpoint.h"
 
 namespace blixard::http {
 
-Server::Server(env::Env env, Handler& handler, ServerLimits limits)
+Server::Server(env::Env env, Handler& handler, ServerLimits limits,
+               const env::SettingsView* settings)
     : env_(env),
       handler_(handler),
       limits_(limits),
+      settings_(settings),
       accepting_(env.clock, env.log),
       ended_(env.executor) {}
 
 Server::~Server() { BLX_ASSERT(scopes_.empty()); }
 
 env::Task<Result<void>> Server::serve(std::unique_ptr<env::Listener> listener) {
+  const observe::AllocationTag tag(observe::Subsystem::kHttp);
   const Transport transport =
       listener->local().kind == env::Endpoint::Kind::kUnix ? Transport::kUnix : Transport::kTcp;
   env::Scope scope(env_.executor, co_await env::this_cancellation());
@@ -26,7 +30,7 @@ env::Task<Result<void>> Server::serve(std::unique_ptr<env::Listener> listener) {
   const auto result = co_await accepting_.run(*listener, [&](std::unique_ptr<env::Stream> stream) {
     if (BLX_FAILPOINT_FIRES("http::accept")) return;  // it is closed without a word
     const bool has_room =
-        active_ < limits_.connections && !env_.rare.happens(env::RareSite::kHttpTurnsAway);
+        active_ < connections_most() && !env_.rare.happens(env::RareSite::kHttpTurnsAway);
     if (has_room) {
       ++active_;
       scope.spawn(run_connection(std::move(stream), transport));

@@ -20,6 +20,7 @@
 #include "env/env.h"
 #include "env/network.h"
 #include "env/scope.h"
+#include "env/settings.h"
 #include "env/sync.h"
 #include "env/task.h"
 #include "node/http/message.h"
@@ -31,7 +32,6 @@ class Connection;
 struct ServerLimits {
   std::size_t header_bytes = limits::kHttpHeaderBytes;
   std::size_t body_bytes = limits::kHttpBodyBytes;
-  std::size_t connections = limits::kHttpConnections;
   std::size_t refusals = limits::kHttpRefusals;
   std::size_t linger_bytes = limits::kHttpLingerBytes;
   Duration idle_timeout = limits::kHttpIdleTimeout;
@@ -43,7 +43,10 @@ struct ServerLimits {
 
 class Server {
  public:
-  Server(env::Env env, Handler& handler, ServerLimits limits = {});
+  // How many connections there may be follows `settings`; null: the default. Fewer than there are
+  // ends none.
+  Server(env::Env env, Handler& handler, ServerLimits limits = {},
+         const env::SettingsView* settings = nullptr);
   Server(const Server&) = delete;
   Server& operator=(const Server&) = delete;
   ~Server();
@@ -57,6 +60,9 @@ class Server {
   env::Task<void> stop(Instant deadline);
 
   [[nodiscard]] std::size_t connections() const { return active_; }
+  [[nodiscard]] std::size_t connections_most() const {
+    return settings_ == nullptr ? limits::kHttpConnections : settings_->latest().http_connections;
+  }
 
  private:
   env::Task<void> run_connection(std::unique_ptr<env::Stream> stream, Transport transport);
@@ -66,6 +72,7 @@ class Server {
   env::Env env_;
   Handler& handler_;
   ServerLimits limits_;
+  const env::SettingsView* settings_;
   env::AcceptLoop accepting_;
   std::vector<Connection*> connections_;  // in the order they came
   std::vector<env::Scope*> scopes_;       // one of each serve()

@@ -45,6 +45,7 @@ struct Site {
   vm_sim::SimHypervisor hypervisor;
   bool bootstrap = false;
   std::string join;  // TOKEN@HOST:PORT
+  bool allow_failpoints = false;
   std::uint64_t lives = 0;
   bool runs = false;
   bool ready = false;
@@ -291,6 +292,7 @@ class Cluster {
                        .join = site.join,
                        .peer_listen = env::Endpoint::tcp(site.machine->address(), Site::kPeerPort),
                        .version = "test",
+                       .allow_failpoints = site.allow_failpoints,
                        .replica = {.log = {.segment_bytes = std::uint64_t{2} << 20},
                                    .snapshot_entries = 60,
                                    .trailing_entries = 20}},

@@ -110,13 +110,19 @@ class Telemetry(unittest.TestCase):
         done = promtool("check", "metrics", text=content.decode().replace("} ", "} x", 1))
         self.assertNotEqual(done.returncode, 0)
 
-    def test_a_real_node_tells_of_its_allocations(self):
+    def test_a_real_node_tells_of_its_allocator_and_locks(self):
         text = self.node().request("GET", "/metrics")[2].decode()
+        told = {}
+        for line in text.splitlines():
+            if not line.startswith("#"):
+                name = line.partition("{")[0].partition(" ")[0]
+                told.setdefault(name, []).append(float(line.split()[-1]))
         for name in ("blixard_allocations_total", "blixard_allocated_bytes_total",
                      "blixard_frees_total"):
-            values = [float(line.split()[-1]) for line in text.splitlines()
-                      if line.startswith(name + "{")]
-            self.assertGreater(max(values, default=0), 0, name)
+            self.assertGreater(max(told.get(name, [0])), 0, name)
+        for name in ("taken_total", "contended_total", "wait_seconds_total", "wait_max_seconds",
+                     "holds_measured_total", "hold_seconds_total", "hold_max_seconds"):
+            self.assertTrue(told.get("blixard_lock_" + name), name)
 
     def test_a_prometheus_scrapes(self):
         daemon = self.node()

@@ -109,7 +109,8 @@ class TreeMaker {
       tree_.rows.push_back({.span = placed.span,
                             .node = placed.node,
                             .depth = depth,
-                            .is_orphan = depth == 0 && placed.span->parent});
+                            .is_orphan = depth == 0 && placed.span->parent &&
+                                         placed.span->kind != trace::SpanKind::kServer});
       put(placed.span->id, depth + 1);
     }
   }

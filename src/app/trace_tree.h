@@ -20,7 +20,7 @@ struct TraceRow {
   const trace::ReadSpan* span = nullptr;
   std::size_t node = 0;    // in TraceTree::nodes
   std::size_t depth = 0;   // of its parents
-  bool is_orphan = false;  // it has a parent, which is not there
+  bool is_orphan = false;  // its parent is not there, and is no client of ours
 };
 
 struct TraceTree {

@@ -83,7 +83,7 @@ def check_point(point, value):
 
 def check_metric(metric):
     only(metric, ("name", "description", "unit"), ("sum", "gauge", "histogram"))
-    assert re.fullmatch(r"blixard_[a-z0-9_]+", metric["name"]), metric
+    assert re.fullmatch(r"(blixard|process)_[a-z0-9_]+", metric["name"]), metric
     (kind,) = {"sum", "gauge", "histogram"} & set(metric)
     data = metric[kind]
     if kind == "sum":

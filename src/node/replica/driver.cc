@@ -169,6 +169,7 @@ void Driver::carry_on(raft::Output output) {
   }
   for (const raft::ReadState& read : output.reads)
     owner_.on_read(read);
+  core_->recycle(std::move(output));
 }
 
 void Driver::send(std::vector<raft::Message> messages) {
@@ -360,6 +361,7 @@ void Driver::finish(raft::Append append) {
   std::erase_if(append.responses, ours);
   if (!append.responses.empty()) post(std::move(append.responses));
   core_->appended(append.mark);
+  core_->recycle({.append = std::move(append)});
   wake();
 }
 

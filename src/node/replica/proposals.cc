@@ -1,7 +1,5 @@
 #include "node/replica/proposals.h"
 
-#include <algorithm>
-
 #include "base/bug.h"
 #include "base/limits.h"
 
@@ -13,18 +11,29 @@ std::unexpected<Error> lost() { return fail(Code::kUnavailable, "leadership_lost
 }  // namespace
 
 void Proposals::track(Proposal& proposal) {
-  const auto behind = std::ranges::upper_bound(tracked_, proposal.position.index, {},
-                                               [](const Proposal* p) { return p->position.index; });
-  tracked_.insert(behind, &proposal);
+  // Nearly always at the end: the log gives the positions in order.
+  Proposal* before = last_;
+  while (before != nullptr && before->position.index > proposal.position.index)
+    before = before->previous_;
+  proposal.previous_ = before;
+  proposal.next_ = before != nullptr ? before->next_ : first_;
+  (before != nullptr ? before->next_ : first_) = &proposal;
+  (proposal.next_ != nullptr ? proposal.next_->previous_ : last_) = &proposal;
+}
+
+void Proposals::unlink(Proposal& proposal) {
+  (proposal.previous_ != nullptr ? proposal.previous_->next_ : first_) = proposal.next_;
+  (proposal.next_ != nullptr ? proposal.next_->previous_ : last_) = proposal.previous_;
+  proposal.previous_ = proposal.next_ = nullptr;
 }
 
 Proposal* Proposals::take(Position position) {
   const bool by_index = BLX_BUG(kAnswersByIndex);
   if (position.term != term_ && !by_index) lose_earlier_terms(position.term);
   Proposal* found = nullptr;
-  while (!tracked_.empty() && tracked_.front()->position.index <= position.index) {
-    Proposal* proposal = tracked_.front();
-    tracked_.pop_front();
+  while (first_ != nullptr && first_->position.index <= position.index) {
+    Proposal* const proposal = first_;
+    unlink(*proposal);
     if (found == nullptr && (proposal->position == position ||
                              (by_index && proposal->position.index == position.index))) {
       found = proposal;

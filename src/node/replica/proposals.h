@@ -45,6 +45,11 @@ struct Proposal {
   Position position;
   trace::ActiveSpan span;  // until it has its place
   env::Parked<Result<cluster::Outcome>> done;
+
+ private:
+  friend class Proposals;
+  Proposal* previous_ = nullptr;
+  Proposal* next_ = nullptr;
 };
 
 class Proposals {
@@ -61,18 +66,18 @@ class Proposals {
   // Answers those for which `late` has an error.
   template <class Late>
   void expire(Late late) {
-    std::erase_if(tracked_, [&](Proposal* proposal) {
-      std::optional<Error> error = late(*proposal);
-      if (!error) return false;
-      proposal->done.complete(std::unexpected(std::move(*error)));
-      return true;
-    });
+    for (Proposal* proposal = first_; proposal != nullptr;) {
+      Proposal* const next = proposal->next_;
+      if (std::optional<Error> error = late(*proposal)) {
+        unlink(*proposal);
+        proposal->done.complete(std::unexpected(std::move(*error)));
+      }
+      proposal = next;
+    }
   }
-  [[nodiscard]] bool empty() const { return tracked_.empty(); }
+  [[nodiscard]] bool empty() const { return first_ == nullptr; }
   // The one with the lowest index; null: none.
-  [[nodiscard]] const Proposal* oldest() const {
-    return tracked_.empty() ? nullptr : tracked_.front();
-  }
+  [[nodiscard]] const Proposal* oldest() const { return first_; }
 
   // Of those who wait to be told the place of what they forwarded.
   void expect() { ++expecting_; }
@@ -88,10 +93,13 @@ class Proposals {
     Result<cluster::Outcome> outcome;
   };
 
+  void unlink(Proposal& proposal);
   void lose_earlier_terms(Term term);
 
-  std::deque<Proposal*> tracked_;  // by index
-  Term term_;                      // of the last entry that was applied
+  // By index, linked through the proposals: keeping one takes no memory.
+  Proposal* first_ = nullptr;
+  Proposal* last_ = nullptr;
+  Term term_;  // of the last entry that was applied
   std::size_t expecting_ = 0;
   std::deque<Kept> kept_;  // consecutive
 };

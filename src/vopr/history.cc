@@ -1,34 +1,37 @@
 #include "vopr/history.h"
 
-#include <array>
+#include <iterator>
 
 #include <fmt/format.h>
 
 namespace blixard::vopr {
 
+// Formatted where it stays: a run has as many lines as clients had answers.
 void History::line(std::uint32_t process, std::string_view type, std::string_view function,
-                   std::string_view key, std::string_view rest) {
-  text_ += fmt::format(R"({{"process":{},"type":"{}","f":"{}")", process, type, function);
-  if (!key.empty()) text_ += fmt::format(R"(,"key":"{}")", key);
-  text_ += rest;
+                   std::string_view key, Argument argument) {
+  const auto end = std::back_inserter(text_);
+  fmt::format_to(end, R"({{"process":{},"type":"{}","f":"{}")", process, type, function);
+  if (!key.empty()) fmt::format_to(end, R"(,"key":"{}")", key);
+  if (!argument.name.empty()) {
+    const std::string_view quote = argument.is_text ? "\"" : "";
+    fmt::format_to(end, R"(,"{0}":{1}{2}{1})", argument.name, quote, argument.text);
+  }
   text_ += "}\n";
 }
 
 void History::invoke(std::uint32_t process, std::string_view function, std::string_view key,
                      std::string_view value) {
-  line(process, "invoke", function, key,
-       value.empty() ? std::string() : fmt::format(R"(,"value":{})", value));
+  line(process, "invoke", function, key, {.name = value.empty() ? "" : "value", .text = value});
 }
 
 void History::ok(std::uint32_t process, std::string_view function, std::string_view key,
                  std::string_view value) {
-  line(process, "ok", function, key,
-       value.empty() ? std::string() : fmt::format(R"(,"value":{})", value));
+  line(process, "ok", function, key, {.name = value.empty() ? "" : "value", .text = value});
 }
 
 void History::refused(std::uint32_t process, std::string_view function, std::string_view key,
                       std::string_view error) {
-  line(process, "ok", function, key, fmt::format(R"(,"error":"{}")", error));
+  line(process, "ok", function, key, {.name = "error", .text = error, .is_text = true});
 }
 
 void History::fail(std::uint32_t process, std::string_view function, std::string_view key) {

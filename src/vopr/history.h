@@ -27,8 +27,13 @@ class History {
   [[nodiscard]] const std::string& text() const { return text_; }
 
  private:
+  struct Argument {
+    std::string_view name;  // empty: there is none
+    std::string_view text;
+    bool is_text = false;  // else JSON as it stands
+  };
   void line(std::uint32_t process, std::string_view type, std::string_view function,
-            std::string_view key, std::string_view rest);
+            std::string_view key, Argument argument);
 
   std::string text_;
 };

@@ -4,6 +4,7 @@
 
 #include "base/limits.h"
 #include "env/failpoint.h"
+#include "observe/allocations.h"
 
 namespace blixard::agent {
 namespace {
@@ -24,6 +25,7 @@ Agent::Agent(env::Env env, replica::Replica& replica, vm::Driver& driver, image:
       changed_(env.executor) {}
 
 env::Task<Result<void>> Agent::run() {
+  const observe::AllocationTag tag(observe::Subsystem::kAgent);
   BLX_CO_TRY(found_, co_await records_.load());
   BLX_CO_TRY(co_await wait_until_current());
   if (leaving_) co_return Result<void>();
@@ -76,6 +78,7 @@ void Agent::leave() {
 }
 
 env::Task<Result<std::string>> Agent::console(VmId id, std::size_t size_max) {
+  const observe::AllocationTag tag(observe::Subsystem::kAgent);
   const cluster::Vm* vm = services_.replica.state().find_vm(id);
   if (vm != nullptr && vm->node && vm->node != services_.self) {
     co_return fail(Code::kFailedPrecondition, "vm_not_here");

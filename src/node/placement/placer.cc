@@ -5,6 +5,7 @@
 #include "env/scope.h"
 #include "env/sync.h"
 #include "node/trace/command_trace.h"
+#include "observe/allocations.h"
 
 namespace blixard::placement {
 namespace {
@@ -18,6 +19,7 @@ constexpr auto kStrategy = telemetry::PlacementStrategy::kMostFreeMemory;
 }  // namespace
 
 env::Task<void> Placer::run() {
+  const observe::AllocationTag tag(observe::Subsystem::kPlacement);
   while (true) {
     const std::uint64_t revision = replica_.state().revision();
     retry_is_due_ = false;

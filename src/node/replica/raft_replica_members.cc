@@ -10,6 +10,7 @@
 #include "env/failpoint.h"
 #include "node/replica/raft_replica.h"
 #include "node/replica/rights.h"
+#include "observe/allocations.h"
 
 namespace blixard::replica {
 namespace {
@@ -41,6 +42,7 @@ std::unexpected<Error> refuse(const char* reason, NodeId node) {
 // Members.
 
 env::Task<Result<cluster::Outcome>> RaftReplica::change_membership(MembershipChange change) {
+  const observe::AllocationTag tag(observe::Subsystem::kReplica);
   const Call call(*this);
   BLX_CO_FAILPOINT(env_, "raft::change_members", kFailedPrecondition, "change_in_progress");
   auto answer = co_await change_until_applied(change);
@@ -238,6 +240,7 @@ Result<void> RaftReplica::admit(NodeId from) const {
 }
 
 void RaftReplica::on_message(peer::Sender from, raft::Message message) {
+  const observe::AllocationTag tag(observe::Subsystem::kReplica);
   if (end_) return;
   if (!may_send(machine_.state(), from, message.type, message.term, driver_.core().term())) {
     BLX_LOG(env_.log, kDebug, "replica: node {} is a worker, and not heard on this",
@@ -269,6 +272,7 @@ void RaftReplica::on_refused(NodeId node, const Error& why) {
 
 env::Task<Result<std::string>> RaftReplica::on_request(NodeId from, peer::RequestKind kind,
                                                        Payload body) {
+  const observe::AllocationTag tag(observe::Subsystem::kReplica);
   const Call call(*this);
   if (end_) co_return std::unexpected(*end_);
   switch (kind) {

@@ -12,6 +12,7 @@
 #include "node/replica/raft_replica.h"
 #include "node/replica/rights.h"
 #include "node/trace/command_trace.h"
+#include "observe/allocations.h"
 
 namespace blixard::replica {
 namespace {
@@ -36,6 +37,7 @@ void take_back(trace::ActiveSpan& span, v1::Command& command, const trace::Trace
 }  // namespace
 
 env::Task<Result<cluster::Outcome>> RaftReplica::propose(v1::Command command) {
+  const observe::AllocationTag tag(observe::Subsystem::kReplica);
   const Call call(*this);
   const Instant begun = now();
   trace::ActiveSpan span = begin_span(command, trace::propose_name(command));
@@ -314,6 +316,7 @@ void RaftReplica::warn_of_slow_commits() {
 // Reads.
 
 env::Task<Result<void>> RaftReplica::read_barrier() {
+  const observe::AllocationTag tag(observe::Subsystem::kReplica);
   const Call call(*this);
   BLX_CO_FAILPOINT(env_, "raft::read_barrier", kUnavailable, "no_leader");
   if (end_) co_return std::unexpected(*end_);

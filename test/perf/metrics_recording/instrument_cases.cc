@@ -1,3 +1,4 @@
+#include <array>
 #include <memory>
 #include <string>
 #include <thread>
@@ -199,8 +200,16 @@ void add_instrument_cases(Report& report) {
        .baselines = {{"prometheus-cpp", [=] { return cpu_ns_per_call(kSlowCalls, their_set); }}},
        .allocations = [=] { return allocations_of(set); },
        .targets = {at_most(1.5), allocations_at_most(0)}});
-  static std::uint64_t taken = 1;
-  const auto next = [] { return taken = taken * 5 % 2'147'483'647; };  // up to two seconds
+  // Up to two seconds, in no order.
+  static const auto values = [] {
+    std::array<std::uint64_t, 1024> all{};
+    std::uint64_t value = 1;
+    for (std::uint64_t& each : all)
+      each = value = value * 16'807 % 2'147'483'647;
+    return all;
+  }();
+  static std::size_t at = 0;
+  const auto next = [] { return values[++at % values.size()]; };
   const auto observe = [=] { all.histogram.observe(next()); };
   const auto their_observe = [=] {
     all.their_histogram.Observe(static_cast<double>(next()) / 1e9);

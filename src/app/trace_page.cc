@@ -123,8 +123,9 @@ class Page {
     out_ += fmt::format("<svg width=\"{}%\" height=\"{}\">\n", kNamesPercent - 1, height);
     for (std::size_t i = 0; i < drawn_; ++i)
       row_name(i);
-    out_ += fmt::format("</svg>\n<svg x=\"{}%\" width=\"{}%\" height=\"{}\">\n", kNamesPercent,
-                        100 - kNamesPercent - 1.5, height);
+    out_ +=
+        fmt::format("</svg>\n<svg x=\"{}%\" width=\"{}%\" height=\"{}\" overflow=\"visible\">\n",
+                    kNamesPercent, 100 - kNamesPercent - 1.5, height);
     axis(height);
     for (std::size_t i = 0; i < drawn_; ++i)
       row_bar(i);

@@ -9,6 +9,7 @@
 #include "core/raft/conf_change.h"
 #include "core/raft/configuration.h"
 #include "env/failpoint.h"
+#include "observe/allocations.h"
 
 namespace blixard::replica {
 namespace {
@@ -90,6 +91,7 @@ RaftReplica::RaftReplica(env::Env env, NodeId self, Options options, std::unique
 // Start.
 
 env::Task<Result<void>> RaftReplica::start() {
+  const observe::AllocationTag tag(observe::Subsystem::kReplica);
   raft::Initial initial;
   initial.hard_state = log_->recovered().hard_state;
   BLX_CO_TRY(co_await load_snapshot(initial));
@@ -151,8 +153,8 @@ void RaftReplica::on_committed(const std::vector<raft::Entry>& entries) {
   for (const raft::Entry& entry : entries) {
     if (!apply(entry)) return;
   }
-  driver_.core().applied(machine_.applied());
   if (machine_.take_nodes_changed()) follow_members();
+  driver_.core().applied(machine_.applied());
   reads_.applied(machine_.applied());
   applied_signal_.notify_all();
   pulse_.notify_all();

@@ -155,12 +155,12 @@ env::Task<Result<void>> RaftReplica::install(const raft::SnapshotMeta& meta) {
   received_.reset();
   installing_ = false;
   BLX_LOG(env_.log, kInfo, "replica: goes on behind the snapshot at {}", meta.index.value);
+  follow_members();
   proposals_.skip_to(meta.index);
   reads_.applied(meta.index);
   applied_signal_.notify_all();
   pulse_.notify_all();
   co_return Result<void>();
 }
-  follow_members();
 
 }  // namespace blixard::replica

@@ -149,7 +149,7 @@ const NamedCells* Metrics::registered_named(const Schema& schema, NameSet& names
     family.cells = 1;
     family.names = &names;
     family.attached = names.attached_.size();
-    names.attached_.push_back({std::make_unique<NamedCells>(), cells_of_name});
+    names.attached_.push_back({std::make_unique<NamedCells>(), cells_of_name, schema.kind});
     NameSet::Attached& attached = names.attached_.back();
     while (attached.cells->chunks.size() * kNamesOfChunk < names.names_.size())
       names.grow(attached);
@@ -205,8 +205,18 @@ void NameSet::grow(Attached& attached) const {
   attached.cells->chunks.push_back(metrics_.reserve(kNamesOfChunk * attached.cells_of_name, 1));
 }
 
+void NameSet::clear(const Attached& attached, std::size_t at) {
+  const cells::Slot first = attached.cells->chunks[at / kNamesOfChunk];
+  const auto skipped = static_cast<std::uint32_t>(at % kNamesOfChunk) * attached.cells_of_name;
+  if (first != 0) cells::clear(first + skipped, attached.cells_of_name);
+}
+
 Named NameSet::place(std::string_view name) {
-  if (const auto found = by_name_.find(name); found != by_name_.end()) return found->second;
+  if (const auto found = by_name_.find(name); found != by_name_.end()) {
+    std::erase(released_, found->second);
+    return found->second;
+  }
+  if (by_name_.size() >= max_ && !released_.empty()) forget_oldest();
   if (by_name_.size() >= max_ || name.empty()) {
     is_other_used_ = true;
     return kOther;
@@ -224,11 +234,17 @@ Named NameSet::place(std::string_view name) {
 void NameSet::release(Named place) {
   const auto at = static_cast<std::size_t>(place);
   if (at == 0 || at >= names_.size() || names_[at].empty()) return;
-  for (const Attached& attached : attached_) {
-    const cells::Slot first = attached.cells->chunks[at / kNamesOfChunk];
-    const auto skipped = static_cast<std::uint32_t>(at % kNamesOfChunk) * attached.cells_of_name;
-    if (first != 0) cells::clear(first + skipped, attached.cells_of_name);
-  }
+  if (std::ranges::find(released_, place) != released_.end()) return;
+  for (const Attached& attached : attached_)
+    if (attached.kind == Kind::kGauge) clear(attached, at);
+  released_.push_back(place);
+}
+
+void NameSet::forget_oldest() {
+  const auto at = static_cast<std::size_t>(released_.front());
+  released_.erase(released_.begin());
+  for (const Attached& attached : attached_)
+    clear(attached, at);
   by_name_.erase(by_name_.find(names_[at]));
   names_[at] = {};
 }

@@ -106,7 +106,8 @@ class NameSet {
 
   // The place of a name, which it gets if it has none.
   Named place(std::string_view name);
-  // Ends the series of a name. Its place may be another's afterwards.
+  // The name is not told of any more. Its gauges end; what it counted stays, since a counter does
+  // not fall, until another name needs the place.
   void release(Named place);
 
   [[nodiscard]] std::size_t size() const { return by_name_.size(); }
@@ -116,16 +117,20 @@ class NameSet {
   struct Attached {
     std::unique_ptr<NamedCells> cells;
     std::uint32_t cells_of_name = 0;
+    Kind kind = Kind::kCounter;
   };
   NameSet(class Metrics& metrics, LabelName label, std::size_t max)
       : metrics_(metrics), label_(label.text()), max_(max) {}
   void grow(Attached& attached) const;
+  static void clear(const Attached& attached, std::size_t at);
+  void forget_oldest();
 
   Metrics& metrics_;
   std::string_view label_;
   std::size_t max_;
   std::map<std::string, Named, std::less<>> by_name_;
   std::vector<std::string_view> names_{"other"};  // by place; empty: free
+  std::vector<Named> released_;                   // the oldest first
   std::vector<Attached> attached_;
   bool is_other_used_ = false;
 };

@@ -226,8 +226,17 @@ TEST(Metrics, NamesComeAndGoWithinTheirBound) {
 
   const Named gone = nodes.place("n17");
   nodes.release(gone);
-  EXPECT_THAT(text_of(metrics), testing::Not(testing::HasSubstr("n17")));
+  nodes.release(nodes.place("n16"));
+  text = text_of(metrics);
+  EXPECT_THAT(text, testing::Not(testing::HasSubstr("blixard_vcpus{node=\"n17\"}")));
+  EXPECT_THAT(text, testing::HasSubstr("blixard_placed_total{node=\"n17\",animal=\"dog\"} 17\n"));
+  // One that comes again counts on; the oldest of the others makes room.
+  const Named back = nodes.place("n16");
+  EXPECT_EQ((placed[back, Animal::kDog].value()), 16);
+  EXPECT_FALSE(vcpus[back].is_set());
   EXPECT_EQ(nodes.place("late"), gone);
+  EXPECT_EQ(nodes.place("later"), NameSet::kOther);
+  EXPECT_THAT(text_of(metrics), testing::Not(testing::HasSubstr("n17")));
   EXPECT_FALSE(vcpus[gone].is_set());
   EXPECT_EQ((placed[gone, Animal::kDog].value()), 0);
   // One that is attached later has place for those that are there.

@@ -293,7 +293,6 @@ lint() {
   check shellcheck shell_check
   check codespell spelling
   check "tools' tests" python_tests
-  check items python3 tools/performance_table.py --check
   check symbols symbols
   # clang-tidy reads the generated headers.
   step "lint-generated" "generated headers" ninja -C build/dev blx_proto

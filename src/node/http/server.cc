@@ -1,5 +1,6 @@
 #include "node/http/server.h"
 
+#include <array>
 #include <utility>
 
 #include "base/assert.h"
@@ -9,6 +10,22 @@
 #include "observe/failpoint.h"
 
 namespace blixard::http {
+namespace {
+
+// Reads on until the peer ends: it may not have asked yet, and a closed connection would take the
+// answer away from it.
+env::Task<Result<void>> tell(env::Stream& stream, std::string_view answer, std::size_t most) {
+  BLX_CO_TRY(co_await stream.write_all(answer));
+  std::array<char, 4096> discarded{};
+  for (std::size_t total = 0; total <= most;) {
+    BLX_CO_TRY(const std::size_t count, co_await stream.read_some(discarded));
+    if (count == 0) break;
+    total += count;
+  }
+  co_return Result<void>();
+}
+
+}  // namespace
 
 Server::Server(env::Env env, Handler& handler, ServerLimits limits,
                const env::SettingsView* settings)
@@ -62,9 +79,9 @@ env::Task<void> Server::turn_away(std::unique_ptr<env::Stream> stream) {
   const auto bytes = encode_response(response, {.keep_alive = false, .date = env_.clock.wall()});
   if (bytes) {
     const auto deadline = env_.clock.monotonic() + limits_.linger_timeout;
-    ignore(
-        co_await env::with_deadline(env_.executor, env_.clock, deadline, stream->write_all(*bytes)),
-        "the connection ends either way");
+    ignore(co_await env::with_deadline(env_.executor, env_.clock, deadline,
+                                       tell(*stream, *bytes, limits_.linger_bytes)),
+           "the connection ends either way");
   }
   stream->close();
   --refusals_;

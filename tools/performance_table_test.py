@@ -1,6 +1,8 @@
 #!/usr/bin/env python3
 """Tests of performance_table.py."""
 
+import contextlib
+import io
 import json
 import pathlib
 import tempfile
@@ -28,6 +30,10 @@ class Tree(unittest.TestCase):
                    "# operation runs allocations bytes\nproposal 500 2250 9\nvm.get 1000 1000 8\n")
         self.write("src/x/x_test.cc", "TEST(Suite, Name) {}\nTEST_P(Other, Each) {}\n")
         self.write("tools/y_test.py", "class Y:\n    def test_it(self):\n")
+        self.write("test/z/size.py", "")
+        self.write("test/z/CMakeLists.txt",
+                   "add_test(NAME z/size\n  COMMAND python3 ${CMAKE_CURRENT_SOURCE_DIR}/size.py)\n")
+        self.write("test/z/other.py", "")
 
     def write(self, path, text):
         path = self.root / path
@@ -55,6 +61,15 @@ class Items(Tree):
                                           figures=["budget: proposal"]), [])
         self.assertEqual(self.problems_of(title="a", ends="refusal", says="0.1 % of the time",
                                           test="tools/y_test.py:Y.test_it"), [])
+        self.assertEqual(self.problems_of(title="a", ends="test", says="so", test="test/z/size.py"),
+                         [])
+
+    def test_there_may_be_several_of_each(self):
+        row = ROW | {"bench": ["metrics_recording", "other"],
+                     "test": ["src/x/x_test.cc:Suite.Name", "src/x/x_test.cc:Suite.Other"]}
+        self.assertEqual(self.problems_of(**row),
+                         ["S5: there is no benchmark other",
+                          "S5: there is no test src/x/x_test.cc:Suite.Other"])
 
     def test_every_item_is_there(self):
         found = list(performance_table.problems({"S5": ROW}, self.sources()))
@@ -70,7 +85,8 @@ class Items(Tree):
         self.assertEqual(self.problems_of(**ROW | {"bench": "name"}),
                          ["S5: there is no benchmark name"])
         for test in ("src/x/x_test.cc:Suite.Names", "src/x/z_test.cc:Suite.Name", "src/x/x_test.cc",
-                     "tools/y_test.py:Y.test_other", "src/x/x_test.cc:Other.Name"):
+                     "src/x/x_test.cc:Other.Name", "test/z/other.py",
+                     "tools/y_test.py:Y.test_other"):
             self.assertEqual(
                 self.problems_of(title="a", ends="test", test=test, says="so"),
                 [f"S5: there is no test {test}"])
@@ -90,13 +106,51 @@ class Items(Tree):
     def test_the_table_says_where_each_figure_is_from(self):
         items = {item: ROW for item in performance_table.ITEMS}
         items["S6"] = {"title": "a budget", "ends": "test", "test": "src/x/x_test.cc:Other.Each",
-                       "figures": ["budget: vm.get"], "says": "Exact."}
+                       "figures": [*ROW["figures"], "budget: vm.get"], "says": "Exact."}
         lines = performance_table.items_table(items, self.sources()).splitlines()
-        self.assertEqual(lines[6], "| S5 | a counter | benchmark: `./do bench metrics_recording` "
-                         "| counter: 1.25 ns, 0 allocations; 10.0x rival "
+        self.assertEqual(lines[6], "| S5 | a counter | **benchmark**<br>`./do bench "
+                         "metrics_recording` | counter: 1.25 ns, 0 allocations, 10.0x rival "
                          "(target <= 1.5 ns: met) |")
-        self.assertEqual(lines[7], "| S6 | a budget | test: `Other.Each` in `src/x/x_test.cc` "
-                         "| vm.get: 1 allocation. Exact. |")
+        self.assertEqual(lines[7], "| S6 | a budget | **test**<br>"
+                         "[Other.Each](../src/x/x_test.cc) | metrics_recording, counter: 1.25 ns, "
+                         "0 allocations, 10.0x rival (target <= 1.5 ns: met)"
+                         "<br>`vm.get`: 1 allocation<br>Exact. |")
+
+
+class Tables(unittest.TestCase):
+    def test_numbers_are_told_in_the_unit_that_keeps_them_short(self):
+        for value, unit, text in (
+                (1.5, "ns", "1.50 ns"), (4321, "ns", "4.32 us"), (4321, "us", "4.32 ms"),
+                (0.25, "us", "0.25 us"), (1854, "/s", "1,854 /s"), (76927, "/s", "76.9 k/s"),
+                (2.5e9, "/s", "2.50 G/s"), (3 << 20, "bytes", "3.00 MiB"), (0, "", "0"),
+                (0.00042, "s/s", "0.00042 s/s"), (99.5, "%", "99.5 %")):
+            self.assertEqual(performance_table.quantity(value, unit), text)
+
+    def test_rivals_of_many_cases_have_columns(self):
+        other = {"name": "alone", "value": 3.0, "unit": "us"}
+        result = {"rounds": 5, "machine": "two CPUs", "cases": [
+            CASE | {"name": "a"}, other, CASE | {"name": "b", "ratios": {}}, CASE | {"name": "c"}]}
+        self.assertEqual(performance_table.bench_table(result).splitlines(), [
+            "| case | Blixard | allocations | rival | target |",
+            "|---|---|---|---|---|",
+            "| a | 1.25 ns | 0 | 12.5 ns (10.0x) | <= 1.5 ns: met |",
+            "| b | 1.25 ns | 0 | 12.5 ns | <= 1.5 ns: met |",
+            "| c | 1.25 ns | 0 | 12.5 ns (10.0x) | <= 1.5 ns: met |",
+            "",
+            "| case | Blixard | allocations | beside it | target |",
+            "|---|---|---|---|---|",
+            "| alone | 3.00 us |  |  |  |",
+            "",
+            "Medians of 5 rounds; two CPUs."])
+
+    def test_operations_have_a_table_of_their_own(self):
+        result = {"rounds": 1, "machine": "two CPUs", "cases": [], "operations": {
+            "get": {"done": 1000, "failed": 0, "p50_us": 700.0, "p95_us": 1000.0, "p99_us": 2000.0,
+                    "p999_us": 3000.0, "max_us": 4000.0}}}
+        self.assertEqual(
+            performance_table.bench_table(result).splitlines()[2:],
+            ["| get | 1,000 | 0 | 0.70 ms | 1.00 ms | 2.00 ms | 3.00 ms | 4.00 ms |", "",
+             "two CPUs."])
 
 
 class Pages(Tree):
@@ -113,7 +167,8 @@ class Pages(Tree):
             for item, row in items.items()))
 
     def run_with(self, *options):
-        return performance_table.main(["--root", str(self.root), *options])
+        with contextlib.redirect_stdout(io.StringIO()):
+            return performance_table.main(["--root", str(self.root), *options])
 
     def page(self):
         return (self.root / "docs/performance.md").read_text()
@@ -124,7 +179,7 @@ class Pages(Tree):
         self.assertTrue(
             page.startswith("before\n<!-- begin: bench metrics_recording -->\n| case |"))
         self.assertNotIn("old", page)
-        self.assertIn("| counter | 1.25 ns | 0 | rival 12.5 ns (10.0x) | <= 1.5 ns: met |", page)
+        self.assertIn("| counter | 1.25 ns | 0 | 12.5 ns (10.0x) | <= 1.5 ns: met |", page)
         self.assertEqual(page.count("./do bench metrics_recording"), 62)
         self.assertTrue(page.endswith("<!-- end: items -->\nafter\n"))
         self.assertEqual(self.run_with(), 0)
@@ -150,6 +205,32 @@ class Pages(Tree):
         self.assertEqual(self.page(), before)
         self.assertEqual(self.run_with(), 1)
         self.assertTrue(self.page().endswith("<!-- begin: items -->\n<!-- end: items -->\nafter\n"))
+
+    def test_what_was_measured_here_does_not_matter_to_a_check(self):
+        # Nothing is accepted yet: names are asked for, figures are not.
+        self.assertEqual(self.run_with("--check"), 0)
+        self.result(CASE | {"name": "gauge"}, where="test/perf/accepted")
+        self.assertEqual(self.run_with("--check"), 1)
+        self.items({item: ROW | {"figures": ["metrics: counter"]}
+                    for item in performance_table.ITEMS})
+        (self.root / "test/perf/accepted/metrics_recording.json").unlink()
+        self.assertEqual(self.run_with("--check"), 1)
+
+    def test_the_page_must_be_that_of_what_is_accepted(self):
+        self.result(CASE | {"value": 99.0}, where="test/perf/accepted")
+        self.assertEqual(self.run_with("--check"), 1)
+        self.assertEqual(self.run_with("--accepted"), 0)
+        self.assertIn("99.0 ns", self.page())
+        self.assertEqual(self.run_with("--check"), 0)
+        self.write("test/perf/budgets/budgets.txt", "vm.get 1000 2000 8\n")
+        self.assertEqual(self.run_with("--check"), 0)
+        self.items({item: ROW | {"figures": ["budget: vm.get"]}
+                    for item in performance_table.ITEMS})
+        self.assertEqual(self.run_with("--check"), 1)
+
+    def test_every_benchmark_has_its_place_in_the_page(self):
+        self.write("test/perf/x/CMakeLists.txt", "blx_bench(x SOURCES main.cc)\n")
+        self.assertEqual(self.run_with("--check"), 1)
 
 
 if __name__ == "__main__":

@@ -45,10 +45,10 @@ Result<std::uint64_t> State::carry_out(const v1::RemoveImage& command, const Ste
   if (found == image_names_.end()) {
     return fail(Code::kNotFound, reason::kImageNotFound, fmt::format("no image is named {}", name));
   }
-  const auto user = std::ranges::find_if(vms_, [&](const auto& entry) {
+  const auto user = std::ranges::find_if(vms(), [&](const auto& entry) {
     return entry.second.spec.image == name && entry.second.desired != VmDesired::kDeleted;
   });
-  if (user != vms_.end()) {
+  if (user != vms().end()) {
     return fail(Code::kFailedPrecondition, reason::kImageInUse,
                 fmt::format("VM {} uses image {}", user->second.name, name));
   }

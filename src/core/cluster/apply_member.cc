@@ -151,8 +151,7 @@ Result<void> State::may_leave(const Node& node, bool force) const {
     return fail(Code::kFailedPrecondition, reason::kLastVoter,
                 fmt::format("node {} is the last voter that stays", node.name));
   }
-  const auto vms =
-      std::ranges::count_if(vms_, [&](const auto& entry) { return entry.second.node == node.id; });
+  const std::size_t vms = vms_on(node.id).size();
   if (vms != 0 && !force) {
     return fail(Code::kFailedPrecondition, reason::kNodeHasVms,
                 fmt::format("{} VMs are on node {}", vms, node.name));
@@ -173,23 +172,19 @@ Result<std::uint64_t> State::carry_out(const v1::RemoveNode& command, const Step
 // The generation grows now and not only when the VM is placed again: whatever the node still says
 // of it is stale from here on.
 void State::free_vms_of(const Node& node, const Step& step) {
-  std::vector<VmId> on_it;
-  for (const auto& [id, vm] : vms_) {
-    if (vm.node == node.id) on_it.push_back(id);
-  }
+  const std::vector<VmId> on_it(vms_on(node.id).begin(), vms_on(node.id).end());
   for (const VmId id : on_it) {
-    Vm& vm = vms_.at(id);
-    if (vm.desired == VmDesired::kDeleted) {
+    if (find_vm(id)->desired == VmDesired::kDeleted) {
       remove_vm(id, step);
       continue;
     }
-    release(vm);
-    vm.reason = fmt::format("node {} was removed", node.name);
-    unassign(vm);
-    vm.generation = vm.generation.next();
-    vm.state = VmState::kPending;
-    vm.changed = step.time;
-    announce(Change::Kind::kVmChanged, id.value, vm.name, step);
+    change_vm(id, step, [&](Vm& vm) {
+      vm.reason = fmt::format("node {} was removed", node.name);
+      unassign(vm);
+      vm.generation = vm.generation.next();
+      vm.state = VmState::kPending;
+      vm.changed = step.time;
+    });
   }
 }
 

@@ -127,22 +127,17 @@ Result<std::uint64_t> State::carry_out(const v1::ReportVms& command, const Step&
 }
 
 Result<void> State::take_report(NodeId node, const v1::VmReport& report, const Step& step) {
-  const auto found = vms_.find(VmId(report.vm_id()));
-  if (found == vms_.end()) return {};
-  Vm& vm = found->second;
-  if (vm.node != node || vm.generation != Generation(report.generation())) return {};
-  BLX_TRY(Vm next, reported(vm, report, step.time));
-  if (report.released() && vm.desired == VmDesired::kDeleted) {
-    remove_vm(vm.id, step);
+  const Vm* vm = find_vm(VmId(report.vm_id()));
+  if (vm == nullptr || vm->node != node) return {};
+  if (vm->generation != Generation(report.generation())) return {};
+  BLX_TRY(Vm next, reported(*vm, report, step.time));
+  if (report.released() && vm->desired == VmDesired::kDeleted) {
+    remove_vm(vm->id, step);
     return {};
   }
-  if (next.state == VmState::kPending) {
-    release(vm);
-    unassign(next);
-  }
-  if (next == vm) return {};
-  vm = std::move(next);
-  announce(Change::Kind::kVmChanged, vm.id.value, vm.name, step);
+  if (next.state == VmState::kPending) unassign(next);
+  if (next == *vm) return {};
+  change_vm(vm->id, step, [&](Vm& now) { now = std::move(next); });
   return {};
 }
 

@@ -35,7 +35,7 @@ Result<std::uint64_t> State::carry_out(const v1::CreateVm& command, const Step& 
                 fmt::format("VM {} exists{}", existing->name,
                             existing->desired == VmDesired::kDeleted ? ", being deleted" : ""));
   }
-  if (vm_uuids_.contains(*uuid)) {
+  if (vms_.has_uuid(*uuid)) {
     return fail(Code::kAlreadyExists, reason::kUuidTaken, uuid->text());
   }
   if (find_image(spec.image) == nullptr) {
@@ -54,80 +54,76 @@ Result<std::uint64_t> State::carry_out(const v1::CreateVm& command, const Step& 
         .reason = std::string(kWaitingForPlacement),
         .created = step.time,
         .changed = step.time};
-  vm_names_.emplace(vm.name, vm.id);
-  vm_uuids_.emplace(vm.uuid, vm.id);
-  pending_.insert(vm.id);
-  const Vm& added = vms_.emplace(vm.id, std::move(vm)).first->second;
+  const Vm& added = vms_.add(std::move(vm));
   announce(Change::Kind::kVmChanged, added.id.value, added.name, step);
   return added.id.value;
 }
 
-Result<Vm*> State::vm_to_change(const std::string& name, VmId id) {
+Result<const Vm*> State::vm_to_change(const std::string& name, VmId id) const {
   if (name.empty() && id) {
-    const auto found = vms_.find(id);
-    if (found == vms_.end()) return no_vm(id);
-    return &found->second;
+    const Vm* vm = find_vm(id);
+    if (vm == nullptr) return no_vm(id);
+    return vm;
   }
   BLX_TRY(check_name(name));
-  const auto found = vm_names_.find(Name::find(name));
-  if (found == vm_names_.end()) {
+  const Vm* vm = find_vm(name);
+  if (vm == nullptr) {
     return fail(Code::kNotFound, reason::kVmNotFound, fmt::format("no VM is named {}", name));
   }
-  if (id && id != found->second) {
-    return fail(Code::kAborted, reason::kVmReplaced,
-                fmt::format("VM {} is another one now: id {}, not {}", name, found->second.value,
-                            id.value));
+  if (id && id != vm->id) {
+    return fail(
+        Code::kAborted, reason::kVmReplaced,
+        fmt::format("VM {} is another one now: id {}, not {}", name, vm->id.value, id.value));
   }
-  return &vms_.at(found->second);
+  return vm;
 }
 
 Result<std::uint64_t> State::carry_out(const v1::SetDesired& command, const Step& step) {
   const auto desired = read_desired(command.desired());
   if (!desired) return fail(Code::kInvalidArgument, reason::kDesiredInvalid);
-  BLX_TRY(Vm * vm, vm_to_change(command.name(), VmId(command.vm_id())));
-  const std::uint64_t id = vm->id.value;
+  BLX_TRY(const Vm* vm, vm_to_change(command.name(), VmId(command.vm_id())));
+  const VmId id = vm->id;
   const bool starts_again = *desired == VmDesired::kRunning && vm->node &&
                             (vm->state == VmState::kStopped || vm->state == VmState::kFailed);
-  if (vm->desired == *desired && !starts_again) return id;
+  if (vm->desired == *desired && !starts_again) return id.value;
   if (vm->desired == VmDesired::kDeleted) {
     return fail(Code::kFailedPrecondition, reason::kVmBeingDeleted,
                 fmt::format("VM {} is being deleted", vm->name));
   }
   if (*desired == VmDesired::kDeleted && (!vm->node || BLX_BUG(kDeleteFreesAtOnce))) {
-    remove_vm(vm->id, step);
-    return id;
+    remove_vm(id, step);
+    return id.value;
   }
-  vm->desired = *desired;
-  if (starts_again) {
+  change_vm(id, step, [&](Vm& changed) {
+    changed.desired = *desired;
+    if (!starts_again) return;
     // An explicit start of an ended VM is a new assignment to the same node: its agent cannot
     // take it for the one it gave up on, and reports of that one are stale.
-    vm->generation = vm->generation.next();
-    vm->state = VmState::kPlaced;
-    vm->reason.clear();
-    vm->changed = step.time;
-  }
-  announce(Change::Kind::kVmChanged, id, vm->name, step);
-  return id;
+    changed.generation = changed.generation.next();
+    changed.state = VmState::kPlaced;
+    changed.reason.clear();
+    changed.changed = step.time;
+  });
+  return id.value;
 }
 
-Result<Vm*> State::pending_vm(VmId id, Generation generation) {
-  const auto found = vms_.find(id);
-  if (found == vms_.end()) return no_vm(id);
-  Vm& vm = found->second;
-  if (vm.generation != generation) {
+Result<const Vm*> State::pending_vm(VmId id, Generation generation) const {
+  const Vm* vm = find_vm(id);
+  if (vm == nullptr) return no_vm(id);
+  if (vm->generation != generation) {
     return fail(Code::kAborted, reason::kStaleGeneration,
-                fmt::format("VM {} is at generation {}, not {}", vm.name, vm.generation.value,
+                fmt::format("VM {} is at generation {}, not {}", vm->name, vm->generation.value,
                             generation.value));
   }
-  if (vm.state != VmState::kPending) {
+  if (vm->state != VmState::kPending) {
     return fail(Code::kFailedPrecondition, reason::kVmNotPending,
-                fmt::format("VM {} is {}", vm.name, state_name(vm.state)));
+                fmt::format("VM {} is {}", vm->name, state_name(vm->state)));
   }
-  return &vm;
+  return vm;
 }
 
 Result<std::uint64_t> State::carry_out(const v1::PlaceVm& command, const Step& step) {
-  BLX_TRY(Vm * vm, pending_vm(VmId(command.vm_id()), Generation(command.generation())));
+  BLX_TRY(const Vm* vm, pending_vm(VmId(command.vm_id()), Generation(command.generation())));
   const Node* node = find_node(NodeId(command.node_id()));
   if (node == nullptr) {
     return fail(Code::kNotFound, reason::kNodeNotFound,
@@ -149,37 +145,30 @@ Result<std::uint64_t> State::carry_out(const v1::PlaceVm& command, const Step& s
     return fail(Code::kResourceExhausted, reason::kPortTaken,
                 fmt::format("host port {} of node {} is taken", port, node->name));
   }
-  vm->node = node->id;
-  vm->generation = vm->generation.next();
-  vm->state = VmState::kPlaced;
-  vm->reason.clear();
-  vm->changed = step.time;
-  promise(*vm);
-  announce(Change::Kind::kVmChanged, vm->id.value, vm->name, step);
+  change_vm(vm->id, step, [&](Vm& placed) {
+    placed.node = node->id;
+    placed.generation = placed.generation.next();
+    placed.state = VmState::kPlaced;
+    placed.reason.clear();
+    placed.changed = step.time;
+  });
   return vm->id.value;
 }
 
 Result<std::uint64_t> State::carry_out(const v1::ExplainPending& command, const Step& step) {
-  BLX_TRY(Vm * vm, pending_vm(VmId(command.vm_id()), Generation(command.generation())));
+  BLX_TRY(const Vm* vm, pending_vm(VmId(command.vm_id()), Generation(command.generation())));
   std::string cleaned;
   const bool is_clean = is_bounded_text(command.reason(), limits::kReasonBytes);
   if (!is_clean) cleaned = bounded_text(command.reason(), limits::kReasonBytes);
   const std::string& text = is_clean ? command.reason() : cleaned;
   if (vm->reason != text) {
-    vm->reason = text;
-    announce(Change::Kind::kVmChanged, vm->id.value, vm->name, step);
+    change_vm(vm->id, step, [&](Vm& explained) { explained.reason = text; });
   }
   return vm->id.value;
 }
 
 void State::remove_vm(VmId id, const Step& step) {
-  const auto found = vms_.find(id);
-  const Vm vm = std::move(found->second);
-  if (vm.node && !BLX_BUG(kForgetsToFree)) release(vm);
-  vm_names_.erase(vm.name);
-  vm_uuids_.erase(vm.uuid);
-  pending_.erase(id);
-  vms_.erase(found);
+  const Vm vm = vms_.remove(id);
   announce(Change::Kind::kVmRemoved, id.value, vm.name, step);
 }
 

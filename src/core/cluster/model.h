@@ -55,6 +55,10 @@ enum class VmState : std::uint8_t {
   kPaused,
   kMigrating,
 };
+inline constexpr std::array kVmStates = {
+    VmState::kPending, VmState::kPlaced, VmState::kStarting, VmState::kRunning, VmState::kStopping,
+    VmState::kStopped, VmState::kFailed, VmState::kLost,     VmState::kPaused,  VmState::kMigrating,
+};
 
 enum class RestartPolicy : std::uint8_t { kNever = 1, kOnFailure, kAlways };
 

@@ -1,8 +1,5 @@
 #include "core/cluster/requests.h"
 
-#include <array>
-#include <cstring>
-
 #include "base/assert.h"
 #include "base/bug.h"
 #include "base/limits.h"
@@ -23,13 +20,6 @@ bool same_outcome(const Result<Outcome>& a, const Result<Outcome>& b) {
 bool operator==(const Answer& a, const Answer& b) {
   return a.request_id == b.request_id && a.fingerprint == b.fingerprint && a.index == b.index &&
          same_outcome(a.outcome, b.outcome);
-}
-
-// Boost mixes it.
-std::size_t Requests::Hash::operator()(const Uuid& id) const noexcept {
-  std::array<std::uint64_t, 2> words{};
-  std::memcpy(words.data(), id.bytes.data(), sizeof words);
-  return words[0] ^ words[1];
 }
 
 const Answer* Requests::find(const Uuid& request_id) const {

@@ -14,6 +14,7 @@
 #include "base/result.h"
 #include "base/ring.h"
 #include "core/cluster/model.h"
+#include "core/cluster/uuid_hash.h"
 
 namespace blixard::cluster {
 
@@ -37,16 +38,10 @@ class Requests {
   friend bool operator==(const Requests& a, const Requests& b) { return a.answers_ == b.answers_; }
 
  private:
-  // Ids come from clients: who makes them collide slows his own cluster, by no more than a walk
-  // over all that are remembered.
-  struct Hash {
-    std::size_t operator()(const Uuid& id) const noexcept;
-  };
-
   Ring<Answer> answers_;
   // Position of the answer, counted from the first one ever remembered. Asked and never walked: its
   // order shows nowhere.
-  boost::unordered_flat_map<Uuid, std::uint64_t, Hash> positions_;
+  boost::unordered_flat_map<Uuid, std::uint64_t, UuidHash> positions_;
   std::uint64_t forgotten_ = 0;
 };
 

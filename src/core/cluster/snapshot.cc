@@ -48,7 +48,7 @@ std::string State::encode() const {
   snapshot->set_revision(revision_);
   for (const auto& [id, node] : nodes_)
     write_node(node, snapshot->add_nodes());
-  for (const auto& [id, vm] : vms_)
+  for (const auto& [id, vm] : vms_.all())
     write_vm(vm, snapshot->add_vms());
   for (const auto& [id, image] : images_)
     write_image(image, snapshot->add_images());
@@ -165,11 +165,10 @@ Result<void> State::restore(Vm vm) {
     return invalid("vm: its image is missing");
   }
   if (vm.node && taken_port(vm.node, vm.spec) != 0) return invalid("vm: host port taken");
-  if (!vm_names_.try_emplace(vm.name, id).second) return invalid("vm: name twice");
-  if (!vm_uuids_.try_emplace(vm.uuid, id).second) return invalid("vm: uuid twice");
-  if (!vm.node) pending_.insert(id);
-  if (vm.node && !BLX_BUG(kSnapshotForgetsSums)) promise(vm);
-  if (!vms_.try_emplace(id, std::move(vm)).second) return invalid("vm: id twice");
+  if (vms_.find(vm.name) != nullptr) return invalid("vm: name twice");
+  if (vms_.has_uuid(vm.uuid)) return invalid("vm: uuid twice");
+  if (vms_.find(id) != nullptr) return invalid("vm: id twice");
+  vms_.add(std::move(vm));
   return {};
 }
 

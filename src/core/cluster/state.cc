@@ -221,16 +221,6 @@ Result<std::uint64_t> State::carry_out(const v1::Command& command, const Step& s
 
 Membership State::membership(NodeId id) const { return membership_in(configuration_, id); }
 
-const Vm* State::find_vm(std::string_view name) const {
-  const auto found = vm_names_.find(Name::find(name));
-  return found == vm_names_.end() ? nullptr : &vms_.at(found->second);
-}
-
-const Vm* State::find_vm(VmId id) const {
-  const auto found = vms_.find(id);
-  return found == vms_.end() ? nullptr : &found->second;
-}
-
 const Node* State::find_node(NodeId id) const {
   const auto found = nodes_.find(id);
   return found == nodes_.end() ? nullptr : &found->second;
@@ -251,18 +241,15 @@ const Image* State::find_image(std::string_view name) const {
 }
 
 Free State::free_on(const Node& node) const {
-  Free free{.vcpus = node.vcpus * kVcpuOvercommit, .memory_mib = node.memory_mib};
-  if (const auto taken = promised_.find(node.id); taken != promised_.end()) {
-    free.vcpus -= taken->second.vcpus;
-    free.memory_mib -= taken->second.memory_mib;
-  }
-  return free;
+  const Promised promised = vms_.promised(node.id);
+  return {.vcpus = node.vcpus * kVcpuOvercommit - promised.vcpus,
+          .memory_mib = node.memory_mib - promised.memory_mib};
 }
 
 std::uint16_t State::taken_port(NodeId node, const VmSpec& spec) const {
   if (BLX_BUG(kIgnoresTakenPorts)) return 0;
   for (const PublishedPort& port : spec.published_ports) {
-    if (port.host_port != 0 && host_ports_.contains({node, port.host_port})) return port.host_port;
+    if (port.host_port != 0 && vms_.is_taken(node, port.host_port)) return port.host_port;
   }
   return 0;
 }
@@ -273,30 +260,6 @@ void State::raise_model_version() {
   for (const auto& [id, node] : nodes_)
     least = std::min(least, node.model_version);
   if (!nodes_.empty()) model_version_ = std::max(model_version_, least);
-}
-
-void State::promise(const Vm& vm) {
-  pending_.erase(vm.id);
-  Promised& promised = promised_[vm.node];
-  promised.vcpus += vm.spec.vcpus;
-  promised.memory_mib += vm.spec.memory_mib;
-  for (const PublishedPort& port : vm.spec.published_ports) {
-    if (port.host_port != 0) host_ports_.emplace(std::pair(vm.node, port.host_port), vm.id);
-  }
-}
-
-void State::release(const Vm& vm) {
-  pending_.insert(vm.id);
-  const auto promised = promised_.find(vm.node);
-  if (BLX_BUG(kSnapshotForgetsSums) && promised == promised_.end()) return;
-  BLX_ASSERT(promised != promised_.end());
-  promised->second.vcpus -= vm.spec.vcpus;
-  promised->second.memory_mib -= vm.spec.memory_mib;
-  // An empty account is no account, so that states which are equal compare equal.
-  if (promised->second == Promised{}) promised_.erase(promised);
-  for (const PublishedPort& port : vm.spec.published_ports) {
-    host_ports_.erase({vm.node, port.host_port});
-  }
 }
 
 void State::announce(Change::Kind kind, std::uint64_t id, const Name& name, const Step& step) {

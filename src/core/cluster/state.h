@@ -29,7 +29,7 @@
 #include <set>
 #include <string>
 #include <string_view>
-#include <utility>
+#include <vector>
 
 #include <boost/unordered/unordered_flat_map.hpp>
 
@@ -38,6 +38,7 @@
 #include "base/result.h"
 #include "core/cluster/model.h"
 #include "core/cluster/requests.h"
+#include "core/cluster/vms.h"
 #include "core/raft/types.h"
 
 namespace blixard::v1 {
@@ -127,9 +128,16 @@ class State {
   [[nodiscard]] const raft::ConfState& configuration() const { return configuration_; }
   [[nodiscard]] Membership membership(NodeId id) const;
 
-  [[nodiscard]] const std::map<VmId, Vm>& vms() const { return vms_; }
+  [[nodiscard]] const std::map<VmId, Vm>& vms() const { return vms_.all(); }
   // Those on no node, by id: what placement looks at.
-  [[nodiscard]] const std::set<VmId>& pending() const { return pending_; }
+  [[nodiscard]] const std::set<VmId>& pending() const { return vms_.on(NodeId()); }
+  // Those on a node, by id.
+  [[nodiscard]] const std::set<VmId>& vms_on(NodeId node) const { return vms_.on(node); }
+  // The next ones behind that name, which need not be anybody's, in the order of names.
+  [[nodiscard]] std::vector<const Vm*> vms_after(std::string_view name, std::size_t count) const {
+    return vms_.after(name, count);
+  }
+  [[nodiscard]] std::size_t vms_in(VmState state) const { return vms_.count_in(state); }
   [[nodiscard]] const std::map<NodeId, Node>& nodes() const { return nodes_; }
   [[nodiscard]] const std::map<ImageId, Image>& images() const { return images_; }
   [[nodiscard]] const std::map<TokenId, Token>& tokens() const { return tokens_; }
@@ -141,8 +149,8 @@ class State {
   // Was a member and is none any more. Of an id that was not given out yet: no, not removed.
   [[nodiscard]] bool was_removed(NodeId id) const;
   [[nodiscard]] const Node* find_node(std::string_view name) const;
-  [[nodiscard]] const Vm* find_vm(std::string_view name) const;
-  [[nodiscard]] const Vm* find_vm(VmId id) const;
+  [[nodiscard]] const Vm* find_vm(std::string_view name) const { return vms_.find(name); }
+  [[nodiscard]] const Vm* find_vm(VmId id) const { return vms_.find(id); }
   [[nodiscard]] const Node* find_node(NodeId id) const;
   [[nodiscard]] const Image* find_image(std::string_view name) const;
   [[nodiscard]] Free free_on(const Node& node) const;
@@ -167,12 +175,6 @@ class State {
   struct Step {
     WallTime time;
     const ChangeSink& changed;
-  };
-  // Of a node, by the VMs on it.
-  struct Promised {
-    std::int64_t vcpus = 0;
-    std::int64_t memory_mib = 0;
-    friend bool operator==(const Promised&, const Promised&) = default;
   };
 
   // One per command; the id of the object it made or changed.
@@ -199,14 +201,17 @@ class State {
   Result<void> may_leave(const Node& node, bool force) const;
   void free_vms_of(const Node& node, const Step& step);
   void set_configuration(const raft::ConfState& configuration, const ChangeSink& changed);
-  Result<Vm*> vm_to_change(const std::string& name, VmId id);
+  [[nodiscard]] Result<const Vm*> vm_to_change(const std::string& name, VmId id) const;
   // A pending VM at that generation.
-  Result<Vm*> pending_vm(VmId id, Generation generation);
+  [[nodiscard]] Result<const Vm*> pending_vm(VmId id, Generation generation) const;
+  // Changes the VM and says so.
+  template <class Edit>
+  void change_vm(VmId id, const Step& step, Edit edit) {
+    const Vm& changed = vms_.change(id, edit);
+    announce(Change::Kind::kVmChanged, changed.id.value, changed.name, step);
+  }
   void remove_vm(VmId id, const Step& step);
   void raise_model_version();
-  // Puts the VM's share of its node on the node's account, and takes it off; it is pending then.
-  void promise(const Vm& vm);
-  void release(const Vm& vm);
   void announce(Change::Kind kind, std::uint64_t id, const Name& name, const Step& step);
 
   // Puts a record of a snapshot in its place. Errors: kDataLoss "snapshot_invalid".
@@ -220,7 +225,7 @@ class State {
   template <class Id>
   using ByName = boost::unordered_flat_map<Name, Id, Name::Hash>;
 
-  std::map<VmId, Vm> vms_;
+  Vms vms_;
   std::map<NodeId, Node> nodes_;
   std::map<ImageId, Image> images_;
   std::map<TokenId, Token> tokens_;
@@ -233,13 +238,8 @@ class State {
   std::uint32_t model_version_ = kUntoldModelVersion;
 
   // Follow from the above; not in snapshots.
-  ByName<VmId> vm_names_;
-  std::map<Uuid, VmId> vm_uuids_;
-  std::set<VmId> pending_;
   ByName<NodeId> node_names_;
   ByName<ImageId> image_names_;
-  std::map<NodeId, Promised> promised_;
-  std::map<std::pair<NodeId, std::uint16_t>, VmId> host_ports_;
 };
 
 // Size and form of a command from outside (the log, a peer): what does not depend on the state.

@@ -163,22 +163,59 @@ Scenario started() {
   return cluster;
 }
 
-void check_invariants(const State& state) {
-  std::set<Uuid> uuids;
+// Everything that is kept beside the VMs, counted anew.
+void check_indexes(const State& state) {
+  std::map<VmState, std::size_t> in;
+  std::map<NodeId, std::set<VmId>> on;
   std::map<NodeId, Free> promised;
   std::set<std::pair<NodeId, std::uint16_t>> ports;
-  RC_ASSERT(std::ranges::all_of(state.pending(), [&](VmId id) { return state.find_vm(id); }));
+  std::map<std::string, const Vm*> by_name;
+  for (const auto& [id, vm] : state.vms()) {
+    ++in[vm.state];
+    on[vm.node].insert(id);
+    by_name.emplace(vm.name.text(), &vm);
+    if (!vm.node) continue;
+    promised[vm.node].vcpus += vm.spec.vcpus;
+    promised[vm.node].memory_mib += vm.spec.memory_mib;
+    for (const PublishedPort& port : vm.spec.published_ports)
+      ports.emplace(vm.node, port.host_port);
+  }
+  for (const VmState each : kVmStates)
+    RC_ASSERT(state.vms_in(each) == in[each]);
+  for (std::uint64_t id = 0; id < 6; ++id) {
+    const NodeId node(id);
+    RC_ASSERT(state.vms_on(node) == on[node]);
+    for (const std::uint16_t port : std::initializer_list<std::uint16_t>{80, 81}) {
+      const VmSpec spec{.published_ports = {{.host_port = port, .guest_port = 80}}};
+      RC_ASSERT(state.taken_port(node, spec) == (ports.contains({node, port}) ? port : 0));
+    }
+  }
+  for (const auto& [id, node] : state.nodes()) {
+    const Free free = state.free_on(node);
+    RC_ASSERT(free.memory_mib == node.memory_mib - promised[id].memory_mib);
+    RC_ASSERT(free.vcpus == node.vcpus * kVcpuOvercommit - promised[id].vcpus);
+  }
+  const std::size_t page = pick<std::size_t>(0, 5);
+  for (const std::string after : {"", "a", "bb", "d"}) {
+    std::vector<const Vm*> expected;
+    for (auto next = by_name.upper_bound(after); next != by_name.end(); ++next) {
+      if (expected.size() < page) expected.push_back(next->second);
+    }
+    RC_ASSERT(state.vms_after(after, page) == expected);
+  }
+}
+
+void check_invariants(const State& state) {
+  std::set<Uuid> uuids;
+  std::set<std::pair<NodeId, std::uint16_t>> ports;
   for (const auto& [id, vm] : state.vms()) {
     RC_ASSERT(vm.id == id);
     RC_ASSERT(state.find_vm(vm.name) == &vm);
     RC_ASSERT(uuids.insert(vm.uuid).second);
     RC_ASSERT((vm.state == VmState::kPending) == !vm.node);
-    RC_ASSERT(state.pending().contains(id) == !vm.node);
     RC_ASSERT(vm.node || vm.desired != VmDesired::kDeleted);
     RC_ASSERT(vm.desired == VmDesired::kDeleted || state.find_image(vm.spec.image) != nullptr);
     if (!vm.node) continue;
-    promised[vm.node].vcpus += vm.spec.vcpus;
-    promised[vm.node].memory_mib += vm.spec.memory_mib;
     for (const PublishedPort& port : vm.spec.published_ports) {
       RC_ASSERT(port.host_port == 0 || ports.emplace(vm.node, port.host_port).second);
     }
@@ -187,14 +224,12 @@ void check_invariants(const State& state) {
     const Free free = state.free_on(node);
     RC_ASSERT(free.memory_mib >= 0);
     RC_ASSERT(free.vcpus >= 0);
-    RC_ASSERT(free.memory_mib == node.memory_mib - promised[id].memory_mib);
-    RC_ASSERT(free.vcpus == node.vcpus * kVcpuOvercommit - promised[id].vcpus);
   }
   for (const auto& [id, image] : state.images())
     RC_ASSERT(state.find_image(image.name) == &image);
   for (const auto& [id, node] : state.nodes()) {
     RC_ASSERT(state.find_node(node.name) == &node);
-    RC_ASSERT(!node.leaving || promised[id].memory_mib == 0);
+    RC_ASSERT(!node.leaving || state.vms_on(id).empty());
     RC_ASSERT(!state.was_removed(id));
   }
   // A voter that stays is always left.
@@ -257,6 +292,7 @@ TEST(StateProperty, InvariantsHoldAfterEveryCommand) {
       const v1::Command command = some_command(before);
       const auto outcome = cluster.apply(command);
       check_invariants(cluster.state);
+      check_indexes(cluster.state);
       check_step(before, cluster.state);
       check_members(before, cluster.state);
       RC_ASSERT(cluster.state.revision() - before.revision() == cluster.changes.size() - changes);
@@ -281,6 +317,7 @@ RC_GTEST_PROP(StateProperty, SnapshotAfterEveryCommandIsTheState, ()) {
     auto restored = State::decode(cluster.state.encode());
     RC_ASSERT(restored.has_value());
     RC_ASSERT(*restored == cluster.state);
+    check_indexes(*restored);
     RC_ASSERT(restored->encode() == cluster.state.encode());
     if (pick(0, 4) == 0) cluster.state = std::move(*restored);
   }

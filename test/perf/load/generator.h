@@ -19,9 +19,11 @@
 #include "env/task.h"
 #include "node/http/client_pool.h"
 #include "test/perf/load/fleet.h"
-#include "test/perf/load/latencies.h"
+#include "test/perf/report/latencies.h"
 
 namespace blixard::load {
+
+using perf::Latencies;
 
 struct Target {
   env::Endpoint endpoint;

@@ -142,7 +142,7 @@ def case(name, value, unit, items, better="lower", target=None):
     found = {"name": name, "value": value, "unit": unit, "better": better, "baselines": {},
              "ratios": {}, "items": items}
     if target is not None:
-        found["target"] = f"{'<=' if better == 'lower' else '>='} {target:g} {unit}"
+        found["target"] = f"{'<=' if better == 'lower' else '>='} {target:g} {unit}".rstrip()
         found["met"] = value <= target if better == "lower" else value >= target
     return found
 

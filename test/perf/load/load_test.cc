@@ -9,35 +9,9 @@
 #include "sim/world.h"
 #include "test/perf/load/fleet.h"
 #include "test/perf/load/generator.h"
-#include "test/perf/load/latencies.h"
 
 namespace blixard::load {
 namespace {
-
-TEST(Latencies, ArePreciseToOnePercentOverTheWholeRange) {
-  for (const std::int64_t ns : {1L, 127L, 128L, 1000L, 999'999L, 12'345'678L, 60'000'000'000L}) {
-    Latencies latencies;
-    latencies.add(Duration(ns));
-    const double us = static_cast<double>(ns) / 1000;
-    EXPECT_NEAR(latencies.us_at(0.5), us, us / 100) << ns;
-    EXPECT_EQ(latencies.us_max(), us);
-  }
-}
-
-TEST(Latencies, QuantilesCountFromTheShortest) {
-  Latencies latencies;
-  for (int ms = 1; ms <= 1000; ++ms)
-    latencies.add(std::chrono::milliseconds(ms));
-  EXPECT_NEAR(latencies.us_at(0.5), 500'000, 5'000);
-  EXPECT_NEAR(latencies.us_at(0.99), 990'000, 10'000);
-  EXPECT_NEAR(latencies.us_at(0.999), 1'000'000, 10'000);
-  Latencies both;
-  both.add(latencies);
-  both.add(std::chrono::seconds(5));
-  EXPECT_EQ(both.count(), 1001u);
-  EXPECT_EQ(both.us_max(), 5'000'000);
-  EXPECT_EQ(Latencies().us_at(0.99), 0);
-}
 
 class FleetTest : public testing::Test {
  protected:

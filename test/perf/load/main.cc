@@ -4,8 +4,6 @@
 //   load_bench [OPTIONS]         runs load.py (--help says what it takes)
 //   load_bench generate PLAN     PLAN is a file of JSON; prints the outcome as JSON
 
-#include <unistd.h>
-
 #include <cstdio>
 #include <cstdlib>
 #include <fstream>
@@ -18,21 +16,12 @@
 
 #include "linux/runtime.h"
 #include "test/perf/load/generator.h"
+#include "test/perf/report/on_linux.h"
 
 namespace blixard::load {
 namespace {
 
 namespace json = boost::json;
-
-class Stderr final : public observe::LogSink {
- public:
-  [[nodiscard]] bool wants(observe::Level level) const override {
-    return level >= observe::Level::kWarn;
-  }
-  void write(observe::Level level, std::string_view line) override {
-    std::fputs(fmt::format("{}: {}\n", observe::level_name(level), line).c_str(), stderr);
-  }
-};
 
 [[noreturn]] void die(const std::string& what) {
   std::fprintf(stderr, "load_bench: %s\n", what.c_str());
@@ -138,20 +127,11 @@ env::Task<void> generate(env::Env env, Plan plan) {
   say(json::serialize(report_of(plan, outcome, *verdict, generator.connections())).c_str());
 }
 
-int orchestrate(const char* self, int argc, char** argv) {
-  std::vector<std::string> words = {"python3", BLX_SOURCE_DIR "/test/perf/load/load.py", self};
-  words.insert(words.end(), argv + 1, argv + argc);
-  std::vector<char*> arguments;
-  for (std::string& word : words)
-    arguments.push_back(word.data());
-  arguments.push_back(nullptr);
-  ::execvp("python3", arguments.data());
-  die("python3 is not installed");
-}
-
 int run(int argc, char** argv) {
-  if (argc != 3 || std::string_view(argv[1]) != "generate") return orchestrate(argv[0], argc, argv);
-  Stderr log;
+  if (argc != 3 || std::string_view(argv[1]) != "generate") {
+    perf::become_script("load/load.py", argc, argv);
+  }
+  perf::Warnings log;
   linux_side::Runtime runtime({.log = &log});
   runtime.run(generate(runtime.env(), read_plan(argv[2])));
   return 0;
@@ -161,6 +141,5 @@ int run(int argc, char** argv) {
 }  // namespace blixard::load
 
 int main(int argc, char** argv) {
-  const int hidden = blixard::linux_side::run_hidden_command(argc, argv);
-  return hidden >= 0 ? hidden : blixard::load::run(argc, argv);
+  return blixard::perf::run_on_linux(argc, argv, blixard::load::run);
 }

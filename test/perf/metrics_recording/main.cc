@@ -7,5 +7,6 @@ int main(int argc, char** argv) {
   blixard::perf::Report report("metrics_recording");
   blixard::perf::add_instrument_cases(report);
   blixard::perf::add_product_cases(report);
+  blixard::perf::add_page_cases(report);
   return report.main(argc, argv);
 }

@@ -3,12 +3,11 @@
 // a snapshot that is being sent, on the same connection and on a second one; and how many bytes are
 // moved in memory for one that is sent.
 
-#include <algorithm>
 #include <chrono>
-#include <functional>
 #include <memory>
 #include <string>
-#include <vector>
+
+#include <fmt/format.h>
 
 #include "base/assert.h"
 #include "base/limits.h"
@@ -16,6 +15,8 @@
 #include "env/sync.h"
 #include "linux/runtime.h"
 #include "node/peer/peers.h"
+#include "test/perf/report/latencies.h"
+#include "test/perf/report/on_linux.h"
 #include "test/perf/report/report.h"
 
 namespace blixard::perf {
@@ -30,6 +31,8 @@ using std::chrono::seconds;
 using Timer = std::chrono::steady_clock;
 
 constexpr char kCluster[] = "bench";
+constexpr int kRequests = 2000;
+constexpr int kDials = 200;
 constexpr std::size_t kSmallBytes = 128;
 constexpr std::uint64_t kBulkBytes = std::uint64_t{64} << 20;
 
@@ -132,18 +135,9 @@ struct Pair {
   Side b;
 };
 
-double us_since(Timer::time_point begin) {
-  return std::chrono::duration<double, std::micro>(Timer::now() - begin).count();
-}
-
-double us_at(double part, std::vector<double> us) {
-  std::ranges::sort(us);
-  return us.at(static_cast<std::size_t>(part * static_cast<double>(us.size())));
-}
-
 enum class Bulk : std::uint8_t { kNone, kSameConnection, kSecondConnection };
 
-Task<void> small_requests(Env env, Bulk bulk, int count, std::vector<double>& us) {
+Task<void> small_requests(Env env, Bulk bulk, int count, Latencies& latencies) {
   const auto authority =
       env.security.make_authority(kCluster, env.clock.wall(), std::chrono::hours(24));
   Pair first(env, *authority);
@@ -157,7 +151,7 @@ Task<void> small_requests(Env env, Bulk bulk, int count, std::vector<double>& us
   for (int i = 0; i < count; ++i) {
     const auto begin = Timer::now();
     BLX_ASSERT((co_await first.ask(kSmallBytes)).has_value());
-    us.push_back(us_since(begin));
+    latencies.add(Timer::now() - begin);
   }
   BLX_ASSERT(first.a.peers->status()[0].traffic.connections == 1);
   co_await first.stop();
@@ -165,15 +159,15 @@ Task<void> small_requests(Env env, Bulk bulk, int count, std::vector<double>& us
   co_await scope.join();
 }
 
-std::vector<double> small_beside(Bulk bulk, int count) {
+double small_beside(Bulk bulk, double part) {
   linux_side::Runtime runtime({});
-  std::vector<double> us;
-  runtime.run(small_requests(runtime.env(), bulk, count, us));
-  return us;
+  Latencies latencies;
+  runtime.run(small_requests(runtime.env(), bulk, kRequests, latencies));
+  return latencies.us_at(part);
 }
 
 // What a connection for each request would cost at the least: dialling, both certificates checked.
-Task<void> dials(Env env, int count, std::vector<double>& us) {
+Task<void> dials(Env env, int count, Latencies& latencies) {
   const auto authority =
       env.security.make_authority(kCluster, env.clock.wall(), std::chrono::hours(24));
   Pair pair(env, *authority);
@@ -184,17 +178,17 @@ Task<void> dials(Env env, int count, std::vector<double>& us) {
     const auto stream = co_await pair.a.transport->dial(pair.b.address, pair.b.id,
                                                         env.clock.monotonic() + seconds(5));
     BLX_ASSERT(stream.has_value());
-    us.push_back(us_since(begin));
+    latencies.add(Timer::now() - begin);
   }
   co_await pair.stop();
   co_await scope.join();
 }
 
-std::vector<double> dialled(int count) {
+double dialled(double part) {
   linux_side::Runtime runtime({});
-  std::vector<double> us;
-  runtime.run(dials(runtime.env(), count, us));
-  return us;
+  Latencies latencies;
+  runtime.run(dials(runtime.env(), kDials, latencies));
+  return latencies.us_at(part);
 }
 
 Task<void> copies(Env env, std::size_t bytes, double& copied) {
@@ -222,34 +216,26 @@ double copied_per_byte(std::size_t bytes) {
 
 int run(int argc, char** argv) {
   Report report("peer_connections");
-  report.add(
-      {.name = "request over the kept connection, p50",
-       .unit = "us",
-       .items = {"S32", "S33"},
-       .measure = [] { return us_at(0.5, small_beside(Bulk::kNone, 2000)); },
-       .baselines = {{"a connection each, dialled only", [] { return us_at(0.5, dialled(200)); }}},
-       .targets = {better_than("a connection each, dialled only", 10)}});
-  report.add(
-      {.name = "request over the kept connection, p99",
-       .unit = "us",
-       .items = {"S32", "S33"},
-       .measure = [] { return us_at(0.99, small_beside(Bulk::kNone, 2000)); },
-       .baselines = {{"a connection each, dialled only", [] { return us_at(0.99, dialled(200)); }}},
-       .targets = {better_than("a connection each, dialled only", 5)}});
+  constexpr const char* kDialled = "dialling alone";
   for (const double part : {0.5, 0.99}) {
-    report.add(
-        {.name = part < 0.9 ? "request beside a snapshot, p50" : "request beside a snapshot, p99",
-         .unit = "us",
-         .items = {"S32", "S33"},
-         .measure = [=] { return us_at(part, small_beside(Bulk::kSameConnection, 2000)); },
-         .baselines = {{"snapshot on a second connection",
-                        [=] { return us_at(part, small_beside(Bulk::kSecondConnection, 2000)); }},
-                       {"no snapshot",
-                        [=] { return us_at(part, small_beside(Bulk::kNone, 2000)); }}},
-         .targets = {}});
+    const std::string quantile = part < 0.9 ? "p50" : "p99";
+    report.add({.name = "a request over the kept connection, " + quantile,
+                .unit = "us",
+                .items = {"S32", "S33"},
+                .measure = [=] { return small_beside(Bulk::kNone, part); },
+                .baselines = {{kDialled, [=] { return dialled(part); }}},
+                .targets = {better_than(kDialled, part < 0.9 ? 10 : 5)}});
+    report.add({.name = "a request beside a snapshot on its way, " + quantile,
+                .unit = "us",
+                .items = {"S32", "S33"},
+                .measure = [=] { return small_beside(Bulk::kSameConnection, part); },
+                .baselines = {{"the snapshot on a second connection",
+                               [=] { return small_beside(Bulk::kSecondConnection, part); }},
+                              {"no snapshot", [=] { return small_beside(Bulk::kNone, part); }}},
+                .targets = {}});
   }
   for (const std::size_t bytes : {std::size_t{128}, std::size_t{64} << 10, std::size_t{1} << 20}) {
-    report.add({.name = "bytes copied for each sent, requests of " + std::to_string(bytes),
+    report.add({.name = fmt::format("bytes copied for one sent, requests of {} bytes", bytes),
                 .unit = "bytes",
                 .items = {"S35"},
                 .measure = [=] { return copied_per_byte(bytes); },
@@ -263,6 +249,5 @@ int run(int argc, char** argv) {
 }  // namespace blixard::perf
 
 int main(int argc, char** argv) {
-  const int hidden = blixard::linux_side::run_hidden_command(argc, argv);
-  return hidden >= 0 ? hidden : blixard::perf::run(argc, argv);
+  return blixard::perf::run_on_linux(argc, argv, blixard::perf::run);
 }

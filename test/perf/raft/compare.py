@@ -241,7 +241,7 @@ def build_load(directory):
     program = directory / "etcd_load"
     source = ROOT / "test/perf/raft/etcd_load/main.go"
     environment = dict(os.environ, GO111MODULE="off", GOPATH="/usr/share/gocode", GOFLAGS="",
-                       GOCACHE=str(directory / "go-cache"))
+                       GOCACHE=str(ROOT / "build/go-cache"))
     built = subprocess.run(["go", "build", "-o", str(program), str(source)], env=environment,
                            capture_output=True, text=True, check=False)
     if built.returncode != 0:
@@ -280,7 +280,8 @@ def measure(arguments, directory, load):
                                 cluster.run(operation, outstanding, arguments.seconds))
                     cells.append({"name": name, "samples": samples})
                 for rival, cluster in rivals.items():
-                    memory[f"{rival}, {nodes} nodes"] = cluster.memory_mib()
+                    members = f"{nodes} node{'s' if nodes > 1 else ''}"
+                    memory[f"{rival}, {members}"] = cluster.memory_mib()
             finally:
                 for cluster in rivals.values():
                     cluster.stop()
@@ -289,32 +290,53 @@ def measure(arguments, directory, load):
     return cells, memory
 
 
-def table(cells, memory, arguments):
-    lines = [
-        "| case | Blixard: /s, p50, p95, p99 | etcd: /s, p50, p95, p99 | rate to etcd's "
-        "| p50 to etcd's | raw sync p50 | p50 above it | as many raw syncs at once "
-        "| p50 above them |",
-        "|---|---|---|---|---|---|---|---|---|",
-    ]
+def ms(us):
+    return f"{us / 1000:.2f} ms"
+
+
+def quantiles(samples):
+    return [ms(median(samples, key)) for key in KEYS[1:]]
+
+
+def row(*columns):
+    return f"| {' | '.join(columns)} |"
+
+
+def rates(cells):
+    """Ours beside etcd's."""
+    heads = ["case", "Blixard, /s", "p50", "p95", "p99", "etcd, /s", "p50", "p95", "p99",
+             "rate to etcd's", "p50 to etcd's"]
+    yield row(*heads)
+    yield "|---" * len(heads) + "|"
     for cell in cells:
-        samples = cell["samples"]
-        ours = {key: median(samples["blixard"], key) for key in KEYS}
-        raw = median(samples["raw"], "p50_us")
-        shared = median(samples["shared"], "p50_us")
-        rival, rate, latency = "not installed", "", ""
-        if "etcd" in samples:
-            etcd = {key: median(samples["etcd"], key) for key in KEYS}
-            rival = (f"{etcd['rate']:,.0f}, {etcd['p50_us'] / 1000:.2f} ms, "
-                     f"{etcd['p95_us'] / 1000:.2f} ms, {etcd['p99_us'] / 1000:.2f} ms")
-            rate = f"{ours['rate'] / etcd['rate']:.1f}x"
-            latency = f"{ours['p50_us'] / etcd['p50_us']:.2f}x"
-        lines.append(
-            f"| {cell['name']} | {ours['rate']:,.0f}, {ours['p50_us'] / 1000:.2f} ms, "
-            f"{ours['p95_us'] / 1000:.2f} ms, {ours['p99_us'] / 1000:.2f} ms "
-            f"| {rival} | {rate} | {latency} "
-            f"| {raw / 1000:.2f} ms | {(ours['p50_us'] - raw) / 1000:+.2f} ms "
-            f"| {shared / 1000:.2f} ms | {(ours['p50_us'] - shared) / 1000:+.2f} ms |")
-    lines.append("")
+        ours, etcd = cell["samples"]["blixard"], cell["samples"].get("etcd")
+        rival = ["not installed", *[""] * 5]
+        if etcd:
+            rate, latency = (median(ours, key) / median(etcd, key) for key in KEYS[:2])
+            rival = [f"{median(etcd, 'rate'):,.0f}", *quantiles(etcd), f"{rate:.1f}x",
+                     f"{latency:.2f}x"]
+        yield row(cell["name"], f"{median(ours, 'rate'):,.0f}", *quantiles(ours), *rival)
+
+
+def syncs(cells):
+    """Of those that sync: ours beside the raw disk."""
+    heads = ["case", "Blixard, p50", "a raw sync, p50", "above it",
+             "as many raw syncs at once as nodes, p50", "above it"]
+    yield row(*heads)
+    yield "|---" * len(heads) + "|"
+    for cell in cells:
+        if "write" not in cell["name"]:
+            continue
+        ours = median(cell["samples"]["blixard"], "p50_us")
+        columns = [cell["name"], ms(ours)]
+        for rival in ("raw", "shared"):
+            theirs = median(cell["samples"][rival], "p50_us")
+            columns += [ms(theirs), f"{(ours - theirs) / 1000:+.2f} ms"]
+        yield row(*columns)
+
+
+def table(cells, memory, arguments):
+    lines = [*rates(cells), "", *syncs(cells), ""]
     lines.append("Resident memory of the largest member after the load: " +
                  "; ".join(f"{name} {mib:.0f} MiB" for name, mib in memory.items()) + ".")
     lines.append(f"Medians of {arguments.rounds} rounds of {arguments.seconds:g} s; commands of "

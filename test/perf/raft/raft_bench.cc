@@ -9,10 +9,6 @@
 // A write is a command of 128 bytes with a request id, proposed in the leader's process, answered
 // when it is durable on a quorum and applied. A read is a barrier and a look at the state.
 
-#include <unistd.h>
-
-#include <array>
-#include <bit>
 #include <chrono>
 #include <cstdio>
 #include <cstdlib>
@@ -32,6 +28,8 @@
 #include "linux/runtime.h"
 #include "node/peer/peers.h"
 #include "node/replica/replica.h"
+#include "test/perf/report/latencies.h"
+#include "test/perf/report/on_linux.h"
 
 namespace blixard::replica {
 namespace {
@@ -77,16 +75,6 @@ std::vector<std::string> split(const std::string& text, char separator) {
   return parts;
 }
 
-class Stderr final : public observe::LogSink {
- public:
-  [[nodiscard]] bool wants(observe::Level level) const override {
-    return level >= observe::Level::kWarn;
-  }
-  void write(observe::Level level, std::string_view line) override {
-    std::fputs(fmt::format("{}: {}\n", observe::level_name(level), line).c_str(), stderr);
-  }
-};
-
 // Preparation.
 
 env::Task<void> prepare(env::Env env, std::string home, std::vector<std::string> addresses) {
@@ -113,45 +101,8 @@ env::Task<void> prepare(env::Env env, std::string home, std::vector<std::string>
 
 // Load.
 
-// Latencies, to within 1 %, in a fixed room: the load runs in the leader's process, whose memory is
-// measured too. Each power of two of nanoseconds has 128 buckets.
-class Latencies {
- public:
-  void add(std::chrono::nanoseconds latency) {
-    ++buckets_.at(bucket_of(static_cast<std::uint64_t>(latency.count())));
-    ++count_;
-  }
-  [[nodiscard]] std::uint64_t count() const { return count_; }
-  // `part` of all are at most so long.
-  [[nodiscard]] double us_at(double part) const {
-    auto left = static_cast<std::uint64_t>(part * static_cast<double>(count_));
-    for (std::size_t bucket = 0; bucket < buckets_.size(); ++bucket) {
-      if (buckets_[bucket] > left) return static_cast<double>(begin_of(bucket)) / 1000;
-      left -= buckets_[bucket];
-    }
-    return 0;
-  }
-
- private:
-  static constexpr unsigned kBits = 7;
-
-  static std::size_t bucket_of(std::uint64_t ns) {
-    if (ns < std::uint64_t{1} << kBits) return ns;
-    const auto shift = static_cast<unsigned>(std::bit_width(ns)) - kBits - 1;
-    return (std::size_t{shift} << kBits) + (ns >> shift);
-  }
-  static std::uint64_t begin_of(std::size_t bucket) {
-    if (bucket < std::size_t{1} << kBits) return bucket;
-    const std::size_t shift = (bucket >> kBits) - 1;
-    return (bucket - (shift << kBits)) << shift;
-  }
-
-  std::array<std::uint64_t, (64 - kBits + 1) << kBits> buckets_{};
-  std::uint64_t count_ = 0;
-};
-
 struct Sample {
-  Latencies latencies;
+  perf::Latencies latencies;  // in a fixed room: the leader's memory is measured, too
   std::uint64_t errors = 0;
 };
 
@@ -242,7 +193,7 @@ class Load {
     sample_.latencies.add(Timer::now() - start);
   }
   std::string report(double seconds) {
-    const Latencies& latencies = sample_.latencies;
+    const perf::Latencies& latencies = sample_.latencies;
     return fmt::format(
         R"({{"operations":{},"errors":{},"rate":{:.1f},"p50_us":{:.1f},"p95_us":{:.1f},"p99_us":{:.1f}}})",
         latencies.count(), sample_.errors, static_cast<double>(latencies.count()) / seconds,
@@ -331,17 +282,6 @@ env::Task<void> member(linux_side::Runtime& runtime, std::string home, std::uint
   replica.reset();
 }
 
-int compare(const char* self, int argc, char** argv) {
-  std::vector<std::string> words = {"python3", BLX_SOURCE_DIR "/test/perf/raft/compare.py", self};
-  words.insert(words.end(), argv + 1, argv + argc);
-  std::vector<char*> arguments;
-  for (std::string& word : words)
-    arguments.push_back(word.data());
-  arguments.push_back(nullptr);
-  ::execvp("python3", arguments.data());
-  die("python3 is not installed");
-}
-
 int run(int argc, char** argv) {
   const std::string command = argc > 1 ? argv[1] : "";
   if (command == "prepare" && argc == 4) {
@@ -350,18 +290,17 @@ int run(int argc, char** argv) {
     return 0;
   }
   if (command == "member" && argc == 4) {
-    Stderr log;
+    perf::Warnings log;
     linux_side::Runtime runtime({.log = &log});
     runtime.run(member(runtime, argv[2], std::strtoull(argv[3], nullptr, 10)));
     return 0;
   }
-  return compare(argv[0], argc, argv);
+  perf::become_script("raft/compare.py", argc, argv);
 }
 
 }  // namespace
 }  // namespace blixard::replica
 
 int main(int argc, char** argv) {
-  const int hidden = blixard::linux_side::run_hidden_command(argc, argv);
-  return hidden >= 0 ? hidden : blixard::replica::run(argc, argv);
+  return blixard::perf::run_on_linux(argc, argv, blixard::replica::run);
 }

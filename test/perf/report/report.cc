@@ -78,7 +78,9 @@ Outcome outcome_of(const Case& of, const Samples& samples) {
     for (std::size_t round = 0; round < theirs.size(); ++round)
       ratios.push_back(times_better(of.better, samples.ours[round], theirs[round]));
     outcome.baselines[of.baselines[i].name] = median(theirs);
-    outcome.ratios[of.baselines[i].name] = median(std::move(ratios));
+    // How many times better nothing is than something cannot be said.
+    if (of.better == Better::kHigher || outcome.value > 0)
+      outcome.ratios[of.baselines[i].name] = median(std::move(ratios));
   }
   if (of.allocations) outcome.allocations = of.allocations();
   for (const Target& target : of.targets) {
@@ -220,20 +222,21 @@ std::vector<Outcome> Report::run(const Options& options) const {
   return outcomes;
 }
 
+// Rivals stand under their case: a line for each, however many there are.
 std::string table_of(const std::vector<Outcome>& outcomes) {
   std::vector<std::vector<std::string>> rows{
-      {"case", "value", "allocations", "rivals", "target", ""}};
+      {"case", "value", "times better", "allocations", "target", ""}};
   for (const Outcome& outcome : outcomes) {
-    std::string rivals;
-    for (const auto& [name, value] : outcome.baselines) {
-      rivals += fmt::format("{}{} {} {} ({}x)", rivals.empty() ? "" : ", ", name, figure(value),
-                            outcome.unit, figure(outcome.ratios.at(name)));
-    }
-    rows.push_back({outcome.name, figure(outcome.value) + " " + outcome.unit,
-                    outcome.allocations ? figure(*outcome.allocations) : "", rivals, outcome.target,
+    rows.push_back({outcome.name, figure(outcome.value) + " " + outcome.unit, "",
+                    outcome.allocations ? figure(*outcome.allocations) : "", outcome.target,
                     outcome.target.empty() ? ""
                     : outcome.met          ? "met"
                                            : "MISSED"});
+    for (const auto& [name, value] : outcome.baselines) {
+      const auto ratio = outcome.ratios.find(name);
+      rows.push_back({"  " + name, figure(value) + " " + outcome.unit,
+                      ratio == outcome.ratios.end() ? "" : figure(ratio->second) + "x"});
+    }
   }
   return columns_of(rows);
 }

@@ -28,6 +28,8 @@
 // `./do bench NAME` compares that with test/perf/accepted/NAME.json. A target that is missed is
 // shown and stored; the program fails for it only with --strict.
 
+#include <time.h>
+
 #include <chrono>
 #include <cstdint>
 #include <functional>
@@ -124,6 +126,22 @@ double ns_per_call(std::uint64_t calls, Call&& call) {
     call();
   const std::chrono::duration<double, std::nano> took = std::chrono::steady_clock::now() - begin;
   return took.count() / static_cast<double>(calls);
+}
+
+// Processor time of the calling thread: what others take of a shared machine is not in it, nor is
+// waiting.
+inline double thread_cpu_ns() {
+  timespec now{};
+  clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now);
+  return static_cast<double>(now.tv_sec) * 1e9 + static_cast<double>(now.tv_nsec);
+}
+
+template <class Call>
+double cpu_ns_per_call(std::uint64_t calls, Call&& call) {
+  const double begin = thread_cpu_ns();
+  for (std::uint64_t i = 0; i < calls; ++i)
+    call();
+  return (thread_cpu_ns() - begin) / static_cast<double>(calls);
 }
 
 // Makes the compiler believe that the value is used, and that memory may have changed.

@@ -12,6 +12,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "test/perf/report/latencies.h"
+
 namespace blixard::perf {
 namespace {
 
@@ -68,6 +70,22 @@ TEST(Report, WhereMoreIsBetterTheRatioIsTheOtherWayRound) {
   EXPECT_EQ(outcomes.at(0).ratios.at("rival"), 3);
   EXPECT_EQ(outcomes[0].target, ">= 200 /s");
   EXPECT_TRUE(outcomes[0].met);
+}
+
+TEST(Report, NothingIsNoNumberOfTimesBetter) {
+  Report report("trial");
+  report.add({.name = "wait",
+              .unit = "ns",
+              .measure = [] { return 0.0; },
+              .baselines = {{"rival", [] { return 12.0; }}},
+              .targets = {at_most(0)}});
+  const auto outcomes = report.run({.rounds = 2});
+  EXPECT_TRUE(outcomes.at(0).ratios.empty());
+  EXPECT_TRUE(outcomes[0].met);
+  EXPECT_EQ(table_of(outcomes),
+            "case     value    times better  allocations  target\n"
+            "wait     0 ns                                <= 0 ns  met\n"
+            "  rival  12.0 ns\n");
 }
 
 struct TargetCase {
@@ -179,6 +197,31 @@ TEST(Report, TheMedianOfAnEvenNumberIsBetweenTheMiddleTwo) {
   EXPECT_EQ(median({}), 0);
   EXPECT_EQ(median({7}), 7);
   EXPECT_EQ(median({4, 1, 3, 2}), 2.5);
+}
+
+TEST(Latencies, ArePreciseToOnePercentOverTheWholeRange) {
+  for (const std::int64_t ns : {1L, 127L, 128L, 1000L, 999'999L, 12'345'678L, 60'000'000'000L}) {
+    Latencies latencies;
+    latencies.add(Duration(ns));
+    const double us = static_cast<double>(ns) / 1000;
+    EXPECT_NEAR(latencies.us_at(0.5), us, us / 100) << ns;
+    EXPECT_EQ(latencies.us_max(), us);
+  }
+}
+
+TEST(Latencies, QuantilesCountFromTheShortest) {
+  Latencies latencies;
+  for (int ms = 1; ms <= 1000; ++ms)
+    latencies.add(std::chrono::milliseconds(ms));
+  EXPECT_NEAR(latencies.us_at(0.5), 500'000, 5'000);
+  EXPECT_NEAR(latencies.us_at(0.99), 990'000, 10'000);
+  EXPECT_NEAR(latencies.us_at(0.999), 1'000'000, 10'000);
+  Latencies both;
+  both.add(latencies);
+  both.add(std::chrono::seconds(5));
+  EXPECT_EQ(both.count(), 1001u);
+  EXPECT_EQ(both.us_max(), 5'000'000);
+  EXPECT_EQ(Latencies().us_at(0.99), 0);
 }
 
 }  // namespace

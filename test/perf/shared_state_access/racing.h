@@ -2,9 +2,6 @@
 
 // Readers on threads of their own while one thread writes, for a while: what a read cost.
 
-#include <pthread.h>
-#include <time.h>
-
 #include <algorithm>
 #include <atomic>
 #include <chrono>
@@ -13,14 +10,9 @@
 #include <thread>
 #include <vector>
 
-namespace blixard::perf {
+#include "test/perf/report/report.h"
 
-// Of the calling thread alone: what others take of a shared machine is not in it, nor is waiting.
-inline double thread_cpu_ns() {
-  timespec now{};
-  clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now);
-  return static_cast<double>(now.tv_sec) * 1e9 + static_cast<double>(now.tv_nsec);
-}
+namespace blixard::perf {
 
 struct Race {
   std::size_t readers = 1;
@@ -94,14 +86,6 @@ RaceResult race(const Race& race, MakeReader make_reader, Write write) {
   result.ns_per_read = cpu_ns / static_cast<double>(std::max<std::uint64_t>(1, result.reads));
   result.reads_per_second = static_cast<double>(result.reads) / took.count();
   return result;
-}
-
-// The value below which this part of all lie. Sorts them.
-inline double quantile(std::vector<double>& values, double part) {
-  if (values.empty()) return 0;
-  std::ranges::sort(values);
-  const auto at = static_cast<std::size_t>(part * static_cast<double>(values.size() - 1));
-  return values[at];
 }
 
 }  // namespace blixard::perf

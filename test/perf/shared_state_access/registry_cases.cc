@@ -1,7 +1,10 @@
+#include <malloc.h>
+
 #include <deque>
 #include <map>
 #include <mutex>
 #include <shared_mutex>
+#include <thread>
 #include <unordered_map>
 
 #include <fmt/format.h>
@@ -11,8 +14,10 @@
 #include "env/executor.h"
 #include "node/replica/proposals.h"
 #include "observe/view.h"
+#include "test/perf/report/counting.h"
 #include "test/perf/shared_state_access/cases.h"
 #include "test/perf/shared_state_access/racing.h"
+#include "test/perf/shared_state_access/stores.h"
 
 namespace blixard::perf {
 namespace {
@@ -21,6 +26,7 @@ using cluster::Vm;
 
 constexpr std::uint64_t kVms = 100'000;
 constexpr std::size_t kShards = 64;
+constexpr const char* kShardsName = "64 locked shards";
 constexpr std::uint64_t kLooks = 200'000;
 
 Vm vm_of(std::uint64_t id) {
@@ -152,7 +158,7 @@ double look_ns(Look look, Change change) {
 
 void add_lookup(Report& report, const std::shared_ptr<Registries>& all) {
   report.add(
-      {.name = "look a VM up, 100k VMs, one thread",
+      {.name = "the owner looks up a VM of 100,000",
        .unit = "ns",
        .items = {"S31"},
        .measure =
@@ -161,17 +167,17 @@ void add_lookup(Report& report, const std::shared_ptr<Registries>& all) {
              return look_ns([&](std::uint64_t id) { keep(vms.find(VmId(id))->second.node); },
                             [&](std::uint64_t id) { vms.find(VmId(id))->second.restarts++; });
            },
-       .baselines = {{"64 shards of shared_mutex",
+       .baselines = {{kShardsName,
                       [=] {
                         return look_ns([&](std::uint64_t id) { all->sharded.look(id); },
                                        [&](std::uint64_t id) { all->sharded.change(id); });
                       }},
-                     {"tbb",
+                     {kTbb,
                       [=] {
                         return look_ns([&](std::uint64_t id) { all->concurrent.look(id); },
                                        [&](std::uint64_t id) { all->concurrent.change(id); });
                       }},
-                     {"view of chunks",
+                     {"view of chunks of 256",
                       [=] {
                         Published::View::Reader reader(all->published.view());
                         return look_ns(
@@ -213,16 +219,16 @@ void add_readers(Report& report, const std::shared_ptr<Registries>& all) {
     };
     using R = Registries;
     report.add(
-        {.name = fmt::format("other threads look VMs up, 100k VMs, {} threads", threads),
+        {.name = fmt::format("other threads look up VMs of 100,000: {} reader{}", threads,
+                             threads == 1 ? "" : "s"),
          .unit = "/s",
          .better = Better::kHigher,
          .items = {"S31"},
          .measure = view,
-         .baselines = {{"64 shards of shared_mutex",
-                        with([](R& r, std::uint64_t id) { r.sharded.look(id); },
-                             [](R& r, std::uint64_t id) { r.sharded.change(id); })},
-                       {"tbb", with([](R& r, std::uint64_t id) { r.concurrent.look(id); },
-                                    [](R& r, std::uint64_t id) { r.concurrent.change(id); })}},
+         .baselines = {{kShardsName, with([](R& r, std::uint64_t id) { r.sharded.look(id); },
+                                          [](R& r, std::uint64_t id) { r.sharded.change(id); })},
+                       {kTbb, with([](R& r, std::uint64_t id) { r.concurrent.look(id); },
+                                   [](R& r, std::uint64_t id) { r.concurrent.change(id); })}},
          .allocations = nullptr,
          .targets = {}});
   }
@@ -232,7 +238,7 @@ void add_readers(Report& report, const std::shared_ptr<Registries>& all) {
 void add_change(Report& report, const std::shared_ptr<Registries>& all) {
   const auto draw = std::make_shared<Draw>();
   report.add(
-      {.name = "change a VM, 100k VMs",
+      {.name = "the owner changes a VM of 100,000",
        .unit = "ns",
        .items = {"S31"},
        .measure =
@@ -241,13 +247,13 @@ void add_change(Report& report, const std::shared_ptr<Registries>& all) {
              return ns_per_call(10'000, [&] { vms.find(VmId(draw->id()))->second.restarts++; });
            },
        .baselines =
-           {{"64 shards of shared_mutex",
+           {{kShardsName,
              [=] { return ns_per_call(10'000, [&] { all->sharded.change(draw->id()); }); }},
-            {"tbb",
+            {kTbb,
              [=] { return ns_per_call(10'000, [&] { all->concurrent.change(draw->id()); }); }},
-            {"publish chunks of 256",
+            {"view, by chunks of 256",
              [=] { return ns_per_call(200, [&] { all->published.change(draw->id()); }); }},
-            {"publish a copy of all",
+            {"view, by a copy of all",
              [=] {
                return ns_per_call(1, [&] {
                  const auto copy = std::make_unique<const std::map<VmId, Vm>>(all->owned.vms);
@@ -324,14 +330,76 @@ void add_proposals(Report& report) {
               .unit = "ns",
               .items = {"S30"},
               .measure = ours,
-              .baselines = {{"tbb", with_tbb}, {"map under a lock", with_lock}},
+              .baselines = {{kTbb, with_tbb}, {"map under a lock", with_lock}},
               .allocations = nullptr,
-              .targets = {better_than("tbb", 2)}});
+              .targets = {better_than(kTbb, 2)}});
+}
+
+// S23: a VM's own name, in the VM and in the index by name, and that of its image, which is one of
+// four.
+std::string own_name(std::uint64_t id) { return fmt::format("web-frontend-{:06}", id); }
+std::string image_name(std::uint64_t id) { return fmt::format("debian-12-server-{}", id % 4); }
+
+// What it takes of the heap, the table of names with it: on a thread of its own, whose table is
+// new.
+template <class Text>
+double bytes_of_names() {
+  const auto heap_in_use = [] {
+    const auto info = ::mallinfo2();
+    return static_cast<double>(info.uordblks + info.hblkhd);
+  };
+  double bytes = 0;
+  std::thread([&] {
+    const double before = heap_in_use();
+    std::vector<std::array<Text, 3>> names(kVms);
+    for (std::uint64_t id = 0; id < kVms; ++id)
+      names[id] = {Text(own_name(id)), Text(own_name(id)), Text(image_name(id))};
+    bytes = (heap_in_use() - before) / kVms;
+  }).join();
+  return bytes;
+}
+
+void add_names(Report& report) {
+  report.add({.name = "the names of a VM: memory, of 100,000",
+              .unit = "bytes",
+              .items = {"S23"},
+              .measure = bytes_of_names<Name>,
+              .baselines = {{"std::string", bytes_of_names<std::string>}},
+              .allocations = nullptr,
+              .targets = {}});
+  const auto vm = std::make_shared<const Vm>(vm_of(1));
+  using Strings = std::array<std::string, 2>;
+  const auto strings = std::make_shared<const Strings>(Strings{own_name(1), image_name(1)});
+  const auto copied = [](const auto& each) {
+    return [each] {
+      return ns_per_call(kLooks, [&] {
+        const auto copy = *each;  // NOLINT(performance-unnecessary-copy-initialization): measured
+        keep(copy);
+      });
+    };
+  };
+  report.add({.name = "the names of a VM: a copy",
+              .unit = "ns",
+              .items = {"S23"},
+              .measure = copied(std::make_shared<const std::array<Name, 2>>(
+                  std::array<Name, 2>{vm->name, vm->spec.image})),
+              .baselines = {{"std::string", copied(strings)}},
+              .allocations =
+                  [=] {
+                    return allocations_of([&] {
+                      const Name name = vm->name;
+                      const Name image = vm->spec.image;
+                      keep(name);
+                      keep(image);
+                    });
+                  },
+              .targets = {allocations_at_most(0), better_than("std::string", 5)}});
 }
 
 }  // namespace
 
 void add_registry_cases(Report& report) {
+  add_names(report);
   const auto all = std::make_shared<Registries>();
   add_lookup(report, all);
   add_readers(report, all);

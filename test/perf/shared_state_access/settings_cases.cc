@@ -2,7 +2,7 @@
 #include <shared_mutex>
 
 #include "env/settings.h"
-#include "observe/allocations.h"
+#include "test/perf/report/counting.h"
 #include "test/perf/shared_state_access/cases.h"
 #include "test/perf/shared_state_access/racing.h"
 
@@ -75,7 +75,7 @@ double locked_ns(Ways& ways, bool copies) {
 
 void add_settings_cases(Report& report) {
   const auto ways = std::make_shared<Ways>();
-  report.add({.name = "a configuration value during reloads",
+  report.add({.name = "a configuration value while it is reloaded",
               .unit = "ns",
               .items = {"S26"},
               .measure = [=] { return view_ns(*ways); },
@@ -85,10 +85,7 @@ void add_settings_cases(Report& report) {
               .allocations =
                   [=] {
                     env::SettingsView::Reader reader(ways->view);
-                    const observe::AllocationMeter meter;
-                    for (int i = 0; i < 1000; ++i)
-                      keep(reader.read().event_streams);
-                    return static_cast<double>(meter.spent().allocations) / 1000;
+                    return allocations_of([&] { keep(reader.read().event_streams); });
                   },
               .targets = {at_most(2), allocations_at_most(0),
                           better_than("copy under a shared lock", 10)}});

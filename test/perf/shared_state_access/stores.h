@@ -21,6 +21,10 @@
 
 namespace blixard::perf {
 
+inline constexpr const char* kCopy = "copy of the map";
+inline constexpr const char* kVisit = "visit under a lock";
+inline constexpr const char* kTbb = "oneTBB map";
+
 // A member with strings of its own, as it is where nothing is shared.
 struct OwnMember {
   std::uint64_t id = 0;

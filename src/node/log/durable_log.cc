@@ -225,6 +225,9 @@ env::Task<void> DurableLog::write_queued() {
     const Result<void> written = co_await write_batch(batch_);
     Batch answered = std::exchange(batch_, {});
     if (!written) {
+      const bool is_refused = written.error().code() == Code::kResourceExhausted;
+      options_.instruments.writes[is_refused ? WriteOutcome::kRefused : WriteOutcome::kFailed]
+          .add();
       // What waits may continue entries that are refused here, so it is refused with them.
       ++refusals_;
       answered.insert(answered.end(), queue_.begin(), queue_.end());
@@ -324,7 +327,7 @@ env::Task<Result<void>> DurableLog::write_records(const Batch& batch) {
   if (written) {
     BLX_CO_FAILPOINT_INTO(written, env_, "storage::sync_to_disk", kUnavailable, "io_error");
   }
-  count_write(written, begun, bytes.size(), places_.size());
+  if (written) count_write(begun, bytes.size());
   if (!written && written.error().code() == Code::kResourceExhausted) {
     refused_end_ = contents_.position + bytes.size();
     co_return written;
@@ -347,19 +350,13 @@ env::Task<Result<void>> DurableLog::write_records(const Batch& batch) {
   co_return Result<void>();
 }
 
-void DurableLog::count_write(const Result<void>& written, Instant begun, std::size_t bytes,
-                             std::size_t entries) const {
+void DurableLog::count_write(Instant begun, std::size_t bytes) const {
   const Instruments& counted = options_.instruments;
   counted.write_duration.observe(env_.clock.monotonic() - begun);
-  if (!written) {
-    const bool is_refused = written.error().code() == Code::kResourceExhausted;
-    counted.writes[is_refused ? WriteOutcome::kRefused : WriteOutcome::kFailed].add();
-    return;
-  }
   counted.writes[WriteOutcome::kDurable].add();
   counted.written_bytes.add(bytes);
-  counted.written_entries.add(entries);
-  counted.batch_entries.observe(entries);
+  counted.written_entries.add(places_.size());
+  counted.batch_entries.observe(places_.size());
 }
 
 HardState DurableLog::hard_state_after(const Batch& batch) const {
@@ -471,8 +468,7 @@ void DurableLog::prepare_spare_if_due() {
 }
 
 env::Task<void> DurableLog::prepare_spare() {
-  auto spare = co_await make_spare(env_, directory_, options_.segment_bytes,
-                                   std::exchange(old_, std::nullopt));
+  auto spare = co_await make_spare(env_, directory_, options_.segment_bytes);
   if (spare) {
     spare_ = std::move(*spare);
   } else if (spare.error().code() != Code::kCancelled) {

@@ -113,8 +113,7 @@ class DurableLog final : public Log {
   env::Task<Result<void>> clear_refused();
   env::Task<Result<void>> write_records(const Batch& batch);
   env::Task<Result<void>> roll(std::uint64_t batch_bytes);
-  void count_write(const Result<void>& written, Instant begun, std::size_t bytes,
-                   std::size_t entries) const;
+  void count_write(Instant begun, std::size_t bytes) const;
   [[nodiscard]] HardState hard_state_after(const Batch& batch) const;
   void encode(const Batch& batch);
   void take_effect(const Batch& batch);
@@ -141,7 +140,6 @@ class DurableLog final : public Log {
   void clean_up_later();
   env::Task<void> clean_up();
   env::Task<Result<void>> drop_segments();
-  [[nodiscard]] bool is_of_use(const Segment& dropped) const;
 
   env::Env env_;
   std::string directory_;
@@ -167,7 +165,6 @@ class DurableLog final : public Log {
   env::Signal wrote_;
 
   std::optional<Spare> spare_;
-  std::optional<Spare> old_;          // a dropped segment, of which the next spare is made
   std::uint64_t spare_tried_at_ = 0;  // sequence of the segment then in use
 
   bool snapshotting_ = false;

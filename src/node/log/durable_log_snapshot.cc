@@ -271,26 +271,14 @@ env::Task<Result<void>> DurableLog::drop_segments() {
   const std::uint64_t kept = lowest != nullptr ? lowest->segment : active().sequence;
   contents_.entries.drop_before(kept);
   while (contents_.segments.front().sequence < kept) {
+    const std::string path = contents_.segments.front().path;
+    contents_.segments.pop_front();
+    BLX_CO_TRY(co_await env_.disk.remove(path));
     // One by one, so that no crash leaves an older one behind without a newer.
-    const Segment& dropped = contents_.segments.front();
-    std::optional<Spare> old;
-    if (is_of_use(dropped)) {
-      BLX_CO_TRY(old, co_await set_aside(env_.disk, dropped));
-    } else {
-      BLX_CO_TRY(co_await env_.disk.remove(dropped.path));
-    }
     const auto synced = co_await env_.disk.sync_directory(directory_);
     if (!synced) co_return std::unexpected(fail_log(synced.error()));
-    contents_.segments.pop_front();
-    if (old) old_ = std::move(old);
   }
   co_return Result<void>();
-}
-
-// One is enough. A read under way must find what it was promised.
-bool DurableLog::is_of_use(const Segment& dropped) const {
-  return !old_ && !closed_ && dropped.bytes == options_.segment_bytes &&
-         dropped.file.use_count() == 1;
 }
 
 }  // namespace blixard::log

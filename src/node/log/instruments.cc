@@ -7,7 +7,8 @@ using observe::HistogramShape;
 Instruments::Instruments(observe::Metrics& metrics)
     : writes(metrics.counters<WriteOutcome>(
           "blixard_log_writes_total",
-          "Batches written to the replicated log, each with one sync; refused: the disk was full.",
+          "Batches for the replicated log: written, each with one sync; or not, since the disk was "
+          "full (refused) or the log failed.",
           {"outcome"})),
       write_duration(metrics.histogram("blixard_log_write_duration_seconds",
                                        "Time to write and sync one batch of the replicated log.",

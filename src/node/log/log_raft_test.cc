@@ -635,48 +635,5 @@ TEST_F(LogRaftTest, ASegmentIsPreparedBeforeItIsNeeded) {
   }());
 }
 
-TEST_F(LogRaftTest, TheSpaceOfADroppedSegmentIsUsedAgain) {
-  const std::string old = segment_path(1) + ".new";
-  LogIndex last;
-  run([&]() -> env::Task<void> {
-    auto log = co_await open();
-    CO_ASSERT(log);
-    for (std::uint64_t i = 1; i <= 6; ++i)
-      EXPECT_TRUE(co_await (*log)->append(entries(i, i, 1, 1000), std::nullopt));
-    EXPECT_TRUE(machine.content(segment_path(2)));
-    EXPECT_TRUE(co_await machine.env().clock.sleep(1s));
-    EXPECT_TRUE(co_await (*log)->save_snapshot({LogIndex(6), Term(1)}, "state", LogIndex(7)));
-    EXPECT_TRUE(co_await machine.env().clock.sleep(1s));
-    EXPECT_FALSE(machine.content(segment_path(1)));
-    CO_ASSERT(machine.content(old).value_or("").size() == 4096u);
-    EXPECT_NE(*machine.content(old), std::string(4096, '\0'));
-    // The spare that was ready becomes the next segment, and the old one the spare after it.
-    std::uint64_t next = 7;
-    while (!machine.content(segment_path(3))) {
-      EXPECT_TRUE(co_await (*log)->append(entries(next, next, 1, 1000), std::nullopt));
-      ++next;
-    }
-    EXPECT_TRUE(co_await (*log)->append(entries(next, next, 1, 1000), std::nullopt));
-    ++next;
-    EXPECT_TRUE(co_await machine.env().clock.sleep(1s));
-    EXPECT_EQ(machine.durable_content(old), std::string(4096, '\0'));
-    while (!machine.content(segment_path(4))) {
-      EXPECT_TRUE(co_await (*log)->append(entries(next, next, 1, 1000), std::nullopt));
-      ++next;
-    }
-    EXPECT_FALSE(machine.content(old));
-    co_await (*log)->close();
-    last = LogIndex(next - 1);
-  }());
-  machine.lose_power();
-  machine.restart();
-  run([&]() -> env::Task<void> {
-    auto log = co_await open();
-    CO_ASSERT(log, << log.error().message());
-    EXPECT_EQ((*log)->last(), last);
-    co_await (*log)->close();
-  }());
-}
-
 }  // namespace
 }  // namespace blixard::log

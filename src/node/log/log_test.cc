@@ -525,6 +525,8 @@ TEST_F(LogTest, WhatAFailedSyncLeftIsWrittenAgainBeforeItCounts) {
 }
 
 TEST_F(LogTest, AFullDiskRefusesCleanlyAndPasses) {
+  observe::Metrics metrics;
+  options.instruments = Instruments(metrics);
   run([&]() -> env::Task<void> {
     auto log = co_await open();
     CO_ASSERT(log);
@@ -540,6 +542,9 @@ TEST_F(LogTest, AFullDiskRefusesCleanlyAndPasses) {
     EXPECT_FALSE((*log)->failed());
     EXPECT_EQ((*log)->last(), LogIndex(next - 1));
     EXPECT_FALSE(machine.content(segment_path(3) + ".new"));
+    // The disk is met where a segment begins, not in the one that is there.
+    EXPECT_EQ(options.instruments.writes[WriteOutcome::kRefused].value(), 1);
+    EXPECT_EQ(options.instruments.writes[WriteOutcome::kDurable].value(), next - 1);
 
     // Those that waited behind the refused one would leave a gap.
     std::vector<std::uint64_t> order;

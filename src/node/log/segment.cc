@@ -38,37 +38,19 @@ env::Task<Result<std::shared_ptr<env::File>>> make_zeros(env::Disk& disk, std::s
   co_return file;
 }
 
-// A piece of a file that grows, durably.
-env::Task<Result<void>> add_zeros(env::File& file, std::uint64_t /*begin*/, std::uint64_t end) {
-  BLX_CO_TRY(co_await file.preallocate(end));
-  co_return co_await file.sync();
-}
-
-// A piece of a file that is there.
-env::Task<Result<void>> write_zeros(env::File& file, std::uint64_t begin, std::uint64_t end) {
-  const std::string zeros(end - begin, '\0');
-  const std::array<std::string_view, 1> parts{zeros};
-  co_return co_await file.write_and_sync(begin, parts);
-}
-
-env::Task<Result<void>> fill_slowly(env::Env env, const Spare& spare, bool is_there) {
-  for (std::uint64_t at = 0; at < spare.bytes;) {
-    const std::uint64_t end = std::min(spare.bytes, at + kSparePieceBytes);
+env::Task<Result<std::shared_ptr<env::File>>> make_zeros_slowly(env::Env env, std::string path,
+                                                                std::uint64_t bytes) {
+  BLX_CO_TRY(std::shared_ptr<env::File> file, co_await env.disk.open(path, env::OpenMode::kCreate));
+  BLX_CO_TRY(co_await file->resize(0));
+  for (std::uint64_t size = 0; size < bytes;) {
+    size = std::min(bytes, size + kSparePieceBytes);
     const Instant begin = env.clock.monotonic();
-    BLX_CO_TRY(
-        co_await (is_there ? write_zeros(*spare.file, at, end) : add_zeros(*spare.file, at, end)));
-    at = end;
+    BLX_CO_TRY(co_await file->preallocate(size));
+    BLX_CO_TRY(co_await file->sync());
     const Duration took = env.clock.monotonic() - begin;
     BLX_CO_TRY(co_await env.clock.sleep(std::min(took, kSparePauseMax)));
   }
-  co_return Result<void>();
-}
-
-env::Task<Result<Spare>> open_spare(env::Disk& disk, std::string path, std::uint64_t bytes) {
-  Spare spare{.bytes = bytes, .path = std::move(path)};
-  BLX_CO_TRY(spare.file, co_await disk.open(spare.path, env::OpenMode::kCreate));
-  BLX_CO_TRY(co_await spare.file->resize(0));
-  co_return spare;
+  co_return file;
 }
 
 // Without the room it could have had, a file is not left behind.
@@ -105,36 +87,15 @@ std::uint64_t small_segment_bytes(std::uint64_t segment_bytes, std::uint64_t bat
   return std::min(segment_bytes, std::max(kSmallSegmentBytes, pages * 4096));
 }
 
-env::Task<Result<Spare>> make_spare(env::Env env, std::string directory, std::uint64_t bytes,
-                                    std::optional<Spare> old) {
-  const bool is_there = old.has_value();
-  BLX_ASSERT(!is_there || old->bytes == bytes);
+env::Task<Result<Spare>> make_spare(env::Env env, std::string directory, std::uint64_t bytes) {
   const std::string path =
-      is_there ? old->path
-               : env::join_path(directory, std::string(kSpareName) + std::string(kUnfinished));
-  Result<Spare> spare = Spare();
-  if (is_there) {
-    spare = std::move(*old);
-  } else {
-    spare = co_await open_spare(env.disk, path, bytes);
+      env::join_path(directory, std::string(kSpareName) + std::string(kUnfinished));
+  auto file = co_await make_zeros_slowly(env, path, bytes);
+  if (!file) {
+    co_await clean_up(env.disk, path, file.error());
+    co_return std::unexpected(std::move(file).error());
   }
-  Result<void> filled;
-  if (spare) {
-    filled = co_await fill_slowly(env, *spare, is_there);
-  } else {
-    filled = std::unexpected(spare.error());
-  }
-  if (filled) co_return std::move(*spare);
-  co_await clean_up(env.disk, path, filled.error());
-  co_return std::unexpected(std::move(filled).error());
-}
-
-env::Task<Result<Spare>> set_aside(env::Disk& disk, const Segment& segment) {
-  Spare spare{.bytes = segment.bytes,
-              .path = segment.path + std::string(kUnfinished),
-              .file = segment.file};
-  BLX_CO_TRY(co_await disk.rename(segment.path, spare.path));
-  co_return spare;
+  co_return Spare{.bytes = bytes, .path = path, .file = std::move(*file)};
 }
 
 env::Task<Result<Segment>> make_segment(env::Disk& disk, std::string directory,

@@ -5,8 +5,8 @@
 // A segment appears under its name only when its header is durable and its space is written with
 // zeros. So one with a damaged header is never the rest of an interrupted start, appending to a
 // segment cannot meet a full disk, and a sync has no new blocks to enter into the file system's
-// journal. Nothing but zeros is there: of a segment that is dropped the space may be used again,
-// never what is in it, since an old batch in a new segment would have to be told from a torn one.
+// journal. Nothing but zeros was ever there: segments are not used again, since an old batch in a
+// new segment would have to be told from a torn one.
 
 #include <cstdint>
 #include <memory>
@@ -42,23 +42,16 @@ std::optional<LogIndex> parse_snapshot_name(std::string_view name);
 // log with segments of `segment_bytes`, with room for a batch of `batch_bytes`.
 std::uint64_t small_segment_bytes(std::uint64_t segment_bytes, std::uint64_t batch_bytes);
 
-// A file that waits to become a segment: of zeros, or (until make_spare()) a dropped segment's.
+// A file of zeros that waits to become a segment.
 struct Spare {
   std::uint64_t bytes = 0;
   std::string path;
   std::shared_ptr<env::File> file;
 };
 
-// Makes a spare piece by piece, with pauses, so that the segment in use keeps most of the disk. Of
-// `old`, of so many bytes, if there is one: its blocks are the file system's already, so that
-// filling them with zeros leaves its journal, which every sync may have to wait for, alone. Errors:
-// kResourceExhausted: there is no room, and nothing is left behind. kCancelled.
-env::Task<Result<Spare>> make_spare(env::Env env, std::string directory, std::uint64_t bytes,
-                                    std::optional<Spare> old = {});
-
-// Takes a segment that nobody reads out of the log: its name says then that it is unfinished. Not
-// durable before the directory is.
-env::Task<Result<Spare>> set_aside(env::Disk& disk, const Segment& segment);
+// Makes a spare piece by piece, with pauses, so that the segment in use keeps most of the disk.
+// Errors: kResourceExhausted: there is no room, and nothing is left behind. kCancelled.
+env::Task<Result<Spare>> make_spare(env::Env env, std::string directory, std::uint64_t bytes);
 
 // Makes a segment of header.segment_bytes at once. Errors: kResourceExhausted: there is no room,
 // and nothing is left behind. Any other one leaves open what is on disk.

@@ -6,7 +6,6 @@
 #include <cerrno>
 #include <cstring>
 #include <fstream>
-#include <numeric>
 #include <utility>
 
 #include <fmt/format.h>
@@ -14,6 +13,7 @@
 #include "app/cli.h"
 #include "app/configuration.h"
 #include "app/output.h"
+#include "base/edit_distance.h"
 #include "base/limits.h"
 #include "toml_text/library.h"
 #include "toml_text/lines.h"
@@ -32,21 +32,6 @@ struct Fault {
   std::string text;
 };
 
-// Letters to change, add or leave out (Levenshtein), of short texts.
-std::size_t distance(std::string_view a, std::string_view b) {
-  std::vector<std::size_t> row(b.size() + 1);
-  std::iota(row.begin(), row.end(), std::size_t{0});
-  for (std::size_t i = 1; i <= a.size(); ++i) {
-    std::size_t corner = std::exchange(row[0], i);
-    for (std::size_t j = 1; j <= b.size(); ++j) {
-      const std::size_t replaced = corner + (a[i - 1] == b[j - 1] ? 0 : 1);
-      corner = row[j];
-      row[j] = std::min({row[j] + 1, row[j - 1] + 1, replaced});
-    }
-  }
-  return row.back();
-}
-
 std::string nearest(std::string_view name) {
   std::string_view best;
   std::size_t least = kNearest + 1;
@@ -54,7 +39,7 @@ std::string nearest(std::string_view name) {
     // Also the right word in the wrong table.
     const std::size_t last = name.rfind('.') + 1;
     const bool same_word = last > 0 && key.name.ends_with(name.substr(last - 1));
-    const std::size_t away = same_word ? 1 : distance(name, key.name);
+    const std::size_t away = same_word ? 1 : edit_distance(name, key.name);
     if (away < least) {
       least = away;
       best = key.name;

@@ -104,9 +104,11 @@ inline constexpr std::size_t kActiveSpans = 1024;       // that have begun
 inline constexpr std::size_t kTraceAnswerSpans = 1024;  // of one trace, of one node
 inline constexpr std::size_t kTraceAnswerBytes = std::size_t{2} << 20;
 inline constexpr std::size_t kTracesListed = 100;
-inline constexpr std::size_t kTracedVms = 512;       // whose request is remembered
-inline constexpr std::size_t kTracedEntries = 1024;  // of the log, on their way to a quorum
-inline constexpr Duration kTraceAskTimeout = 2s;     // for another node's spans
+inline constexpr std::size_t kTracedVms = 512;          // whose request is remembered
+inline constexpr std::size_t kTracedEntries = 1024;     // of the log, on their way to a quorum
+inline constexpr std::size_t kTraceSpansShown = 16384;  // of one trace, of all nodes
+inline constexpr std::size_t kTraceAsksAtOnce = 32;     // of other nodes, for one trace
+inline constexpr Duration kTraceAskTimeout = 2s;        // for another node's spans
 inline constexpr std::size_t kTraceJsonBytes = std::size_t{64} << 20;  // of a file that is drawn
 inline constexpr std::size_t kTraceJsonDepth = 16;
 

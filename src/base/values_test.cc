@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include "base/edit_distance.h"
 #include "base/ids.h"
 #include "base/result.h"
 #include "base/units.h"
@@ -52,6 +53,14 @@ TEST(TryTest, LeavesAtTheFirstError) {
   EXPECT_EQ(quarter_of(12).value(), 3);
   EXPECT_EQ(quarter_of(7).error().reason(), "odd");
   EXPECT_EQ(quarter_of(6).error().reason(), "odd");
+}
+
+TEST(EditDistanceTest, CountsLettersThatDiffer) {
+  EXPECT_EQ(edit_distance("", ""), 0U);
+  EXPECT_EQ(edit_distance("", "abc"), 3U);
+  EXPECT_EQ(edit_distance("abc", ""), 3U);
+  EXPECT_EQ(edit_distance("kitten", "sitting"), 3U);
+  EXPECT_EQ(edit_distance("storage", "stroage"), 2U);
 }
 
 TEST(UnitsTest, InstantsAndBytes) {

@@ -9,6 +9,7 @@
 #include <fmt/format.h>
 
 #include "base/assert.h"
+#include "base/edit_distance.h"
 
 // The bounds of the section with all sites, made by the linker; both null in a program without any.
 // NOLINTBEGIN(bugprone-reserved-identifier,readability-identifier-naming): the linker's names
@@ -45,28 +46,12 @@ class Locked {
   Locked& operator=(const Locked&) = delete;
 };
 
-// Levenshtein's.
-std::size_t distance(std::string_view a, std::string_view b) {
-  std::vector<std::size_t> row(b.size() + 1);
-  for (std::size_t i = 0; i <= b.size(); ++i)
-    row[i] = i;
-  for (std::size_t i = 1; i <= a.size(); ++i) {
-    std::size_t diagonal = std::exchange(row[0], i);
-    for (std::size_t j = 1; j <= b.size(); ++j) {
-      const std::size_t replaced = diagonal + (a[i - 1] == b[j - 1] ? 0 : 1);
-      diagonal = row[j];
-      row[j] = std::min({replaced, row[j] + 1, row[j - 1] + 1});
-    }
-  }
-  return row[b.size()];
-}
-
 std::unexpected<Error> unknown(std::string_view name) {
   constexpr std::size_t kNameBytes = 63;
   name = name.substr(0, kNameBytes);
   std::vector<std::pair<std::size_t, std::string_view>> near;
   for (const Failpoint* site : all_sites()) {
-    const std::size_t apart = distance(name, site->name());
+    const std::size_t apart = edit_distance(name, site->name());
     const bool is_part = !name.empty() && site->name().find(name) != std::string_view::npos;
     if (is_part || apart <= name.size() / 3) near.emplace_back(is_part ? 0 : apart, site->name());
   }

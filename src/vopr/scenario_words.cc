@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "base/assert.h"
+#include "base/edit_distance.h"
 #include "vopr/scenario.h"
 
 namespace blixard::vopr {
@@ -29,21 +30,6 @@ constexpr std::size_t kNearNames = 3;
 constexpr std::size_t kNameCompared = 64;
 
 bool is_digit(char letter) { return letter >= '0' && letter <= '9'; }
-
-// Levenshtein's, one row at a time.
-std::size_t changes_between(std::string_view a, std::string_view b) {
-  std::vector<std::size_t> row(b.size() + 1);
-  for (std::size_t j = 0; j <= b.size(); ++j)
-    row[j] = j;
-  for (std::size_t i = 1; i <= a.size(); ++i) {
-    std::size_t diagonal = std::exchange(row[0], i);
-    for (std::size_t j = 1; j <= b.size(); ++j) {
-      const std::size_t replaced = diagonal + (a[i - 1] == b[j - 1] ? 0 : 1);
-      diagonal = std::exchange(row[j], std::min({row[j] + 1, row[j - 1] + 1, replaced}));
-    }
-  }
-  return row.back();
-}
 
 }  // namespace
 
@@ -102,7 +88,7 @@ std::optional<Manner> parse_manner(std::string_view name) {
 std::string near_names(std::string_view name, std::span<const std::string_view> names) {
   std::vector<std::pair<std::size_t, std::string_view>> by_changes;
   for (const std::string_view each : names)
-    by_changes.emplace_back(changes_between(name.substr(0, kNameCompared), each), each);
+    by_changes.emplace_back(edit_distance(name.substr(0, kNameCompared), each), each);
   std::ranges::sort(by_changes);
   if (by_changes.size() > kNearNames) by_changes.resize(kNearNames);
   std::string text;

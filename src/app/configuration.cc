@@ -11,6 +11,7 @@
 #include "base/limits.h"
 #include "core/cluster/model.h"
 #include "env/network.h"
+#include "node/otlp/exporter.h"
 
 namespace blixard::app {
 namespace {
@@ -48,12 +49,10 @@ Result<void> check_address_or_nothing(std::string_view text) {
 
 Result<void> check_collector(std::string_view text) {
   if (text.empty()) return {};
-  constexpr std::string_view kScheme = "http://";
-  if (text.size() > limits::kOtlpEndpointBytes || !text.starts_with(kScheme)) {
-    return invalid("not a collector: write it as http://127.0.0.1:4318");
+  if (const auto target = otlp::parse_endpoint(text); !target) {
+    return std::unexpected(target.error());
   }
-  text.remove_prefix(kScheme.size());
-  return check_address(text.substr(0, text.find('/')));
+  return {};
 }
 
 std::vector<Key> node_keys() {
@@ -163,6 +162,10 @@ std::vector<Key> service_keys() {
        .help = "The part of requests that are traced, from 0 to 1.",
        .at_run_time = true,
        .kind = RatioKey{[](C& c) -> auto& { return c.trace_sample_ratio; }}},
+      {.name = "telemetry.count_allocations",
+       .help = "Count what each part of the program asks of the allocator, for the metrics.",
+       .at_run_time = true,
+       .kind = ToggleKey{[](C& c) -> auto& { return c.count_allocations; }}},
   };
 }
 
@@ -201,7 +204,8 @@ env::Settings settings_of(const Configuration& configuration) {
           .event_streams = configuration.event_streams_max,
           .console_tail_bytes = configuration.console_tail_bytes_max,
           .otlp_endpoint = configuration.otlp_endpoint,
-          .trace_sample_ratio = configuration.trace_sample_ratio};
+          .trace_sample_ratio = configuration.trace_sample_ratio,
+          .count_allocations = configuration.count_allocations};
 }
 
 std::span<const Key> keys() {

@@ -48,6 +48,7 @@ struct Configuration {
 
   std::string otlp_endpoint;
   double trace_sample_ratio = 0;
+  bool count_allocations = true;
 };
 
 // What of it may change at run time.

@@ -157,8 +157,8 @@ TEST(ConfigurationKeys, WhatMayChangeAtRunTimeChangesTheSettings) {
     ASSERT_TRUE(effective);
     const env::Settings before = settings_of(effective->values);
     bool changed = false;
-    for (const char* other : {"error", "7", "0.5", "http://1.2.3.4:5", "true", "1.2.3.4:5", "tcg",
-                              "simulated", "name"}) {
+    for (const char* other : {"error", "7", "0.5", "http://1.2.3.4:5", "true", "false", "1.2.3.4:5",
+                              "tcg", "simulated", "name"}) {
       if (!set_from_text(key, other, effective->values)) continue;
       changed = changed || settings_of(effective->values) != before;
     }

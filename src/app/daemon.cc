@@ -15,6 +15,7 @@
 #include "node/node.h"
 #include "node/vm/qemu/qemu_driver.h"
 #include "node/vm/sim/pretended_host.h"
+#include "observe/allocations.h"
 
 namespace blixard::app {
 namespace {
@@ -164,6 +165,7 @@ int run_daemon(const NodeOptions& options) {
   }
   linux_side::Runtime runtime(
       {.log = log.get(), .group_root = group_root_of(effective->values.data_directory)});
+  observe::count_allocations(effective->values.count_allocations);
   Reloader reloader(options, *std::move(effective), *log);
   int code = kExitFailed;
   runtime.run(run_node(runtime, reloader, options.allow_failpoints, code));

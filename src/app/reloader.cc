@@ -4,6 +4,8 @@
 
 #include <fmt/ranges.h>
 
+#include "observe/allocations.h"
+
 namespace blixard::app {
 
 Reloader::Reloader(NodeOptions options, Effective first, ProgramLog& log)
@@ -59,6 +61,7 @@ Result<api::ConfigurationReload> Reloader::read_again() {
   latest_ = std::move(next.values);
   if (env::Settings settings = settings_of(running_.values); settings != settings_.latest()) {
     log_.set_least(settings.log_level);
+    observe::count_allocations(settings.count_allocations);
     settings_.publish(std::move(settings));
   }
   return reload;

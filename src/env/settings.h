@@ -20,6 +20,7 @@ struct Settings {
   std::size_t console_tail_bytes = limits::kLogTailBytes;  // of one answer
   std::string otlp_endpoint;                               // empty: nothing is sent
   double trace_sample_ratio = 0;                           // from 0 to 1
+  bool count_allocations = true;
   friend bool operator==(const Settings&, const Settings&) = default;
 };
 

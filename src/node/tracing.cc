@@ -40,6 +40,11 @@ void Tracing::register_metrics(observe::Metrics& metrics, const Tracing* of) {
           [](const Tracing& of_node) { return of_node.exported().spans_dropped; });
   counter("blixard_otlp_metrics_sent_total", "Times that the collector took the metrics.",
           [](const Tracing& of_node) { return of_node.exported().metrics_sent; });
+  counter("blixard_otlp_connects_total", "Connections made to the collector.",
+          [](const Tracing& of_node) { return of_node.connections().connects; });
+  counter("blixard_otlp_connections_reused_total",
+          "Requests to the collector on a connection that was there.",
+          [](const Tracing& of_node) { return of_node.connections().reused; });
   counter("blixard_otlp_failures_total", "Requests to the collector without success.",
           [](const Tracing& of_node) { return of_node.exported().failures; });
 }

@@ -48,6 +48,9 @@ class Tracing {
   [[nodiscard]] otlp::Exporter::Counters exported() const {
     return exporter_ ? exporter_->counters() : otlp::Exporter::Counters();
   }
+  [[nodiscard]] http::ClientPool::Counters connections() const {
+    return exporter_ ? exporter_->connections() : http::ClientPool::Counters();
+  }
   void follow_settings();
   env::Task<void> keep_following();
 

@@ -33,6 +33,11 @@ bool is_retryable(int status) {
   return status == 429 || status == 502 || status == 503 || status == 504;
 }
 
+// It was answered all the same.
+bool is_unreadable_answer(const Error& error) {
+  return error.reason() == "response_malformed" || error.reason() == "response_too_large";
+}
+
 // Seconds; a date would need a clock that both agree on. Zero: not said.
 Duration retry_after(const http::Answer& answer) {
   const std::string* text = answer.header("Retry-After");
@@ -168,18 +173,20 @@ void Exporter::skip_forgotten() {
 env::Task<void> Exporter::send_spans(Instant deadline) {
   skip_forgotten();
   spans_due_ = env_.clock.monotonic() + intervals_.spans;
-  const std::uint64_t end = std::min(tracer_.recorded(), sent_ + limits::kOtlpSpansPerBatch);
-  if (sent_ == end) co_return;
+  const std::uint64_t begin = sent_;
+  const std::uint64_t end = std::min(tracer_.recorded(), begin + limits::kOtlpSpansPerBatch);
+  if (begin == end) co_return;
   trace::Traces batch;
   trace::ResourceSpans& ours = batch.resources.emplace_back();
   ours.resource = resource_;
-  for (std::uint64_t number = sent_; number < end; ++number)
+  for (std::uint64_t number = begin; number < end; ++number)
     ours.spans.push_back(trace::read_span(tracer_.at(number)));
-  std::uint64_t rejected = end - sent_;
+  std::uint64_t rejected = end - begin;
   const Outcome outcome = co_await post("/v1/traces", trace::otlp_json(batch), deadline, rejected);
-  if (outcome == Outcome::kLater) co_return;
+  // The target may have been taken away and set again meanwhile, which begins anew.
+  if (outcome == Outcome::kLater || sent_ != begin) co_return;
   counters_.spans_rejected += rejected;
-  counters_.spans_sent += (end - sent_) - rejected;
+  counters_.spans_sent += (end - begin) - rejected;
   sent_ = end;
   if (sent_ < tracer_.recorded()) spans_due_ = env_.clock.monotonic();
 }
@@ -220,10 +227,8 @@ env::Task<Exporter::Outcome> Exporter::post(std::string_view path, std::string b
     BLX_LOG(env_.log, kWarn, "telemetry: {} does not take it: {}", target.endpoint.text(),
             answer ? "status " + std::to_string(answer->status) : answer.error().message());
   }
-  // What cannot be read was answered all the same.
-  const bool may_pass = answer ? is_retryable(answer->status)
-                               : answer.error().code() == Code::kUnavailable ||
-                                     answer.error().code() == Code::kDeadlineExceeded;
+  const bool may_pass =
+      answer ? is_retryable(answer->status) : !is_unreadable_answer(answer.error());
   if (may_pass) {
     put_off(answer ? retry_after(*answer) : Duration());
     co_return Outcome::kLater;

@@ -69,6 +69,7 @@ class Exporter {
   env::Task<void> flush(Instant deadline);
 
   [[nodiscard]] const Counters& counters() const { return counters_; }
+  [[nodiscard]] const http::ClientPool::Counters& connections() const { return pool_.counters(); }
 
  private:
   enum class Outcome : std::uint8_t { kTaken, kRefused, kLater };

@@ -35,6 +35,7 @@ class Receiver final : public http::Handler {
     EXPECT_TRUE(request.path == prefix + "/v1/metrics" || request.path == prefix + "/v1/traces");
     http::Response response{
         .status = 200, .content_type = "application/json", .body = "{}", .headers = {}};
+    if (env != nullptr) ignore(co_await env->clock.sleep(takes), "it answers all the same");
     if (request.path == prefix + "/v1/traces" && !answers.empty()) {
       response = answers.front();
       answers.pop_front();
@@ -53,6 +54,8 @@ class Receiver final : public http::Handler {
     return count;
   }
 
+  const Env* env = nullptr;  // of one that is slow
+  Duration takes{};
   std::string prefix;
   std::deque<http::Response> answers;
   std::vector<std::string> traces;
@@ -268,6 +271,23 @@ TEST_F(ExporterTest, TheTargetMayChange) {
   });
 }
 
+TEST_F(ExporterTest, WhatWasUnderWayWhenTheTargetWentAndCameBackIsNotCounted) {
+  receiver_.env = &env_;
+  receiver_.takes = 3s;
+  run([&]() -> Task<void> {
+    record(3);
+    co_await until([&] { return receiver_.traces.size() == 1; });
+    exporter_.set_target(std::nullopt);
+    record(5);
+    exporter_.set_target(target());
+    co_await pass(20s);
+    EXPECT_EQ(exporter_.counters().spans_sent, 0U);
+    record(1);
+    co_await until([&] { return exporter_.counters().spans_sent == 1; });
+    EXPECT_EQ(receiver_.spans(), 3U + 1);
+  });
+}
+
 TEST(OtlpEndpoint, IsRead) {
   using env::Endpoint;
   EXPECT_EQ(parse_endpoint("http://127.0.0.1:4318"),
@@ -306,7 +326,7 @@ TEST(MetricsJson, IsWrittenAsTheSpecificationSays) {
     "resource":{"attributes":[{"key":"service.name","value":{"stringValue":"blixard"}},
                               {"key":"service.instance.id","value":{"stringValue":"c/1"}}]},
     "scopeMetrics":[{"scope":{"name":"blixard"},"metrics":[
-      {"name":"blixard_a_total","description":"Things.","unit":"1","sum":{"dataPoints":[
+      {"name":"blixard_a_total","description":"Things.","unit":"","sum":{"dataPoints":[
         {"attributes":[],"startTimeUnixNano":"100","timeUnixNano":"200","asInt":"5"}],
         "aggregationTemporality":2,"isMonotonic":true}},
       {"name":"blixard_b_bytes","description":"Bytes.","unit":"By","gauge":{"dataPoints":[
@@ -315,7 +335,7 @@ TEST(MetricsJson, IsWrittenAsTheSpecificationSays) {
         {"attributes":[],"startTimeUnixNano":"100","timeUnixNano":"200","count":"3",
          "sum":10.003145728,"bucketCounts":["1","1","0","1"],
          "explicitBounds":[0.001048576,0.002097152,0.004194304]}],"aggregationTemporality":2}},
-      {"name":"blixard_d","description":"Computed.","unit":"1","gauge":{"dataPoints":[
+      {"name":"blixard_d","description":"Computed.","unit":"","gauge":{"dataPoints":[
         {"attributes":[{"key":"state","value":{"stringValue":"x"}}],"timeUnixNano":"200",
          "asDouble":1.5}]}}]}]}]})");
   EXPECT_EQ(document, expected) << document;

@@ -24,7 +24,7 @@ std::string_view unit_name(Unit unit) {
     case Unit::kCount:
       break;
   }
-  return "1";
+  return "";  // of "1" a collector that hands on to Prometheus makes a name that ends in _ratio
 }
 
 double in_unit(Unit unit, std::uint64_t kept) {

@@ -109,8 +109,8 @@ env::Task<void> Placer::propose(v1::Command command, PlacementOutcome meant, Ins
   // What apply refused was planned on a state that moved on: the next round plans on the new one.
   const bool is_full =
       outcome.error().reason() == "node_full" || outcome.error().reason() == "port_taken";
-  const bool is_not_taken =
-      code == Code::kUnavailable || (code == Code::kResourceExhausted && !is_full);
+  const bool is_not_taken = code == Code::kUnavailable || code == Code::kDeadlineExceeded ||
+                            (code == Code::kResourceExhausted && !is_full);
   retry_is_due_ |= is_not_taken;
   telemetry_.record_vm_placement_attempt(
       kStrategy, is_not_taken ? PlacementOutcome::kNotTaken : PlacementOutcome::kOutdated, taken);

@@ -8,18 +8,20 @@ namespace {
 
 using observe::HistogramShape;
 
-constexpr std::array<std::pair<std::string_view, ProposalFailure>, 12> kFailures{{
+constexpr std::array<std::pair<std::string_view, ProposalFailure>, 14> kFailures{{
     {"command_invalid", ProposalFailure::kInvalid},
     {"command_too_large", ProposalFailure::kInvalid},
     {"servers_only", ProposalFailure::kNotAllowed},
     {"too_many_proposals", ProposalFailure::kTooMany},
     {"peer_queue_full", ProposalFailure::kTooMany},
+    {"too_many_requests", ProposalFailure::kTooMany},
     {"disk_full", ProposalFailure::kDiskFull},
     {"no_leader", ProposalFailure::kNoLeader},
     {"leadership_lost", ProposalFailure::kLeadershipLost},
     {"leader_unreachable", ProposalFailure::kLeaderUnreachable},
     {"not_committed", ProposalFailure::kNotCommitted},
     {"stopped", ProposalFailure::kStopped},
+    {"removed", ProposalFailure::kStopped},
     {"log_failed", ProposalFailure::kStopped},
 }};
 
@@ -28,7 +30,15 @@ constexpr std::array<std::pair<std::string_view, ProposalFailure>, 12> kFailures
 ProposalFailure failure_of(const Error& error) {
   for (const auto& [reason, failure] : kFailures)
     if (error.reason() == reason) return failure;
-  return ProposalFailure::kRefused;
+  switch (error.code()) {
+    case Code::kUnavailable:
+    case Code::kDeadlineExceeded:
+    case Code::kInternal:
+    case Code::kDataLoss:
+      return ProposalFailure::kOther;
+    default:
+      return ProposalFailure::kRefused;
+  }
 }
 
 Instruments::Instruments(observe::Metrics& metrics)

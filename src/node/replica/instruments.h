@@ -20,6 +20,7 @@ enum class ProposalFailure : std::uint8_t {
   kLeaderUnreachable,
   kNotCommitted,
   kStopped,
+  kOther,
 };
 ProposalFailure failure_of(const Error& error);
 
@@ -30,9 +31,10 @@ enum class ReadOutcome : std::uint8_t { kConfirmed, kFailed };
 
 namespace blixard::observe {
 template <>
-inline constexpr std::array<std::string_view, 10> kLabelValues<replica::ProposalFailure>{
+inline constexpr std::array<std::string_view, 11> kLabelValues<replica::ProposalFailure>{
     "refused",   "invalid",         "not_allowed",        "too_many",      "disk_full",
-    "no_leader", "leadership_lost", "leader_unreachable", "not_committed", "stopped"};
+    "no_leader", "leadership_lost", "leader_unreachable", "not_committed", "stopped",
+    "other"};
 template <>
 inline constexpr std::array<std::string_view, 2> kLabelValues<replica::Applied>{"accepted",
                                                                                 "refused"};

@@ -284,7 +284,8 @@ void RaftReplica::on_role(const raft::SoftState& state) {
             role_name(state.role), driver_.core().term().value);
   }
   const Instruments& counted = options_.instruments;
-  if (state.leader && state.leader != role_.leader) counted.leader_changes.add();
+  if (state.leader && state.leader != last_leader_) counted.leader_changes.add();
+  if (state.leader) last_leader_ = state.leader;
   if (state.role == raft::Role::kCandidate) counted.elections.add();
   role_ = state;
   // A round that the old leader will not answer.

@@ -178,6 +178,7 @@ class RaftReplica final : public Replica,
   bool draining_ = false;
   std::optional<Error> end_;  // why nothing is taken any more
   raft::SoftState role_;
+  NodeId last_leader_;               // also while nobody leads
   std::map<NodeId, Instant> heard_;  // the last message of each
   Position change_;                  // of the last change of members proposed here
   std::optional<Instant> removed_;   // since when nobody needs this node any more

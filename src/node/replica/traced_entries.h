@@ -3,10 +3,10 @@
 // The leader's spans of traced commands between their place in the log and their commit. Nearly
 // always empty; bounded: the oldest makes room, unrecorded.
 
-#include <deque>
 #include <utility>
 
 #include "base/limits.h"
+#include "base/ring.h"
 #include "node/replica/proposals.h"
 #include "node/trace/tracer.h"
 
@@ -14,8 +14,12 @@ namespace blixard::replica {
 
 class TracedEntries {
  public:
-  // Positions grow.
+  // What was put at this place or behind it before, in an earlier term, is not there any more.
   void placed(Position position, trace::ActiveSpan span) {
+    while (!entries_.empty() && entries_.back().position.index >= position.index) {
+      entries_.back().span.fail({Code::kUnavailable, "leadership_lost"});
+      entries_.pop_back();
+    }
     if (!span.is_recorded()) return;
     span.set("blixard.raft.term", position.term.value);
     span.set("blixard.raft.index", position.index.value);
@@ -40,7 +44,7 @@ class TracedEntries {
     Position position;
     trace::ActiveSpan span;  // ends with the entry
   };
-  std::deque<Entry> entries_;
+  Ring<Entry> entries_;
 };
 
 }  // namespace blixard::replica

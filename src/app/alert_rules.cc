@@ -18,7 +18,11 @@ constexpr auto kRules = std::to_array<AlertRule>({
      "With fewer than three servers it does not survive the loss of one."},
     {"BlixardNoLeader", "max(blixard_raft_role{role=\"leader\"}) < 1", "1m", "critical",
      "No node leads", "Nothing can be changed: too few servers hear each other."},
-    {"BlixardLeaderChanges", "max(rate(blixard_raft_leader_changes_total[5m])) > 0.1", "5m",
+    {"BlixardRestarts", "changes(process_start_time_seconds{job=\"blixard\"}[15m]) > 2", "0m",
+     "critical", "{{ $labels.instance }} is started again and again",
+     "Its journal says why; a disk that fails ends the daemon, so that nothing is acknowledged "
+     "that was not synced."},
+    {"BlixardLeaderChanges", "max(increase(blixard_raft_leader_changes_total[15m])) > 5", "0m",
      "warning", "The leader changes often", "Look at the network and at slow disks."},
     {"BlixardProposalFailures",
      "sum(rate(blixard_raft_proposals_failed_total{reason!~\"refused|invalid|not_allowed\"}[5m]))"
@@ -29,9 +33,6 @@ constexpr auto kRules = std::to_array<AlertRule>({
      "warning", "{{ $labels.instance }} is {{ $value }} entries behind what is committed",
      "It applies more slowly than the cluster commits."},
     // The log.
-    {"BlixardLogFailed", "increase(blixard_log_writes_total{outcome=\"failed\"}[10m]) > 0", "0m",
-     "critical", "The disk of {{ $labels.instance }} failed",
-     "The node stops: what was not synced is not acknowledged."},
     {"BlixardDiskFull", "increase(blixard_log_writes_total{outcome=\"refused\"}[5m]) > 0", "1m",
      "critical", "The disk of {{ $labels.instance }} is full", "Its log takes nothing any more."},
     {"BlixardLogSlow",
@@ -40,10 +41,13 @@ constexpr auto kRules = std::to_array<AlertRule>({
      "10m", "warning", "Writing the log of {{ $labels.instance }} takes {{ $value }} s",
      "At the 99th percentile. Every change waits for a quorum of disks."},
     // Nodes.
-    {"BlixardNodeCpuFull", "blixard_node_used_vcpus / blixard_node_vcpus > 0.9", "10m", "warning",
-     "Node {{ $labels.node }} has {{ $value | humanizePercentage }} of its vCPUs promised", ""},
-    {"BlixardNodeMemoryFull", "blixard_node_used_memory_bytes / blixard_node_memory_bytes > 0.9",
+    // The leader tells of all nodes, and each node of itself.
+    {"BlixardNodeCpuFull", "max by (node) (blixard_node_used_vcpus / blixard_node_vcpus) > 0.9",
      "10m", "warning",
+     "Node {{ $labels.node }} has {{ $value | humanizePercentage }} of its vCPUs promised", ""},
+    {"BlixardNodeMemoryFull",
+     "max by (node) (blixard_node_used_memory_bytes / blixard_node_memory_bytes) > 0.9", "10m",
+     "warning",
      "Node {{ $labels.node }} has {{ $value | humanizePercentage }} of its memory promised", ""},
     {"BlixardClusterFull",
      "sum by (instance) (blixard_node_used_memory_bytes)"
@@ -69,7 +73,7 @@ constexpr auto kRules = std::to_array<AlertRule>({
     {"BlixardPlacementFailures",
      "sum(rate(blixard_vm_placement_attempts_total{outcome!=\"placed\"}[10m]))"
      " / sum(rate(blixard_vm_placement_attempts_total[10m])) > 0.2",
-     "10m", "warning", "{{ $value | humanizePercentage }} of all placements fail",
+     "2m", "warning", "{{ $value | humanizePercentage }} of all placements fail",
      "Each VM that waits says why."},
     {"BlixardVmsWaiting", "max(blixard_vms{state=\"pending\"}) > 0", "15m", "warning",
      "{{ $value }} VMs wait for a node", "Each says why: blixard vm list."},

@@ -13,7 +13,8 @@
 // the name: what is counted in `_seconds` is kept in nanoseconds, and exporters divide. Exporters
 // (text.h) walk everything by visit().
 //
-// Registration, names, reading: the node's one thread. Counting: any thread.
+// Registration, names, reading, and counting in a family of names: the node's one thread. All other
+// counting: any thread.
 
 #include <array>
 #include <cstdint>

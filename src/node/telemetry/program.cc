@@ -40,6 +40,13 @@ void register_process(Metrics& metrics, const Usage& usage) {
                            {"kind"});
 }
 
+// What the registry says of itself.
+void register_series(Metrics& metrics) {
+  metrics.computed_counter("blixard_metric_series_refused_total",
+                           "Series that would have been too many: what they count is lost.",
+                           [&metrics](Answer& answer) { answer(real(metrics.refused())); });
+}
+
 void register_heap(Metrics& metrics, const Usage& usage) {
   metrics.computed_gauge(
       "blixard_heap_bytes",
@@ -110,6 +117,7 @@ void register_program(Metrics& metrics, env::Machine* machine) {
     metrics.before_reading([usage, machine] { *usage = machine->program_usage(); });
   }
   register_process(metrics, usage);
+  register_series(metrics);
   register_heap(metrics, usage);
   register_locks(metrics, usage);
 }

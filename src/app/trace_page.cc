@@ -138,7 +138,7 @@ class Page {
 
   void axis(int height) {
     const std::int64_t step = tick_step(whole_, 5);
-    for (std::int64_t at = 0; at <= whole_; at += step) {
+    for (std::int64_t at = 0;; at += step) {
       const double x = percent(tree_.start_unix_ns + at);
       out_ += fmt::format(
           "<line class=\"grid\" x1=\"{0:.2f}%\" x2=\"{0:.2f}%\" y1=\"{1}\" y2=\"{2}\"/>\n", x,
@@ -146,6 +146,7 @@ class Page {
       const std::string_view side = at == 0 ? "" : x > 93 ? " end" : " middle";
       out_ += fmt::format("<text class=\"soft{}\" x=\"{:.2f}%\" y=\"{}\">{}</text>\n", side, x,
                           kAxisHeight - 10, at == 0 ? "0" : duration_text(at));
+      if (whole_ - at < step) return;
     }
   }
 

@@ -1,6 +1,7 @@
 #include "node/trace_collector.h"
 
 #include <algorithm>
+#include <span>
 #include <utility>
 #include <vector>
 
@@ -37,16 +38,26 @@ env::Task<trace::Traces> TraceCollector::collect(observe::TraceId id) const {
     if (node != self_) others.push_back({node, record.name.text(), false, {}});
   }
   const Instant deadline = env_.clock.monotonic() + limits::kTraceAskTimeout;
-  env::Scope scope(env_.executor, co_await env::this_cancellation());
-  for (Asked& asked : others)
-    scope.spawn(ask(asked, id, deadline));
-  co_await scope.join();
   trace::Traces traces = own(id);
-  for (Asked& asked : others) {
-    if (!asked.answered) {
-      traces.missing.push_back(std::move(asked.name));
-    } else if (!asked.spans.spans.empty()) {
-      traces.resources.push_back(std::move(asked.spans));
+  std::size_t room = limits::kTraceSpansShown;
+  for (std::size_t i = 0; i < others.size(); i += limits::kTraceAsksAtOnce) {
+    const auto some =
+        std::span(others).subspan(i, std::min(limits::kTraceAsksAtOnce, others.size() - i));
+    if (room > 0) {
+      env::Scope scope(env_.executor, co_await env::this_cancellation());
+      for (Asked& asked : some)
+        scope.spawn(ask(asked, id, deadline));
+      co_await scope.join();
+    }
+    for (Asked& asked : some) {
+      const std::size_t spans = asked.spans.spans.size();
+      if (!asked.answered || spans > room) {
+        traces.missing.push_back(std::move(asked.name));
+      } else if (spans > 0) {
+        room -= spans;
+        traces.resources.push_back(std::move(asked.spans));
+      }
+      asked.spans = {};
     }
   }
   co_return traces;

@@ -102,6 +102,8 @@ void count_allocations(bool on) {
 
 AllocationsBySubsystem thread_allocations_by_subsystem() {
   AllocationsBySubsystem sum{};
+  // A block that another thread had before begins with what that one counted.
+  if (internal::allocation_block == nullptr) take_block();
   if (internal::allocation_block != nullptr) add(sum, *internal::allocation_block);
   return sum;
 }

@@ -87,22 +87,15 @@ TraceparentText format_traceparent(const TraceContext& context) {
 }
 
 void Span::set(const char* key, std::int64_t number) {
-  if (attributes == attribute.size()) {
-    is_cut = true;
-    return;
-  }
+  if (attributes == attribute.size()) return;
   attribute[attributes++] = {
       .key = key, .number = number, .text_at = 0, .text_bytes = 0, .is_text = false};
 }
 
 void Span::set(const char* key, std::string_view words) {
-  if (attributes == attribute.size()) {
-    is_cut = true;
-    return;
-  }
+  if (attributes == attribute.size()) return;
   const std::size_t bytes = std::min({words.size(), limits::kSpanAttributeTextBytes,
                                       limits::kSpanTextBytes - std::size_t{text_bytes}});
-  is_cut |= bytes < words.size();
   std::ranges::transform(words.substr(0, bytes), text.begin() + text_bytes,
                          [](char c) { return c >= ' ' && c <= '~' ? c : '?'; });
   attribute[attributes++] = {.key = key,

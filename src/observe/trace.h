@@ -92,7 +92,6 @@ struct Span {
   SpanKind kind = SpanKind::kInternal;
   std::uint8_t attributes = 0;
   std::uint8_t text_bytes = 0;
-  bool is_cut = false;  // an attribute did not fit whole
   std::array<Attribute, limits::kSpanAttributes> attribute;
   std::array<char, limits::kSpanTextBytes> text;  // of all attributes
 

@@ -56,6 +56,8 @@ bool is_json(std::string_view content_type) {
 
 constexpr observe::HistogramShape kDurations = observe::HistogramShape::seconds(1ms, 60s);
 
+constexpr int kClientGone = 499;  // as others name it who count such requests
+
 StatusClass class_of(int status) {
   return static_cast<StatusClass>(std::clamp(status / 100, 1, 5) - 1);
 }
@@ -120,12 +122,9 @@ Api::Instruments Api::register_metrics(observe::Metrics& metrics, const Api* api
 }
 
 void Api::tell_vms(observe::Answer& answer) const {
-  std::map<cluster::VmState, double> counts;
-  for (const auto& [id, vm] : replica_.state().vms())
-    counts[vm.state] += 1;
-  for (auto state = cluster::VmState::kPending; state <= cluster::VmState::kMigrating;
-       state = static_cast<cluster::VmState>(static_cast<int>(state) + 1))
-    answer({cluster::state_name(state)}, counts[state]);
+  for (const cluster::VmState state : cluster::kVmStates) {
+    answer({cluster::state_name(state)}, static_cast<double>(replica_.state().vms_in(state)));
+  }
 }
 
 // Of a request that has no route.
@@ -152,7 +151,10 @@ env::Task<http::Response> Api::handle(const http::Request& request) {
   response.headers.push_back({"X-Content-Type-Options", "nosniff"});
   end_span(span, response);
   const auto route = observe::listed(route_index);
-  counted_.requests[route, class_of(response.status)].add();
+  // Nobody is there to read the answer of one that was cut short: it is no failure of this node.
+  const auto* cancellation = co_await env::this_cancellation();
+  const bool is_gone = cancellation != nullptr && cancellation->requested();
+  counted_.requests[route, is_gone ? class_of(kClientGone) : class_of(response.status)].add();
   counted_.durations[route].observe(env_.clock.monotonic() - begun);
   co_return response;
 }

@@ -598,6 +598,24 @@ TEST(Api, CountsWhatItAnswers) {
   });
 }
 
+TEST(Api, AClientThatWentAwayIsNoFailureOfTheNode) {
+  run([](Bench& bench) -> Task<void> {
+    const std::string body = R"({"name":"web","image":"tiny"})";
+    EXPECT_EQ((co_await bench.call(Method::kPost, "/v1/vms", body)).status, 201);
+    env::Scope scope(bench.env.executor, co_await env::this_cancellation());
+    Reply reply;
+    scope.spawn([](Bench& b, Reply& into) -> Task<void> {
+      into = co_await b.call(Method::kGet, "/v1/vms/web?wait=running");
+    }(bench, reply));
+    EXPECT_TRUE(co_await bench.env.clock.sleep(1s));
+    scope.cancel();
+    co_await scope.join();
+    const Reply metrics = co_await bench.call(Method::kGet, "/metrics");
+    EXPECT_THAT(metrics.body,
+                HasSubstr("blixard_http_requests_total{route=\"get_vm\",status=\"4xx\"} 1\n"));
+  });
+}
+
 // Events, over the real server and client.
 
 struct Followed {

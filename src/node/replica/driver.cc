@@ -385,17 +385,28 @@ void Driver::load_missing() {
 
 env::Task<void> Driver::load(LogView::Missing missing) {
   auto entries = co_await log_.read(missing.from, missing.to, missing.bytes_max);
-  loading_ = false;
   if (!running()) co_return;
   if (entries) {
     view_.put(std::move(*entries));
   } else if (entries.error().code() == Code::kDataLoss) {
     owner_.on_log_failed(entries.error());
     co_return;
+  } else if (!co_await outlast(entries.error())) {
+    co_return;
   }
-  // Else it was compacted or overwritten meanwhile: the core finds that out by itself.
+  loading_ = false;
   core_->entries_loaded();
   wake();
+}
+
+// The core asks again as soon as it may, and a disk that fails must not be asked without a pause.
+// What was compacted or overwritten meanwhile the core finds out by itself.
+env::Task<bool> Driver::outlast(const Error& error) {
+  if (error.code() == Code::kFailedPrecondition || error.code() == Code::kNotFound) co_return true;
+  BLX_LOG(env_.log, kWarn, "replica: the log cannot be read, tried again soon: {}",
+          error.message());
+  const auto ticked = co_await ticked_.wait();
+  co_return ticked&& running();
 }
 
 }  // namespace blixard::replica

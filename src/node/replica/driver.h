@@ -19,7 +19,7 @@
 // it is started again, wait for the vote of a node that is gone.
 //
 // Which entries a slow follower or a start needs from disk, the view notes; they are read beside
-// everything else.
+// everything else, and those that cannot be read again with the next tick.
 
 #include <cstdint>
 #include <deque>
@@ -119,6 +119,7 @@ class Driver {
   void finish(raft::Append append);
   void load_missing();
   env::Task<void> load(LogView::Missing missing);
+  [[nodiscard]] env::Task<bool> outlast(const Error& error);
 
   env::Env env_;
   Duration tick_;

@@ -24,10 +24,13 @@ class ScriptedLog final : public log::Log {
   bool holds = false;
   std::size_t refuses_at_call = 0;
   LogIndex compacted;
+  bool forgets = false;  // everything has to be read
+  std::size_t reads_failing = 0;
 
   [[nodiscard]] std::size_t waiting() const { return waiting_.size(); }
   [[nodiscard]] const raft::HardState& hard_state() const { return hard_state_; }
   [[nodiscard]] std::size_t appends() const { return appends_; }
+  [[nodiscard]] std::size_t reads() const { return reads_; }
   void write_all() {
     for (const auto& append : std::exchange(waiting_, {})) {
       write(*append);
@@ -78,6 +81,7 @@ class ScriptedLog final : public log::Log {
   }
   bool cached(LogIndex from, LogIndex to, std::size_t bytes_max,
               std::vector<raft::Entry>& out) const override {
+    if (forgets) return false;
     std::size_t bytes = 0;
     for (LogIndex at = from; at <= to && bytes < bytes_max; at = at.next()) {
       out.push_back(entries_[at.value - 1]);
@@ -92,11 +96,18 @@ class ScriptedLog final : public log::Log {
   [[nodiscard]] const log::Recovered& recovered() const override { return recovered_; }
   env::Task<void> close() override { co_return; }
 
-  // Nothing here asks for these.
-  env::Task<Result<std::vector<raft::Entry>>> read(LogIndex /*from*/, LogIndex /*to*/,
+  env::Task<Result<std::vector<raft::Entry>>> read(LogIndex from, LogIndex to,
                                                    std::size_t /*bytes_max*/) override {
-    co_return fail(Code::kNotFound, "beyond_last");
+    ++reads_;
+    if (reads_failing > 0) {
+      --reads_failing;
+      co_return fail(Code::kUnavailable, "io_error");
+    }
+    co_return std::vector<raft::Entry>(entries_.begin() + std::ptrdiff_t(from.value) - 1,
+                                       entries_.begin() + std::ptrdiff_t(to.value));
   }
+
+  // Nothing here asks for these.
   env::Task<Result<void>> save_snapshot(log::SnapshotMeta /*meta*/, std::string /*content*/,
                                         LogIndex /*keep_from*/) override {
     co_return fail(Code::kUnimplemented, "no_snapshot");
@@ -147,6 +158,7 @@ class ScriptedLog final : public log::Log {
   log::Recovered recovered_;
   std::uint64_t refusals_ = 0;
   std::size_t appends_ = 0;
+  std::size_t reads_ = 0;
 };
 
 class Recorder final : public NoPeers {
@@ -403,6 +415,22 @@ TEST_F(DriverTest, WhatWasRefusedIsTriedWithTheNextTicks) {
     EXPECT_FALSE(driver->disk_full());
     EXPECT_EQ(log->last(), LogIndex(2));
     EXPECT_EQ(log->appends(), 5u);
+  });
+}
+
+TEST_F(DriverTest, ADiskThatCannotBeReadIsAskedOnceATick) {
+  run([&]() -> env::Task<void> {
+    log->forgets = true;
+    log->reads_failing = 4;
+    co_await step(append(2, 1, {0, 0}, 2));
+    co_await step(heartbeat(2, 1, 2));
+    for (std::size_t asked = 1; asked <= 4; ++asked) {
+      EXPECT_EQ(log->reads(), asked);
+      EXPECT_EQ(applied, LogIndex());
+      EXPECT_TRUE(co_await machine.env().clock.sleep(kTick));
+    }
+    EXPECT_EQ(log->reads(), 5u);
+    EXPECT_EQ(applied, LogIndex(2));
   });
 }
 

@@ -109,28 +109,33 @@ Task<Result<std::unique_ptr<log::Log>>> forgetful_log(Cluster& c) {
   BLX_CO_TRY(co_await log->append(std::move(entries), log::HardState{.term = Term(1)}));
   co_return std::move(log);
 }
-Task<void> read_entries(Cluster& c, std::string_view name, std::string_view actions,
-                        std::string_view reason) {
+Task<void> corrupt_entries(Cluster& c) {
   const auto log = co_await forgetful_log(c);
   CO_ASSERT(log, << log.error().message());
   {
-    const ScopedFailpoint site(name, actions);
+    const ScopedFailpoint site("raft::corrupt_entries", "trigger");
     const auto read = co_await (*log)->read(LogIndex(1), LogIndex(3), 1 << 20);
-    EXPECT_TRUE(!read && read.error().reason() == reason);
+    EXPECT_TRUE(!read && read.error().reason() == "entry_damaged");
     EXPECT_EQ(site.fired(), 1u);
   }
   const auto again = co_await (*log)->read(LogIndex(1), LogIndex(3), 1 << 20);
   EXPECT_TRUE(again && again->size() == 3);
   co_await (*log)->close();
 }
-Task<void> corrupt_entries(Cluster& c) {
-  co_await read_entries(c, "raft::corrupt_entries", "trigger", "entry_damaged");
-}
 
-// A follower was away while the log grew out of the leader's memory, and the leader's disk fails
-// for a while: it is not asked over and over without a pause, and then the follower gets it all.
-Task<void> read_for_others(Cluster& c) {
-  co_await read_entries(c, "storage::read", "error", "io_error");
+// A start whose disk cannot be read for a while: it is asked once a tick, not over and over, and
+// then the node has all of its log.
+Task<void> read_at_a_start(Cluster& c) {
+  co_await c.begin();
+  Cluster::crash(c.site(1));
+  const ScopedFailpoint site("storage::read", "10*error->off");
+  const Instant begun = c.env().clock.monotonic();
+  c.start(c.site(1));
+  co_await until_fired(c, site, 10);
+  EXPECT_GE(c.env().clock.monotonic() - begun, 9 * replica::Options{}.tick);
+  EXPECT_TRUE(was_logged(c, "the log cannot be read, tried again soon"));
+  co_await c.ready(c.site(1));
+  co_await expect_at_work(c, c.site(1));
 }
 
 }  // namespace
@@ -146,7 +151,7 @@ std::vector<Story> storage_stories() {
       {"storage::read_state", 1, read_state},
       {"storage::create_snapshot", 1, create_snapshot},
       {"storage::write_snapshot", 1, write_snapshot},
-      {"storage::read", 1, read_for_others},
+      {"storage::read", 1, read_at_a_start},
       {"raft::corrupt_entries", 1, corrupt_entries},
   };
 }

@@ -111,8 +111,8 @@ void Agent::look_at_all() {
   seen_revision_ = state.revision();
   for (auto& [id, keeper] : keepers_)
     keeper->wake();
-  for (const auto& [id, vm] : state.vms())
-    look_at(vm);
+  for (const VmId id : state.vms_on(services_.self))
+    look_at(*state.find_vm(id));
 }
 
 void Agent::follow_changes() {

@@ -76,10 +76,7 @@ v1::Node to_message(const cluster::Node& node, const cluster::State& state) {
   message.set_free_memory_mib(free.memory_mib);
   message.set_accelerator(node.accelerator);
   message.set_version(node.version);
-  std::uint32_t vms = 0;
-  for (const auto& [id, vm] : state.vms())
-    vms += vm.node == node.id ? 1 : 0;
-  message.set_vms(vms);
+  message.set_vms(static_cast<std::uint32_t>(state.vms_on(node.id).size()));
   message.set_registered(time_text(node.registered));
   message.set_role(static_cast<v1::NodeRole>(node.role));
   message.set_membership(static_cast<v1::Membership>(state.membership(node.id)));

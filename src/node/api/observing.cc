@@ -73,13 +73,12 @@ env::Task<Result<http::Response>> Api::status(const Call& call) {
   message.set_nodes(static_cast<std::uint32_t>(cluster_.cluster_member_count()));
   message.set_images(static_cast<std::uint32_t>(state.images().size()));
   message.set_vms(static_cast<std::uint32_t>(state.vms().size()));
-  std::map<cluster::VmState, std::uint32_t> counts;
-  for (const auto& [id, vm] : state.vms())
-    ++counts[vm.state];
-  for (const auto& [vm_state, count] : counts) {
+  for (const cluster::VmState vm_state : cluster::kVmStates) {
+    const std::size_t count = state.vms_in(vm_state);
+    if (count == 0) continue;
     auto* added = message.add_vms_by_state();
     added->set_state(static_cast<v1::VmState>(vm_state));
-    added->set_count(count);
+    added->set_count(static_cast<std::uint32_t>(count));
   }
   co_return json_response(200, message);
 }

@@ -169,17 +169,11 @@ env::Task<Result<http::Response>> Api::create_vm(const Call& call) {
 env::Task<Result<http::Response>> Api::list_vms(const Call& call) {
   BLX_CO_TRY(co_await barrier(call));
   const cluster::State& state = replica_.state();
-  std::vector<const cluster::Vm*> by_name;
-  for (const auto& [id, vm] : state.vms()) {
-    if (call.query.after.empty() || vm.name.text() > call.query.after) by_name.push_back(&vm);
-  }
-  const std::size_t count = std::min(by_name.size(), call.query.limit);
-  const auto page_end = by_name.begin() + static_cast<std::ptrdiff_t>(count);
-  std::ranges::partial_sort(by_name, page_end, {}, &cluster::Vm::name);
+  const std::vector<const cluster::Vm*> page = state.vms_after(call.query.after, call.query.limit);
   v1::VmList list;
-  list.mutable_vms()->Reserve(static_cast<int>(count));
-  for (auto next = by_name.begin(); next != page_end; ++next)
-    *list.add_vms() = to_message(**next, state);
+  list.mutable_vms()->Reserve(static_cast<int>(page.size()));
+  for (const cluster::Vm* vm : page)
+    *list.add_vms() = to_message(*vm, state);
   list.set_revision(state.revision());
   co_return json_response(200, list);
 }

@@ -215,7 +215,7 @@ Result<Vm> read_vm(const v1::VmRecord& record) {
 void write_vm(const Vm& vm, v1::VmRecord* out) {
   out->set_id(vm.id.value);
   out->set_name(vm.name.text());
-  out->set_uuid(write_uuid(vm.uuid));
+  out->set_uuid(vm.uuid.bytes.data(), vm.uuid.bytes.size());
   write_spec(vm.spec, out->mutable_spec());
   out->set_desired(write_desired(vm.desired));
   out->set_node_id(vm.node.value);
@@ -340,7 +340,7 @@ Result<Answer> read_answer(const v1::RequestRecord& record) {
 }
 
 void write_answer(const Answer& answer, v1::RequestRecord* out) {
-  out->set_request_id(write_uuid(answer.request_id));
+  out->set_request_id(answer.request_id.bytes.data(), answer.request_id.bytes.size());
   out->set_fingerprint(answer.fingerprint);
   out->set_applied_index(answer.index.value);
   if (answer.outcome) {

@@ -46,7 +46,8 @@ class Scenario {
                        [this](const Change& change) { changes.push_back(change); });
   }
 
-  Result<Outcome> add_node(std::uint64_t id, std::uint32_t vcpus, std::uint32_t memory_mib) {
+  Result<Outcome> add_node(std::uint64_t id, std::uint32_t vcpus, std::uint32_t memory_mib,
+                           const std::string& accelerator = "") {
     v1::Command command;
     command.set_version(kModelVersion);
     auto& node = *command.mutable_register_node();
@@ -54,6 +55,7 @@ class Scenario {
     node.set_name("n" + std::to_string(id));
     node.mutable_capacity()->set_vcpus(vcpus);
     node.mutable_capacity()->set_memory_mib(memory_mib);
+    node.set_accelerator(accelerator);
     return apply(std::move(command));
   }
 

@@ -76,11 +76,18 @@ struct Refusals {
   }
 };
 
+// A node whose guests are only pretended, for load tests, reports this as its accelerator.
+bool is_pretending(const cluster::Node& node) { return node.accelerator == "simulated"; }
+
 std::vector<Candidate> candidates(const State& state) {
   std::vector<Candidate> all;
   all.reserve(state.nodes().size());
+  // It would take everything: what it offers costs it nothing.
+  const bool all_pretend = std::ranges::all_of(
+      state.nodes(), [](const auto& entry) { return is_pretending(entry.second); });
   for (const auto& [id, node] : state.nodes()) {
     if (node.leaving && !BLX_BUG(kPlacesOnLeaving)) continue;
+    if (is_pretending(node) && !all_pretend) continue;
     all.push_back({.node = id, .free = state.free_on(node), .ports = {}});
   }
   return all;

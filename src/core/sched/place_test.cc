@@ -61,6 +61,22 @@ TEST(PlanPending, TakesTheNodeWithMostFreeMemoryThenTheLowestId) {
   EXPECT_EQ(nodes_of(plan_pending(cluster.state)), std::vector<std::uint64_t>{2});
 }
 
+// Among nodes that run guests one that pretends would take all, and none would run.
+TEST(PlanPending, LeavesOutNodesThatPretendUnlessAllDo) {
+  Scenario cluster = cluster_of({1024});
+  ASSERT_TRUE(cluster.add_node(2, 4096, 1 << 20, "simulated"));
+  ASSERT_TRUE(cluster.create("web"));
+  EXPECT_EQ(nodes_of(plan_pending(cluster.state)), std::vector<std::uint64_t>{1});
+  ASSERT_TRUE(cluster.create("large", 1, 4096));
+  EXPECT_EQ(plan_pending(cluster.state).unplaced.size(), 1U);
+
+  Scenario pretended = cluster_of({});
+  ASSERT_TRUE(pretended.add_node(1, 4, 1024, "simulated"));
+  ASSERT_TRUE(pretended.add_node(2, 4, 2048, "simulated"));
+  ASSERT_TRUE(pretended.create("web"));
+  EXPECT_EQ(nodes_of(plan_pending(pretended.state)), std::vector<std::uint64_t>{2});
+}
+
 TEST(PlanPending, CountsWhatItPlannedItself) {
   Scenario cluster = cluster_of({1024, 1024});
   for (const char* name : {"a", "b", "c", "d", "e"})

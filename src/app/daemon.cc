@@ -3,7 +3,9 @@
 #include <unistd.h>
 
 #include <cstdio>
+#include <string_view>
 
+#include <fmt/format.h>
 #include <systemd/sd-daemon.h>
 
 #include "app/failpoint_commands.h"
@@ -70,6 +72,8 @@ int exit_code(const Result<void>& done) {
 }
 
 env::Task<void> reload_on_signal(linux_side::Runtime& runtime, Reloader& reloader) {
+  // Without a file the signal is what it is to every program: the terminal is gone.
+  if (!reloader.has_file()) co_return;
   while (co_await runtime.wait_for_reload_signal())
     ignore(reloader.reload(), "it is in the log");
 }
@@ -91,10 +95,30 @@ env::Task<Result<void>> run_until_stopped(linux_side::Runtime& runtime, Reloader
   co_return done;
 }
 
+// Where each hypervisor keeps its guests, in the data directory.
+constexpr std::string_view kQemuGuests = "vms";
+constexpr std::string_view kPretendedGuests = "pretended-vms";
+
+// Guests of the other hypervisor would be taken for ended ones, and their files be removed while
+// they run.
+env::Task<Result<void>> check_no_guests(env::Disk& disk, std::string directory,
+                                        std::string_view hypervisor) {
+  const auto guests = co_await disk.list(directory);
+  if (!guests && guests.error().code() == Code::kNotFound) co_return Result<void>();
+  BLX_CO_TRY(guests);
+  if (guests->empty()) co_return Result<void>();
+  co_return fail(Code::kFailedPrecondition, "hypervisor_changed",
+                 fmt::format("{} has guests of {}: delete these VMs first, or use another --data",
+                             directory, hypervisor));
+}
+
 env::Task<Result<void>> run_with_qemu(linux_side::Runtime& runtime, Reloader& reloader,
                                       node::Config config) {
+  BLX_CO_TRY(co_await check_no_guests(runtime.env().disk,
+                                      env::join_path(config.data_directory, kPretendedGuests),
+                                      "hypervisor simulated"));
   const std::string& accelerator = reloader.running().accelerator;
-  qemu::Options driver_options{.directory = env::join_path(config.data_directory, "vms")};
+  qemu::Options driver_options{.directory = env::join_path(config.data_directory, kQemuGuests)};
   if (accelerator == "kvm") driver_options.accelerator = vm::Accelerator::kKvm;
   if (accelerator == "tcg") driver_options.accelerator = vm::Accelerator::kTcg;
   qemu::QemuDriver driver(runtime.env(), std::move(driver_options));
@@ -106,12 +130,14 @@ env::Task<Result<void>> run_with_qemu(linux_side::Runtime& runtime, Reloader& re
 env::Task<Result<void>> run_pretending(linux_side::Runtime& runtime, Reloader& reloader,
                                        node::Config config) {
   const env::Env env = runtime.env();
+  BLX_CO_TRY(co_await check_no_guests(env.disk, env::join_path(config.data_directory, kQemuGuests),
+                                      "hypervisor qemu"));
   const auto vcpus = static_cast<std::uint32_t>(reloader.running().simulated_vcpus);
   const std::chrono::milliseconds boot(reloader.running().simulated_boot_ms);
   BLX_LOG(env.log, kWarn,
           "hypervisor simulated: guests are PRETENDED, no VM of this node really runs");
   config.capacity = node::Capacity{.vcpus = vcpus, .memory_mib = vcpus * kSimulatedMemoryMib};
-  vm_sim::PretendedHost host(env, env::join_path(config.data_directory, "vms"),
+  vm_sim::PretendedHost host(env, env::join_path(config.data_directory, kPretendedGuests),
                              {.monitor = 1ms, .boot = boot});
   Result<void> done =
       co_await run_until_stopped(runtime, reloader, std::move(config), host.driver());

@@ -25,6 +25,7 @@ class Reloader final : public api::Configuration {
 
   [[nodiscard]] const app::Configuration& running() const { return running_.values; }
   [[nodiscard]] env::SettingsView& settings() { return settings_; }
+  [[nodiscard]] bool has_file() const { return !options_.config_file.empty(); }
 
   [[nodiscard]] std::vector<api::ConfigurationValue> values() const override;
   // Says what it did, or why not, in the log too.

@@ -15,7 +15,7 @@
 //   api.sock       the API for local users; api.token the bearer token for TCP
 //   log/           the replicated log and snapshots
 //   images/        imported images
-//   vms/           sockets and consoles of guests (the driver's)
+//   vms/           sockets and consoles of guests (the driver's; pretended-vms/ of pretended ones)
 //   records/       which process belongs to which VM (the agent's)
 
 #include <functional>

@@ -55,6 +55,13 @@ class Files(ConfigTest):
         self.assertIn(f"{self.file}:2: api.connections_max is refused",
                       daemon.fails(exit_code=2))
 
+    def test_guests_of_the_other_hypervisor_are_not_taken_for_ended_ones(self):
+        for folder, hypervisor in (("vms", "simulated"), ("pretended-vms", "qemu")):
+            daemon = self.place.daemon(arguments=["--hypervisor", hypervisor])
+            (daemon.data / folder / "1").mkdir(parents=True)
+            daemon.launch()
+            self.assertIn("hypervisor_changed", daemon.fails())
+
     def test_show_says_where_each_value_comes_from(self):
         daemon = self.daemon("[node]\nname = \"seven\"\n[log]\nlevel = \"warn\"\n",
                              "--log-level", "error").start()

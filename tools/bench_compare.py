@@ -3,7 +3,8 @@
 
 Compared are ratios to the rivals of the same run, within a tolerance, and allocations, which are
 exact; times alone say more about the machine and what else it does, so they are only shown. Exits
-1 if a ratio or a count became worse, or a case is gone; --accept stores the result instead.
+1 if a ratio or a count became worse, a target that was met is missed, or a case is gone; --accept
+stores the result instead. Exits 2 if the results are not of one experiment.
 """
 
 import argparse
@@ -40,6 +41,8 @@ def findings(result, accepted, tolerance, partial=False):
             if not partial:
                 yield f"{name}: it is gone", True
             continue
+        if old.get("met") and not new.get("met", True):
+            yield f"{name}: {new['value']:g} {new['unit']}, the target {new['target']} was met", True
         old_count, new_count = old.get("allocations"), new.get("allocations")
         if old_count is not None and new_count is None:
             yield f"{name}: allocations are counted no more", True
@@ -56,6 +59,10 @@ def findings(result, accepted, tolerance, partial=False):
                 yield f"{name}: {new_ratios[rival]:.2f}x {rival}, accepted {ratio:.2f}x", False
     for name in now.keys() - before.keys():
         yield f"{name}: is new", False
+
+
+def is_same_experiment(result, accepted):
+    return all(result.get(key) == accepted.get(key) for key in ("bench", "experiment"))
 
 
 def compare(result, accepted, tolerance, partial):
@@ -87,6 +94,11 @@ def main(arguments):
     for case in result["cases"]:
         if not case.get("met", True):
             print(f"  {case['name']}: the target {case['target']} is missed")
+    accepted = json.loads(options.accepted.read_text()) if options.accepted.exists() else None
+    if accepted and not is_same_experiment(result, accepted):
+        print(f"bench_compare: {options.accepted} is of another experiment: "
+              f"{accepted['bench']} {accepted.get('experiment', '')}", file=sys.stderr)
+        return 2
     if options.accept:
         if options.partial:
             print("bench_compare: a part of a benchmark cannot be accepted", file=sys.stderr)
@@ -95,10 +107,9 @@ def main(arguments):
         options.accepted.write_text(stored(result))
         print(f"  accepted: {options.accepted}")
         return 0
-    if not options.accepted.exists():
+    if accepted is None:
         print("  nothing was accepted yet (--accept)")
         return 0
-    accepted = json.loads(options.accepted.read_text())
     return int(compare(result, accepted, options.tolerance, options.partial))
 
 

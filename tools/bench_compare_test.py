@@ -34,6 +34,12 @@ class Findings(unittest.TestCase):
         self.assertEqual(worse(result(case(ratio=7.1)), result(case())), [])
         self.assertEqual(len(worse(result(case(ratio=6.9)), result(case()))), 1)
 
+    def test_a_target_that_was_met_and_is_missed_is_worse(self):
+        met, missed = ({"target": "<= 10 ms", "met": met} for met in (True, False))
+        self.assertEqual(len(worse(result(case(**missed)), result(case(**met)))), 1)
+        self.assertEqual(worse(result(case(**met)), result(case(**missed))), [])
+        self.assertEqual(worse(result(case(**missed)), result(case(**missed))), [])
+
     def test_one_more_allocation_is_worse(self):
         self.assertEqual(len(worse(result(case(allocations=1)), result(case()))), 1)
         self.assertEqual(worse(result(case(allocations=0)), result(case(allocations=1))), [])
@@ -78,6 +84,14 @@ class Files(unittest.TestCase):
         self.assertEqual(json.loads(self.accepted.read_text()), result(case()))
         self.assertEqual(self.run_with(result(case())), 0)
         self.assertEqual(self.run_with(result(case(allocations=2))), 1)
+
+    def test_another_experiment_is_neither_compared_nor_accepted(self):
+        self.assertEqual(self.run_with(result(case()) | {"experiment": {"rate": 100}}, "--accept"),
+                         0)
+        other = result(case()) | {"experiment": {"rate": 200}}
+        self.assertEqual(self.run_with(other), 2)
+        self.assertEqual(self.run_with(other, "--accept"), 2)
+        self.assertEqual(json.loads(self.accepted.read_text())["experiment"], {"rate": 100})
 
     def test_a_part_is_not_accepted(self):
         self.assertEqual(self.run_with(result(case()), "--accept", "--partial"), 2)

@@ -16,6 +16,7 @@ import sys
 
 _FRAME = re.compile(r"^\s+[0-9a-f]+ (.*)$")
 _GDB_FRAME = re.compile(r"^#\d+\s+(?:0x[0-9a-f]+ in )?([^\n(]+?) ?\(")
+_WAITING = re.compile(r"epoll_(p?wait|pwait2)|futex|pthread_cond|sem_wait|^p?poll$|nanosleep")
 TOP = 10
 
 
@@ -59,14 +60,15 @@ def stacks_of_perf(lines):
 
 
 def stacks_of_gdb(text):
-    """Of `thread apply all bt`: one stack a thread."""
+    """Of `thread apply all bt`: one stack a thread that does not wait."""
     frames, stacks = [], []
     for line in [*text.splitlines(), "Thread"]:
         found = _GDB_FRAME.match(line)
         if found:
             frames.append(short(found[1]))
         elif line.startswith("Thread") and frames:
-            stacks.append(tuple(reversed(frames)))
+            if not _WAITING.search(frames[0]):
+                stacks.append(tuple(reversed(frames)))
             frames = []
     return stacks
 

@@ -193,8 +193,10 @@ env::Task<void> Generator::create_one(Choice choice, std::size_t node) {
 
 env::Task<Result<void>> Generator::prepare() {
   BLX_CO_TRY(const auto there, co_await list_all());
-  for (const auto& [name, vm] : there)
-    fleet_.adopt(name, vm.desired == "running");
+  for (const auto& [name, vm] : there) {
+    // One that an earlier load deleted may still be on its way out.
+    if (vm.desired != "deleted") fleet_.adopt(name, vm.desired == "running");
+  }
   env::Scope scope(env_.executor, co_await env::this_cancellation());
   std::size_t node = 0;
   Result<void> waited;

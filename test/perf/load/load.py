@@ -100,11 +100,11 @@ def generate(program, cluster, arguments, directory, rate, seconds, during=conte
     try:
         begin = time.monotonic()
         if process.stdout.readline() != "prepared\n":
-            raise SystemExit("the generator failed")
+            raise GeneratorFailed
         prepared = time.monotonic() - begin
         with during():
             if process.stdout.readline() != "asked\n":
-                raise SystemExit("the generator failed")
+                raise GeneratorFailed
         outcome = json.loads(process.stdout.readline())
         process.wait(timeout=60)
     finally:
@@ -113,6 +113,13 @@ def generate(program, cluster, arguments, directory, rate, seconds, during=conte
             process.wait()
     outcome["prepared_seconds"] = prepared
     return outcome
+
+
+class GeneratorFailed(SystemExit):
+    """It said why."""
+
+    def __init__(self):
+        super().__init__("the generator failed")
 
 
 def is_good(outcome, limit_ms):
@@ -125,7 +132,13 @@ def search(run, first):
     """The highest rate that is good, to within 5 %, and what was tried."""
     tried, good, bad, rate = [], 0.0, None, first
     while len(tried) < SEARCH_STEPS and (bad is None or bad - good > 0.05 * bad) and rate >= 10:
-        outcome = run(rate)
+        try:
+            outcome = run(rate)
+        except GeneratorFailed:
+            if not tried:
+                raise
+            say("  the cluster did not recover from the try before: the search ends")
+            break
         tried.append(outcome)
         fits = is_good(outcome, SEARCH_LIMIT_MS)
         say(f"  {rate:,.0f}/s: p99 {outcome['all']['p99_us'] / 1000:.1f} ms, "
@@ -184,6 +197,11 @@ def machine():
 def name_of(arguments):
     name = "load" if arguments.vms == 1000 else f"load_{arguments.vms}"
     return name + ("_search" if arguments.search else "")
+
+
+def experiment(arguments):
+    """What must be the same for two results to be compared."""
+    return {"nodes": arguments.nodes, "vms": arguments.vms, "rate": arguments.rate}
 
 
 def print_table(result, outcome):
@@ -245,18 +263,22 @@ def all_of(*contexts):
 
 
 def measure(generator, cluster, arguments, directory):
-    """The result in the form of every benchmark, and the outcome it is of."""
+    """The result in the form of every benchmark, and the outcome it is of.
+
+    The watch ends first: what it sees is of the load alone, and Prometheus asks the same nodes.
+    """
     leader = cluster.leader()
     watched = Watch(cluster.nodes)
     profile = profiling.Profile(leader.pid, arguments.profile) if arguments.profile else None
     scrape = prometheus.Prometheus(cluster.nodes, directory) if arguments.prometheus else None
     say(f"{arguments.vms} VMs are made ...")
     outcome = generate(generator, cluster, arguments, directory, arguments.rate,
-                       arguments.duration, lambda: all_of(watched, profile, scrape))
+                       arguments.duration, lambda: all_of(profile, scrape, watched))
     result = {"bench": name_of(arguments), "rounds": 1, "machine": machine(),
+              "experiment": experiment(arguments),
               "cases": cases_of(outcome, cluster.nodes, leader, arguments)}
     if scrape is not None:
-        result["prometheus"] = scrape.verdict
+        result["prometheus"], result["accepted"] = scrape.verdict, scrape.accepted
     if profile is not None:
         say(profile.finish(arguments.profile))
     return result, outcome
@@ -267,7 +289,8 @@ def run(generator, cluster, arguments, directory):
         rate, tried = search(
             lambda rate: generate(generator, cluster, arguments, directory, rate,
                                   arguments.duration), arguments.rate)
-        result = {"bench": name_of(arguments), "rounds": 1, "machine": machine(), "cases": [
+        result = {"bench": name_of(arguments), "rounds": 1, "machine": machine(),
+                  "experiment": experiment(arguments), "cases": [
             case(f"highest rate with p99 under {SEARCH_LIMIT_MS:g} ms", rate, "/s", ["S41", "S43"],
                  "higher")]}
         return result, next((t for t in tried if t["intended_rate"] == rate), tried[-1])
@@ -294,6 +317,10 @@ def main():
             result["verdict"] = outcome["verdict"]
             arguments.json.write_text(json.dumps(result, indent=1))
             say(f"the report is {page}")
+        if not outcome["verdict"]["good"]:
+            sys.exit("FAILED: VMs are not as they were acknowledged")
+        if not result.get("accepted", True):
+            sys.exit("FAILED: promtool does not accept what the nodes say")
     except KeyboardInterrupt:
         sys.exit(130)
     finally:

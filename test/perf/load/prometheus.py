@@ -34,7 +34,7 @@ class Prometheus:
         if not shutil.which("prometheus") or not shutil.which("promtool"):
             raise SystemExit("--prometheus: the Debian package prometheus is not installed")
         self.nodes, self.directory = nodes, directory / "prometheus"
-        self.verdict, self.process = [], None
+        self.verdict, self.accepted, self.process = [], True, None
 
     def __enter__(self):
         self.directory.mkdir()
@@ -85,11 +85,14 @@ class Prometheus:
             value = self.ask(query)
             self.verdict.append(f"{query} = {'no answer' if value is None else f'{value:g}'}")
         for node in self.nodes:
-            checked = subprocess.run(["promtool", "check", "metrics"], input=node.metrics_text(),
+            text = node.metrics_text()
+            checked = subprocess.run(["promtool", "check", "metrics"], input=text,
                                      capture_output=True, text=True, check=False)
-            said = (checked.stdout + checked.stderr).strip()
+            said = "no metrics came" if not text else (checked.stdout + checked.stderr).strip()
+            accepted = checked.returncode == 0 and not said
+            self.accepted = self.accepted and accepted
             self.verdict.append(f"promtool check metrics, {node.name}: " +
-                                ("accepted" if checked.returncode == 0 and not said else
+                                (f"{len(text.splitlines())} lines accepted" if accepted else
                                  f"exit {checked.returncode}: {said[:2000]}"))
         self.verdict.append(f"scraped each second; load average {os.getloadavg()[0]:.1f}; read "
                             f"in {time.monotonic() - began:.1f} s")

@@ -276,8 +276,10 @@ def measure(arguments, directory, load):
                         samples["raw"].append(raw.run(min(1.0, arguments.seconds)))
                         samples["shared"].append(raw.run(min(1.0, arguments.seconds), nodes))
                         for rival, cluster in rivals.items():
-                            samples[rival].append(
-                                cluster.run(operation, outstanding, arguments.seconds))
+                            sample = cluster.run(operation, outstanding, arguments.seconds)
+                            if sample["errors"]:
+                                sys.exit(f"{rival}, {name}: {sample['errors']} operations failed")
+                            samples[rival].append(sample)
                     cells.append({"name": name, "samples": samples})
                 for rival, cluster in rivals.items():
                     members = f"{nodes} node{'s' if nodes > 1 else ''}"

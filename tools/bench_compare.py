@@ -42,7 +42,7 @@ def findings(result, accepted, tolerance, partial=False):
                 yield f"{name}: it is gone", True
             continue
         if old.get("met") and not new.get("met", True):
-            yield f"{name}: {new['value']:g} {new['unit']}, the target {new['target']} was met", True
+            yield f"{name}: {new['value']:g}, the target {new['target']} was met", True
         old_count, new_count = old.get("allocations"), new.get("allocations")
         if old_count is not None and new_count is None:
             yield f"{name}: allocations are counted no more", True

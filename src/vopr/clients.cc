@@ -38,6 +38,14 @@ std::string body_of_create(const std::string& name, std::uint64_t amount, std::u
                      name, policy, memory, starts, amount % 4, publish);
 }
 
+// " 17": 17.
+double value_of(std::string_view text) {
+  double value = 0;
+  std::from_chars(text.data() + std::min<std::size_t>(text.size(), 1), text.data() + text.size(),
+                  value);
+  return value;
+}
+
 class Counted {
  public:
   explicit Counted(std::size_t& count) : count_(count) { ++count_; }
@@ -51,7 +59,11 @@ class Counted {
 
 }  // namespace
 
-Clients::Clients(Cluster& cluster) : cluster_(cluster), noise_(cluster.env().executor, nullptr) {}
+Clients::Clients(Cluster& cluster)
+    : cluster_(cluster),
+      history_(static_cast<std::size_t>(std::ranges::count_if(
+          cluster.plan().steps, [](const Step& step) { return step.client != 0; }))),
+      noise_(cluster.env().executor, nullptr) {}
 
 std::string Clients::vm_name(std::uint32_t number) {
   return std::string(1, static_cast<char>('a' + (number - 1) % 26));
@@ -337,23 +349,21 @@ env::Task<void> Clients::scrape(const Step& step) {
 }
 
 // What is called _total never falls while the daemon lives.
-void Clients::check_counters(Site& site, const std::string& text) {
-  std::map<std::string, double>& values = counters_[site.number].values;
-  std::string_view rest = text;
-  while (!rest.empty()) {
-    const std::string_view line = rest.substr(0, rest.find('\n'));
-    rest.remove_prefix(std::min(rest.size(), line.size() + 1));
-    const auto space = line.rfind(' ');
-    if (line.starts_with('#') || space == std::string_view::npos) continue;
-    const std::string name(line.substr(0, space));
-    if (!name.contains("_total")) continue;
-    const double value = std::strtod(std::string(line.substr(space + 1)).c_str(), nullptr);
-    double& before = values[name];
-    if (value < before) {
-      cluster_.recorder().fail(
-          "counters", fmt::format("{} of {} falls from {} to {}", name, site.name, before, value));
+void Clients::check_counters(Site& site, std::string_view text) {
+  auto& values = counters_[site.number].values;
+  while (!text.empty()) {
+    const std::string_view line = text.substr(0, text.find('\n'));
+    text.remove_prefix(std::min(text.size(), line.size() + 1));
+    const std::string_view name = line.substr(0, line.rfind(' '));
+    if (name.starts_with('#') || !name.substr(0, name.find('{')).ends_with("_total")) continue;
+    const double value = value_of(line.substr(name.size()));
+    auto before = values.find(name);
+    if (before == values.end()) before = values.try_emplace(std::string(name), 0).first;
+    if (value < before->second) {
+      cluster_.recorder().fail("counters", fmt::format("{} of {} falls from {} to {}", name,
+                                                       site.name, before->second, value));
     }
-    before = value;
+    before->second = value;
   }
 }
 

@@ -7,8 +7,10 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "env/scope.h"
@@ -70,7 +72,7 @@ class Clients {
   env::Task<void> scrape(const Step& step);
   [[nodiscard]] static Meaning meaning_of(const Request& request, const rest::Reply& reply);
   void conclude(const Request& request, const Answer& answer, LogIndex read_floor);
-  void check_counters(Site& site, const std::string& text);
+  void check_counters(Site& site, std::string_view text);
 
   Cluster& cluster_;
   History history_;
@@ -80,7 +82,7 @@ class Clients {
   struct Counters {
     std::uint64_t life = 0;
     Instant read;
-    std::map<std::string, double> values;
+    std::map<std::string, double, std::less<>> values;
   };
   std::map<std::uint32_t, Counters> counters_;  // by machine
 };

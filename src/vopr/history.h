@@ -2,6 +2,7 @@
 
 // What clients saw, written as it happens in the form blixard-json (docs/formats/history.md).
 
+#include <cstddef>
 #include <cstdint>
 #include <string>
 #include <string_view>
@@ -12,7 +13,11 @@ namespace blixard::vopr {
 
 class History {
  public:
-  History() { text_ = "{\"blixard_history\":1}\n"; }
+  // With room for so many operations and their answers.
+  explicit History(std::size_t operations) {
+    text_.reserve(operations * kBytesOfOperation);
+    text_ = "{\"blixard_history\":1}\n";
+  }
 
   void invoke(std::uint32_t process, std::string_view function, std::string_view key,
               std::string_view value = {});
@@ -34,6 +39,8 @@ class History {
   };
   void line(std::uint32_t process, std::string_view type, std::string_view function,
             std::string_view key, Argument argument);
+
+  static constexpr std::size_t kBytesOfOperation = 256;  // most are shorter
 
   std::string text_;
 };

@@ -1,6 +1,4 @@
 #include <algorithm>
-#include <iterator>
-#include <map>
 #include <string>
 #include <utility>
 
@@ -51,6 +49,7 @@ class FaultMix {
  public:
   FaultMix(const Faults& faults, const Settings& settings, sim::SeededRandom& random) {
     std::vector<Action> possible;
+    possible.reserve(kActions);
     for (const ActionFacts& facts : actions()) {
       const bool wanted = faults.of.empty()
                               ? is_fault(facts.action)
@@ -58,6 +57,7 @@ class FaultMix {
       if (wanted && is_possible(facts.action, settings)) possible.push_back(facts.action);
     }
     if (possible.empty()) return;
+    weighted_.reserve(possible.size());
     for (const Action action : possible)
       if (!faults.of.empty() || random.one_in(2)) add(action, 1 + random.below(4));
     while (weighted_.size() < std::min<std::size_t>(2, possible.size())) {
@@ -95,13 +95,13 @@ class FaultMix {
   std::uint64_t sum_ = 0;
 };
 
-std::vector<Step> draw_faults(const Faults& faults, const Settings& settings, Duration until,
-                              const sim::SeededRandom& root) {
-  std::vector<Step> steps;
-  if (faults.gap.most == Duration(0)) return steps;
+// Appends them.
+void draw_faults(const Faults& faults, const Settings& settings, Duration until,
+                 const sim::SeededRandom& root, std::vector<Step>& steps) {
+  if (faults.gap.most == Duration(0)) return;
   sim::SeededRandom choice(root.seed_for("choice"));
   FaultMix mix(faults, settings, choice);
-  if (mix.is_empty()) return steps;
+  if (mix.is_empty()) return;
 
   // How hard this run is hit: the gap's upper end is drawn too. Some have bursts, some one kind of
   // fault only and more of it.
@@ -114,6 +114,7 @@ std::vector<Step> draw_faults(const Faults& faults, const Settings& settings, Du
     gap.most = gap.least + (gap.most - gap.least) / 4;
   }
   sim::SeededRandom random(root.seed_for("steps"));
+  const std::size_t before = steps.size();
   for (Duration at = draw_time(random, gap); at <= until; at += draw_time(random, gap)) {
     const bool burst = random.one_in(bursts ? 2 : 20);
     const std::uint64_t count = burst ? 2 + random.below(4) : 1;
@@ -122,8 +123,28 @@ std::vector<Step> draw_faults(const Faults& faults, const Settings& settings, Du
       steps.push_back(draw_fault(random, mix.pick(random), std::min(until, at + after),
                                  faults.length, settings));
     }
-    if (steps.size() >= kStepsMost) break;
+    if (steps.size() - before >= kStepsMost) break;
   }
+}
+
+std::vector<Step> draw_steps(const Scenario& scenario, const Settings& settings,
+                             const sim::SeededRandom& root) {
+  std::vector<Step> steps;
+  std::size_t expected = expected_steps(scenario.faults.gap, scenario.until);
+  for (const Workload& workload : scenario.workloads)
+    expected += expected_steps(workload, settings, scenario.until);
+  // Some of them are busy, which is known when they are drawn.
+  steps.reserve(std::min(2 * expected, kStepsMost));
+  for (auto workload = scenario.workloads.begin(); workload != scenario.workloads.end();
+       ++workload) {
+    // Named after its kind and which of the kind: others beside it do not count.
+    const auto nth = 1 + std::count_if(scenario.workloads.begin(), workload,
+                                       [&](const Workload& w) { return w.kind == workload->kind; });
+    const sim::SeededRandom own(root.seed_for(workload->kind + " " + std::to_string(nth)));
+    draw_workload(*workload, settings, scenario.until, own, steps);
+  }
+  draw_faults(scenario.faults, settings, scenario.until, sim::SeededRandom(root.seed_for("faults")),
+              steps);
   return steps;
 }
 
@@ -135,21 +156,7 @@ Plan draw(const Scenario& scenario, std::uint64_t seed) {
   const sim::SeededRandom root(sim::SeededRandom(seed).seed_for("plan"));
   Plan plan{.scenario = scenario.name, .seed = seed, .until = scenario.until};
   plan.settings = draw_settings(scenario, root);
-  plan.steps = scenario.steps;
-  if (scenario.steps.empty()) {
-    const auto take = [&](const std::vector<Step>& steps) {
-      plan.steps.insert(plan.steps.end(), steps.begin(), steps.end());
-    };
-    // Named after their kind and which of the kind: others beside them do not count.
-    std::map<std::string, std::size_t> of_kind;
-    for (const Workload& workload : scenario.workloads) {
-      const std::size_t nth = ++of_kind[workload.kind];
-      const sim::SeededRandom own(root.seed_for(workload.kind + " " + std::to_string(nth)));
-      take(draw_workload(workload, plan.settings, plan.until, own));
-    }
-    take(draw_faults(scenario.faults, plan.settings, plan.until,
-                     sim::SeededRandom(root.seed_for("faults"))));
-  }
+  plan.steps = scenario.steps.empty() ? draw_steps(scenario, plan.settings, root) : scenario.steps;
   sort_steps(plan.steps);
   if (plan.steps.size() > kStepsMost) plan.steps.resize(kStepsMost);
   return plan;

@@ -43,6 +43,12 @@ Duration draw_time(sim::SeededRandom& random, TimeRange range) {
   return std::max(range.least, Duration(drawn / 1us * 1us));
 }
 
+std::size_t expected_steps(TimeRange gap, Duration until) {
+  if (gap.most == Duration(0)) return 0;
+  const Duration mean = std::max<Duration>(gap.least + (gap.most - gap.least) / 2, 1us);
+  return std::min(static_cast<std::size_t>(until / mean), kStepsMost);
+}
+
 bool is_possible(Action action, const Settings& settings) {
   const ActionFacts& facts = facts_of(action);
   if (facts.group == Group::kLink) return machines(settings) > 1;

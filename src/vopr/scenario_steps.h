@@ -3,6 +3,7 @@
 // Single steps, drawn: what draw() and the guide make plans of. Whatever is drawn here fits the
 // settings and the action's row in action.h, so that scenario_text() can say it.
 
+#include <cstddef>
 #include <cstdint>
 #include <vector>
 
@@ -19,6 +20,9 @@ namespace blixard::vopr {
 
 // Uniform, in whole microseconds if that is within the range.
 [[nodiscard]] Duration draw_time(sim::SeededRandom& random, TimeRange range);
+
+// About as many as there are until then with such gaps between them; a gap of 0: none.
+[[nodiscard]] std::size_t expected_steps(TimeRange gap, Duration until);
 
 // Machines of a run: its nodes, then its spares.
 [[nodiscard]] inline std::uint32_t machines(const Settings& settings) {

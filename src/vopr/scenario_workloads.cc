@@ -268,10 +268,21 @@ constexpr auto kKinds = std::to_array<Kind>({{"vms", true, vms},
                                              {"certificates", false, certificates},
                                              {"intruders", false, intruders}});
 
+const Kind& kind_of(const Workload& workload) {
+  const auto kind = std::ranges::find(kKinds, workload.kind, &Kind::name);
+  BLX_ASSERT(kind != kKinds.end());
+  return *kind;
+}
+
+std::size_t streams(const Kind& kind, const Settings& settings) {
+  return kind.of_each_client ? settings.clients : 1;
+}
+
 }  // namespace
 
 std::vector<std::string_view> workload_kinds() {
   std::vector<std::string_view> names;
+  names.reserve(kKinds.size());
   for (const Kind& kind : kKinds)
     names.push_back(kind.name);
   return names;
@@ -281,18 +292,18 @@ bool is_workload(std::string_view kind) {
   return std::ranges::find(kKinds, kind, &Kind::name) != kKinds.end();
 }
 
-std::vector<Step> draw_workload(const Workload& workload, const Settings& settings, Duration until,
-                                const sim::SeededRandom& random) {
-  const auto kind = std::ranges::find(kKinds, workload.kind, &Kind::name);
-  BLX_ASSERT(kind != kKinds.end());
-  std::vector<Step> steps;
-  const std::size_t streams = kind->of_each_client ? settings.clients : 1;
-  for (std::uint32_t client = 1; client <= streams; ++client) {
+void draw_workload(const Workload& workload, const Settings& settings, Duration until,
+                   const sim::SeededRandom& random, std::vector<Step>& steps) {
+  const Kind& kind = kind_of(workload);
+  for (std::uint32_t client = 1; client <= streams(kind, settings); ++client) {
     Stream stream(workload, settings, until, random.seed_for("client " + std::to_string(client)),
                   steps);
-    kind->fill(stream, client);
+    kind.fill(stream, client);
   }
-  return steps;
+}
+
+std::size_t expected_steps(const Workload& workload, const Settings& settings, Duration until) {
+  return streams(kind_of(workload), settings) * expected_steps(workload.gap, until);
 }
 
 }  // namespace blixard::vopr

@@ -324,6 +324,7 @@ class Reader {
   template <class Item>
   void limit(std::vector<Item>& items, std::size_t most, std::string_view kind) {
     std::vector<std::pair<Duration, std::size_t>> order;
+    order.reserve(items.size());
     for (std::size_t i = 0; i < items.size(); ++i)
       order.emplace_back(std::chrono::abs(at_of(items[i]) - tracks_.focus), i);
     std::ranges::sort(order);
@@ -335,6 +336,7 @@ class Reader {
       time = at_of(items[i]);
     std::ranges::sort(order);
     std::vector<Item> kept;
+    kept.reserve(order.size());
     for (const auto& [time, i] : order)
       kept.push_back(std::move(items[i]));
     items = std::move(kept);

@@ -1,5 +1,6 @@
 #include "observe/text.h"
 
+#include <algorithm>
 #include <array>
 #include <charconv>
 #include <cmath>
@@ -13,16 +14,16 @@ constexpr std::string_view kOpenMetricsType = "application/openmetrics-text";
 constexpr std::uint64_t kNanosecondsOfSecond = 1'000'000'000;
 
 void escape(std::string& out, std::string_view text, bool with_quote) {
-  for (const char c : text) {
-    if (c == '\\') {
-      out += "\\\\";
-    } else if (c == '\n') {
-      out += "\\n";
-    } else if (c == '"' && with_quote) {
-      out += "\\\"";
-    } else {
-      out += c;
-    }
+  const auto is_special = [&](char c) {
+    return c == '\\' || c == '\n' || (c == '"' && with_quote);
+  };
+  for (auto rest = text.begin();;) {
+    const auto special = std::find_if(rest, text.end(), is_special);
+    out.append(rest, special);
+    if (special == text.end()) return;
+    out += '\\';
+    out += *special == '\n' ? 'n' : *special;
+    rest = special + 1;
   }
 }
 
@@ -99,12 +100,18 @@ class Writer final : public Visitor {
 
   void histogram(std::span<const std::string_view> labels,
                  const HistogramReading& reading) override {
+    // All buckets begin with the same words.
+    const std::size_t head = out_.size();
+    add(family_.name, "_bucket");
+    open_labels(labels);
+    add(labels.empty() ? "{" : ",", "le=\"");
+    const std::size_t head_bytes = out_.size() - head;
     std::uint64_t cumulative = 0;
     for (std::uint32_t i = 0; i < reading.counts.size(); ++i) {
+      if (i > 0) out_.append(out_, head, head_bytes);
+      add_bound(reading.shape, i);
+      add("\"} ");
       cumulative += reading.counts[i];
-      add(family_.name, "_bucket");
-      add_labels(labels, reading.shape, i);
-      add(" ");
       add_number(out_, cumulative);
       out_ += '\n';
     }
@@ -131,26 +138,25 @@ class Writer final : public Visitor {
     out_ += '"';
   }
 
-  void add_labels(std::span<const std::string_view> labels) {
+  void open_labels(std::span<const std::string_view> labels) {
     for (std::size_t i = 0; i < labels.size(); ++i)
       add_label(family_.labels[i], labels[i], i == 0);
+  }
+
+  void add_labels(std::span<const std::string_view> labels) {
+    open_labels(labels);
     if (!labels.empty()) out_ += '}';
   }
 
-  void add_labels(std::span<const std::string_view> labels, const HistogramShape& shape,
-                  std::uint32_t bucket) {
-    for (std::size_t i = 0; i < labels.size(); ++i)
-      add_label(family_.labels[i], labels[i], i == 0);
-    add(labels.empty() ? "{" : ",", "le=\"");
+  void add_bound(const HistogramShape& shape, std::uint32_t bucket) {
     if (bucket == shape.buckets()) {
       add("+Inf");
-    } else {
-      const std::size_t begun = out_.size();
-      add_in_unit(out_, shape.unit(), shape.bound(bucket));
-      // OpenMetrics wants to see that it is no integer.
-      if (is_open_ && !std::string_view(out_).substr(begun).contains('.')) add(".0");
+      return;
     }
-    add("\"}");
+    const std::size_t begun = out_.size();
+    add_in_unit(out_, shape.unit(), shape.bound(bucket));
+    // OpenMetrics wants to see that it is no integer.
+    if (is_open_ && !std::string_view(out_).substr(begun).contains('.')) add(".0");
   }
 
   bool is_open_;

@@ -144,7 +144,7 @@ void add_counters(Report& report) {
                             {"prometheus-cpp, series looked up",
                              [=] { return cpu_ns_per_call(kSlowCalls, looked_up); }}},
               .allocations = [=] { return allocations_of(indexed); },
-              .targets = {at_most(3), better_than("series found in a pool of strings", 2),
+              .targets = {at_most(4), better_than("series found in a pool of strings", 2),
                           allocations_at_most(0)}});
   add_by_threads(report, "counter", 3, ours, theirs);
 }

@@ -393,7 +393,7 @@ void add_names(Report& report) {
                       keep(image);
                     });
                   },
-              .targets = {allocations_at_most(0), better_than("std::string", 2)}});
+              .targets = {allocations_at_most(0)}});
 }
 
 }  // namespace

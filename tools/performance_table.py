@@ -107,7 +107,7 @@ class Sources:
         result = self.results.get(source)
         if result is None:
             return None
-        before = "" if source == beside else f"{source}, "
+        before = "" if source == beside else f"{source}: "
         return next((before + case_text(case) for case in result["cases"]
                      if case["name"] == wanted), None)
 
@@ -151,16 +151,27 @@ def target_text(case):
     return f"{case['target']}: {'met' if case['met'] else '**missed**'}"
 
 
+def rival_text(case, rival):
+    ratio = case.get("ratios", {}).get(rival)
+    text = f"{rival} {quantity(case['baselines'][rival], case['unit'])}"
+    return text if ratio is None else f"{text} ({number(ratio)}x)"
+
+
 def case_text(case):
-    parts = [f"{case['name']}: {quantity(case['value'], case['unit'])}"]
+    parts = [f"*{case['name']}* {quantity(case['value'], case['unit'])}"]
     if case.get("allocations") is not None:
         parts.append(count_text(case["allocations"]))
-    parts += [f"{number(ratio)}x {rival}" for rival, ratio in case.get("ratios", {}).items()]
-    parts += [f"{rival} {quantity(value, case['unit'])}"
-              for rival, value in case.get("baselines", {}).items()
-              if rival not in case.get("ratios", {})]
     text = ", ".join(parts)
-    return f"{text} (target {target_text(case)})" if "target" in case else text
+    rivals = ", ".join(rival_text(case, rival) for rival in rivals_of(case))
+    if rivals:
+        text += f"; {rivals}"
+    if "target" in case:
+        text += " (target met)" if case["met"] else f" (**target missed**: {case['target']})"
+    return text
+
+
+def rivals_of(case):
+    return tuple(case.get("baselines", {}))
 
 
 def problems(items, sources, awaits=False):
@@ -222,10 +233,6 @@ def items_table(items, sources):
     return "\n".join(lines)
 
 
-def rivals_of(case):
-    return tuple(case.get("baselines", {}))
-
-
 def table_with_columns(cases):
     """Of cases that have the same rivals."""
     rivals = rivals_of(cases[0])
@@ -239,10 +246,7 @@ def table_with_columns(cases):
         if counted:
             count = case.get("allocations")
             cells.append("" if count is None else f"{round(count, 3):g}")
-        for rival in rivals:
-            cell = quantity(case["baselines"][rival], case["unit"])
-            ratio = case.get("ratios", {}).get(rival)
-            cells.append(cell if ratio is None else f"{cell} ({number(ratio)}x)")
+        cells += [rival_text(case, rival).removeprefix(f"{rival} ") for rival in rivals]
         if aimed:
             cells.append(target_text(case))
         lines.append(f"| {' | '.join(cells)} |")
@@ -253,10 +257,7 @@ def table_of_others(cases):
     lines = ["| case | Blixard | allocations | beside it | target |", "|---|---|---|---|---|"]
     for case in cases:
         count = case.get("allocations")
-        rivals = ", ".join(
-            f"{name} {quantity(value, case['unit'])}" +
-            (f" ({number(case['ratios'][name])}x)" if name in case.get("ratios", {}) else "")
-            for name, value in case.get("baselines", {}).items())
+        rivals = ", ".join(rival_text(case, rival) for rival in rivals_of(case))
         lines.append(f"| {case['name']} | {quantity(case['value'], case['unit'])} "
                      f"| {'' if count is None else f'{round(count, 3):g}'} | {rivals} "
                      f"| {target_text(case)} |")

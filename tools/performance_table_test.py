@@ -109,11 +109,11 @@ class Items(Tree):
                        "figures": [*ROW["figures"], "budget: vm.get"], "says": "Exact."}
         lines = performance_table.items_table(items, self.sources()).splitlines()
         self.assertEqual(lines[6], "| S5 | a counter | **benchmark**<br>`./do bench "
-                         "metrics_recording` | counter: 1.25 ns, 0 allocations, 10.0x rival "
-                         "(target <= 1.5 ns: met) |")
+                         "metrics_recording` | *counter* 1.25 ns, 0 allocations; rival 12.5 ns "
+                         "(10.0x) (target met) |")
         self.assertEqual(lines[7], "| S6 | a budget | **test**<br>"
-                         "[Other.Each](../src/x/x_test.cc) | metrics_recording, counter: 1.25 ns, "
-                         "0 allocations, 10.0x rival (target <= 1.5 ns: met)"
+                         "[Other.Each](../src/x/x_test.cc) | metrics_recording: *counter* 1.25 ns, "
+                         "0 allocations; rival 12.5 ns (10.0x) (target met)"
                          "<br>`vm.get`: 1 allocation<br>Exact. |")
 
 

@@ -9,6 +9,7 @@
 #include <variant>
 #include <vector>
 
+#include "app/argument_values.h"
 #include "app/configuration.h"
 #include "base/result.h"
 #include "base/units.h"
@@ -40,11 +41,6 @@ struct NodeOptions {
   bool allow_failpoints = false;  // to be seen and armed over the API
   std::string config_file;        // empty: none
   std::vector<Given> given;       // by options and the environment
-};
-
-struct Publish {
-  std::uint16_t host_port = 0;
-  std::uint16_t guest_port = 0;
 };
 
 struct VmCreate {
@@ -149,16 +145,5 @@ struct Command {
 
 // The whole program but for its hidden subcommands.
 int run_command_line(int argc, char** argv);
-
-// Where a daemon keeps its data unless told: /var/lib/blixard for root, else
-// $XDG_DATA_HOME/blixard or ~/.local/share/blixard.
-std::string default_data_directory();
-
-// "128MiB", "1GiB", "512" (MiB). Errors: kInvalidArgument.
-Result<std::uint32_t> parse_memory_mib(const std::string& text);
-// "90s", "30m", "12h" or "7d". Errors: kInvalidArgument.
-Result<std::uint32_t> parse_seconds(const std::string& text);
-// "8080:80" or "80" (any free host port). Errors: kInvalidArgument.
-Result<Publish> parse_publish(const std::string& text);
 
 }  // namespace blixard::app

@@ -8,6 +8,7 @@
 #include <fmt/format.h>
 
 #include "app/api_client.h"
+#include "app/argument_values.h"
 #include "app/config_commands.h"
 #include "app/daemon.h"
 #include "app/doctor.h"
@@ -21,22 +22,6 @@ namespace blixard::app {
 namespace {
 
 namespace json = boost::json;
-
-// "60s", "5m", "500ms". Errors: kInvalidArgument.
-Result<Duration> parse_duration(const std::string& text) {
-  std::size_t digits = 0;
-  while (digits < text.size() && text[digits] >= '0' && text[digits] <= '9')
-    ++digits;
-  const std::string unit = text.substr(digits);
-  if (digits > 0 && digits < 10) {
-    const auto count = std::stol(text.substr(0, digits));
-    if (unit == "ms") return Duration(std::chrono::milliseconds(count));
-    if (unit == "s" || unit.empty()) return Duration(std::chrono::seconds(count));
-    if (unit == "m") return Duration(std::chrono::minutes(count));
-  }
-  return fail(Code::kInvalidArgument, "timeout_invalid",
-              "'" + text + "' is not a time; write it as 90s or 5m");
-}
 
 std::string published_text(const json::value& vm) {
   std::string out;

@@ -3,7 +3,6 @@
 #include <utility>
 
 #include "base/limits.h"
-#include "core/cluster/text.h"
 #include "env/failpoint.h"
 #include "node/agent/vm_keeper.h"
 

@@ -19,7 +19,7 @@ void escape(std::string& out, std::string_view text, bool with_quote) {
   };
   for (auto rest = text.begin();;) {
     const auto special = std::find_if(rest, text.end(), is_special);
-    out.append(rest, special);
+    out += std::string_view(rest, special);
     if (special == text.end()) return;
     out += '\\';
     out += *special == '\n' ? 'n' : *special;

@@ -88,6 +88,7 @@ class Standing final : public http::Handler {
 Outcome load_on(Standing& handler, sim::World& world, sim::Machine& machine, const Mix& mix) {
   const env::Env env = machine.env();
   Outcome outcome;
+  // It outlives the run. NOLINTNEXTLINE(cppcoreguidelines-avoid-capturing-lambda-coroutines)
   const auto main = [&]() -> env::Task<void> {
     const auto place = env::Endpoint::tcp("127.0.0.1", 7480);
     auto listener = co_await env.network.listen(place);

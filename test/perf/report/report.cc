@@ -75,6 +75,7 @@ Outcome outcome_of(const Case& of, const Samples& samples) {
   for (std::size_t i = 0; i < of.baselines.size(); ++i) {
     const std::vector<double>& theirs = samples.baselines[i];
     std::vector<double> ratios;
+    ratios.reserve(theirs.size());
     for (std::size_t round = 0; round < theirs.size(); ++round)
       ratios.push_back(times_better(of.better, samples.ours[round], theirs[round]));
     outcome.baselines[of.baselines[i].name] = median(theirs);
@@ -217,6 +218,7 @@ std::vector<Outcome> Report::run(const Options& options) const {
       measure_round(*chosen[i], samples[i], round % 2 == 1);
   }
   std::vector<Outcome> outcomes;
+  outcomes.reserve(chosen.size());
   for (std::size_t i = 0; i < chosen.size(); ++i)
     outcomes.push_back(outcome_of(*chosen[i], samples[i]));
   return outcomes;

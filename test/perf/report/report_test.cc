@@ -31,11 +31,11 @@ TEST(Report, MediansAreOfTheRoundsAndRatiosOfWhatWasMeasuredTogether) {
               .measure = series({2, 20, 3}),
               .baselines = {{"rival", series({8, 80, 12})}}});
   const auto outcomes = report.run({.rounds = 3});
-  ASSERT_EQ(outcomes.size(), 1u);
-  EXPECT_EQ(outcomes[0].value, 3);
-  EXPECT_EQ(outcomes[0].baselines.at("rival"), 12);
-  EXPECT_EQ(outcomes[0].ratios.at("rival"), 4);
-}
+  EXPECT_EQ(outcomes.size(), 1u);
+  EXPECT_EQ(outcomes.at(0).value, 3);
+  EXPECT_EQ(outcomes.at(0).baselines.at("rival"), 12);
+  EXPECT_EQ(outcomes.at(0).ratios.at("rival"), 4);
+}  // NOLINT(clang-analyzer-cplusplus.NewDeleteLeaks): it loses sight of a std::function
 
 TEST(Report, RivalsAreMeasuredInTurns) {
   std::string order;

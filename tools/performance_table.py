@@ -66,8 +66,7 @@ class Sources:
         self.budgets = read_budgets(budgets.read_text()) if budgets.exists() else {}
         self.benches = set()
         for path in sorted((root / "test/perf").rglob("CMakeLists.txt")):
-            self.benches.update(re.findall(r"\bblx_bench\((\w+)\b(?!\s*cmake)", path.read_text()))
-        self.benches.discard("name")
+            self.benches.update(re.findall(r"^\s*blx_bench\((\w+)", path.read_text(), re.M))
 
     def has_test(self, where):
         """`where` is FILE:Suite.Name, of C++ or of Python, or the FILE of a program."""

@@ -24,7 +24,8 @@ class Tree(unittest.TestCase):
         self.root = pathlib.Path(folder.name)
         self.write("test/perf/metrics_recording/CMakeLists.txt",
                    "blx_bench(metrics_recording SOURCES main.cc)\n")
-        self.write("test/perf/report/CMakeLists.txt", "function(blx_bench name)\n")
+        self.write("test/perf/report/CMakeLists.txt", "# blx_bench(NAME SOURCES files...)\n"
+                   "function(blx_bench name)\n")
         self.result(CASE)
         self.write("test/perf/budgets/budgets.txt",
                    "# operation runs allocations bytes\nproposal 500 2250 9\nvm.get 1000 1000 8\n")

@@ -289,6 +289,7 @@ lint() {
   check layering python3 tools/layering.py
   check style python3 tools/style.py
   check instruments python3 tools/instruments.py
+  check items python3 tools/performance_table.py --check
   check format format_check
   check shellcheck shell_check
   check codespell spelling

@@ -31,7 +31,7 @@ template <class T>
 void add_number(std::string& out, T number) {
   std::array<char, 32> text{};
   const auto done = std::to_chars(text.data(), text.data() + text.size(), number);
-  out.append(text.data(), done.ptr);
+  out += std::string_view(text.data(), done.ptr);
 }
 
 // Nanoseconds as seconds, exactly.

@@ -1,6 +1,7 @@
 #include "sim/file_system.h"
 
 #include <algorithm>
+#include <array>
 #include <set>
 
 #include <boost/container/small_vector.hpp>
@@ -229,15 +230,17 @@ Result<void> FileSystem::sync_directory(std::string_view path) {
   if (directory->kind != Inode::Kind::kDirectory) return not_found(path);
   if (unsynced_names_.empty()) return {};
   // A rename between directories takes all that came before it in the other one along.
-  std::set<std::uint64_t> reached{directory->id};
+  boost::container::small_vector<const Inode*, 8> reached{directory.get()};
+  const auto is_reached = [&](const Inode* inode) {
+    return std::ranges::find(reached, inode) != reached.end();
+  };
   std::vector<bool> covered(unsynced_names_.size());
   for (std::size_t i = unsynced_names_.size(); i-- > 0;) {
-    const NameChange& change = unsynced_names_[i];
-    covered[i] = (change.left && reached.contains(change.left->id)) ||
-                 (change.entered && reached.contains(change.entered->id));
+    const std::array directories{unsynced_names_[i].left.get(), unsynced_names_[i].entered.get()};
+    covered[i] = std::ranges::any_of(directories, is_reached);
     if (!covered[i]) continue;
-    if (change.left) reached.insert(change.left->id);
-    if (change.entered) reached.insert(change.entered->id);
+    for (const Inode* inode : directories)
+      if (inode != nullptr && !is_reached(inode)) reached.push_back(inode);
   }
   std::size_t kept = 0;
   for (std::size_t i = 0; i < unsynced_names_.size(); ++i) {

@@ -354,8 +354,8 @@ void Clients::check_counters(Site& site, std::string_view text) {
   while (!text.empty()) {
     const std::string_view line = text.substr(0, text.find('\n'));
     text.remove_prefix(std::min(text.size(), line.size() + 1));
-    if (!line.substr(0, line.find_first_of("{ ")).ends_with("_total")) continue;
     const std::string_view name = line.substr(0, line.rfind(' '));
+    if (name.starts_with('#') || !name.substr(0, name.find('{')).ends_with("_total")) continue;
     const double value = value_of(line.substr(name.size()));
     auto before = values.find(name);
     if (before == values.end()) before = values.try_emplace(std::string(name), 0).first;

@@ -2,8 +2,9 @@
 """A benchmark's result beside the last accepted one.
 
 Compared are ratios to the rivals of the same run, within a tolerance, and allocations, which are
-exact; times alone say more about the machine and what else it does, so they are only shown. Exits
-1 if a ratio or a count became worse, a target that was met is missed, or a case is gone; --accept
+exact; times alone say more about the machine and what else it does, so they are only shown. Nor
+are ratios compared that vary by chance, as the case says, or that are of another machine. Exits 1
+if a ratio or a count became worse, a target that was met is missed, or a case is gone; --accept
 stores the result instead. Exits 2 if the results are not of one experiment.
 """
 
@@ -12,7 +13,7 @@ import json
 import pathlib
 import sys
 
-TOLERANCE = 0.3  # of a ratio: two runs of one program differ so much on a shared machine
+TOLERANCE = 0.5  # of a ratio: two runs of one program differ so much on a shared machine
 
 
 def by_name(result):
@@ -35,6 +36,7 @@ def ratios(case):
 def findings(result, accepted, tolerance, partial=False):
     """Lines (what, is it worse) for everything that differs."""
     now, before = by_name(result), by_name(accepted)
+    is_here = result.get("machine") == accepted.get("machine")
     for name, old in before.items():
         new = now.get(name)
         if new is None:
@@ -50,11 +52,12 @@ def findings(result, accepted, tolerance, partial=False):
             line = f"{name}: {new_count:g} allocations, accepted {old_count:g}"
             yield line, new_count > old_count
         old_ratios, new_ratios = ratios(old), ratios(new)
+        counts = is_here and not new.get("varies", False)
         for rival, ratio in old_ratios.items():
             if rival not in new_ratios:
                 yield f"{name}: no comparison with {rival}", False
             elif new_ratios[rival] < ratio * (1 - tolerance):
-                yield f"{name}: {new_ratios[rival]:.2f}x {rival}, accepted {ratio:.2f}x", True
+                yield f"{name}: {new_ratios[rival]:.2f}x {rival}, accepted {ratio:.2f}x", counts
             elif new_ratios[rival] > ratio / (1 - tolerance):
                 yield f"{name}: {new_ratios[rival]:.2f}x {rival}, accepted {ratio:.2f}x", False
     for name in now.keys() - before.keys():

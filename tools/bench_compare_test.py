@@ -34,6 +34,13 @@ class Findings(unittest.TestCase):
         self.assertEqual(worse(result(case(ratio=7.1)), result(case())), [])
         self.assertEqual(len(worse(result(case(ratio=6.9)), result(case()))), 1)
 
+    def test_what_varies_or_is_of_another_machine_is_told_and_not_worse(self):
+        old, new = result(case()), result(case(ratio=1.0))
+        self.assertEqual(len(worse(new, old)), 1)
+        for told in (result(case(ratio=1.0, varies=True)), new | {"machine": "another"}):
+            self.assertEqual(worse(told, old), [])
+            self.assertEqual(len(list(bench_compare.findings(told, old, 0.3))), 1)
+
     def test_a_target_that_was_met_and_is_missed_is_worse(self):
         met, missed = ({"target": "<= 10 ms", "met": met} for met in (True, False))
         self.assertEqual(len(worse(result(case(**missed)), result(case(**met)))), 1)

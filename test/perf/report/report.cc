@@ -71,6 +71,7 @@ bool is_met(const Target& target, const Outcome& outcome) {
 
 Outcome outcome_of(const Case& of, const Samples& samples) {
   Outcome outcome{.name = of.name, .unit = of.unit, .better = of.better, .items = of.items};
+  outcome.varies = of.varies;
   outcome.value = median(samples.ours);
   for (std::size_t i = 0; i < of.baselines.size(); ++i) {
     const std::vector<double>& theirs = samples.baselines[i];
@@ -261,6 +262,7 @@ std::string json_of(std::string_view bench, std::size_t rounds,
       object["target"] = outcome.target;
       object["met"] = outcome.met;
     }
+    if (outcome.varies) object["varies"] = true;
     object["items"] = boost::json::value_from(outcome.items);
     text += separator + boost::json::serialize(object);
     separator = ",\n  ";

@@ -24,7 +24,7 @@
 // The program prints a table and, with --json FILE, writes
 //   {"bench", "rounds", "machine", "cases": [{"name", "value", "unit", "better": "lower|higher",
 //    "allocations", "baselines": {NAME: value}, "ratios": {NAME: how many times better we are},
-//    "target": "<= 1.5 ns; >= 8x prometheus-cpp", "met", "items"}]}
+//    "target": "<= 1.5 ns; >= 8x prometheus-cpp", "met", "varies", "items"}]}
 // `./do bench NAME` compares that with test/perf/accepted/NAME.json. A target that is missed is
 // shown and stored; the program fails for it only with --strict.
 
@@ -72,6 +72,8 @@ struct Case {
   std::vector<Baseline> baselines;
   Measure allocations;  // of one operation of ours, exact; none: not counted
   std::vector<Target> targets;
+  // By who runs when, or by the disk: its ratios are told, and not compared with accepted ones.
+  bool varies = false;
 };
 
 struct Options {
@@ -93,6 +95,7 @@ struct Outcome {
   std::map<std::string, double> ratios;  // times that we are better: above 1 is good
   std::string target;                    // as text; empty: none
   bool met = true;
+  bool varies = false;
 };
 
 class Report {

@@ -168,6 +168,16 @@ TEST(Report, TheFileHasWhatWasMeasured) {
                 "items": ["S5", "X3"]})"));
 }
 
+TEST(Report, WhatVariesByChanceIsSaid) {
+  Report report("trial");
+  report.add({.name = "wait", .unit = "ns", .measure = [] { return 1.0; }, .varies = true});
+  report.add({.name = "add", .unit = "ns", .measure = [] { return 1.0; }});
+  const auto outcomes = report.run({.rounds = 1});
+  EXPECT_TRUE(outcomes.at(0).varies);
+  EXPECT_THAT(json_of("trial", 1, {outcomes.at(0)}), testing::HasSubstr(R"("varies":true)"));
+  EXPECT_THAT(json_of("trial", 1, {outcomes.at(1)}), testing::Not(testing::HasSubstr("varies")));
+}
+
 TEST(Report, StrictFailsForAMissAndOthersOnlySay) {
   Report report("trial");
   report.add({.name = "add", .unit = "ns", .measure = [] { return 2.0; }, .targets = {at_most(1)}});

@@ -117,7 +117,8 @@ void add_count(Report& report, std::shared_ptr<Stores> stores, std::size_t threa
             ClusterReader reader(stores->view.view());
             return allocations_of([&] { keep(reader.cluster_member_count()); });
           },
-      .targets = {allocations_at_most(0)}};
+      .targets = {allocations_at_most(0)},
+      .varies = threads > 1};
   if (threads == 1) each.targets.push_back(at_most(2));
   if (stores->count >= 100) each.targets.push_back(better_than(kCopy, 20));
   report.add(std::move(each));
@@ -163,7 +164,8 @@ void add_find(Report& report, std::shared_ptr<Stores> stores, std::size_t thread
              Walk walk{stores->count};
              return allocations_of([&] { find_in_view(reader, walk); });
            },
-       .targets = {allocations_at_most(0)}});
+       .targets = {allocations_at_most(0)},
+       .varies = threads > 1});
 }
 
 // S3, S24: all peers into a buffer, records or strings.

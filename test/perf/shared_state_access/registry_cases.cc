@@ -230,7 +230,8 @@ void add_readers(Report& report, const std::shared_ptr<Registries>& all) {
                        {kTbb, with([](R& r, std::uint64_t id) { r.concurrent.look(id); },
                                    [](R& r, std::uint64_t id) { r.concurrent.change(id); })}},
          .allocations = nullptr,
-         .targets = {}});
+         .targets = {},
+         .varies = true});
   }
 }
 

@@ -198,7 +198,8 @@ void add_stalls(Report& report, std::shared_ptr<Stores> stores) {
                 .measure = [=] { return stalls_of_view(*stores).ns_at(part); },
                 .baselines = {{kVisit, locked(false)}, {kTry, locked(true)}},
                 .allocations = nullptr,
-                .targets = {}});
+                .targets = {},
+                .varies = true});
   }
   report.add({.name = fmt::format("reads beside a busy writer that got an old copy: {} members",
                                   stores->count),

@@ -228,7 +228,7 @@ Speech future(const Audience& to, std::uint64_t number, env::Random& random) {
     default: {
       Speech speech = greeted_and_left(
           "a request of the next kind", to,
-          request(static_cast<std::uint32_t>(peer::RequestKind::kRenew) + 1 + wild % 100,
+          request(static_cast<std::uint32_t>(peer::RequestKind::kTrace) + 1 + wild % 100,
                   "future"));
       speech.told = "request_kind_unknown";
       speech.ends = false;

@@ -14,6 +14,7 @@
 #include "app/alert_rules.h"
 #include "node/declared_metrics.h"
 #include "observe/metrics.h"
+#include "observe/text.h"
 
 namespace blixard::app {
 namespace {
@@ -46,18 +47,6 @@ std::vector<Declared> all_declared() {
                    .labels = {family.labels.begin(), family.labels.end()}});
   });
   return all;
-}
-
-std::string_view kind_word(Kind kind) {
-  switch (kind) {
-    case Kind::kCounter:
-      return "counter";
-    case Kind::kGauge:
-      return "gauge";
-    case Kind::kHistogram:
-      return "histogram";
-  }
-  return "";
 }
 
 std::string joined(const std::vector<std::string>& words, std::string_view between) {
@@ -239,8 +228,9 @@ std::string metrics_markdown() {
     for (const Declared& metric : metrics) {
       const std::string more =
           metric.kind == Kind::kHistogram ? fmt::format(" ({})", bounds_text(metric)) : "";
-      text += fmt::format("| `{}` | {} | {} | {}{} |\n", metric.name, kind_word(metric.kind),
-                          joined(metric.labels, ", "), metric.help, more);
+      text +=
+          fmt::format("| `{}` | {} | {} | {}{} |\n", metric.name, observe::kind_name(metric.kind),
+                      joined(metric.labels, ", "), metric.help, more);
     }
   }
   return text;

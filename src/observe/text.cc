@@ -56,18 +56,6 @@ void add_in_unit(std::string& out, Unit unit, std::uint64_t number) {
   }
 }
 
-std::string_view kind_name(Kind kind) {
-  switch (kind) {
-    case Kind::kCounter:
-      return "counter";
-    case Kind::kGauge:
-      return "gauge";
-    case Kind::kHistogram:
-      return "histogram";
-  }
-  return "untyped";
-}
-
 class Writer final : public Visitor {
  public:
   Writer(TextFormat format, std::string& out)
@@ -193,6 +181,18 @@ double quality_of(std::string_view parameters) {
 }
 
 }  // namespace
+
+std::string_view kind_name(Kind kind) {
+  switch (kind) {
+    case Kind::kCounter:
+      return "counter";
+    case Kind::kGauge:
+      return "gauge";
+    case Kind::kHistogram:
+      return "histogram";
+  }
+  return "untyped";
+}
 
 std::string_view content_type(TextFormat format) {
   return format == TextFormat::kOpenMetrics

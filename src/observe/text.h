@@ -17,6 +17,9 @@ enum class TextFormat : std::uint8_t {
 
 std::string_view content_type(TextFormat format);
 
+// "counter", "gauge" or "histogram".
+std::string_view kind_name(Kind kind);
+
 // The format that an HTTP client asks for with `Accept`: OpenMetrics only when it wants that more.
 TextFormat text_format_for(std::string_view accept);
 

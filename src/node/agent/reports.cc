@@ -1,7 +1,9 @@
 #include "node/agent/reports.h"
 
 #include <algorithm>
+#include <utility>
 
+#include "base/assert.h"
 #include "base/bug.h"
 #include "base/limits.h"
 #include "core/cluster/model.h"
@@ -23,7 +25,9 @@ bool is_passing(Code code) {
 }  // namespace
 
 void Reports::add(v1::VmReport report) {
-  drop_round(report);
+  // Seldom: a node that takes up thousands of VMs again has one report of each.
+  if (pending_of_.contains(report.vm_id())) drop_round(report);
+  ++pending_of_[report.vm_id()];
   pending_.push_back(std::move(report));
   changed_.notify_all();
 }
@@ -39,7 +43,24 @@ void Reports::drop_round(const v1::VmReport& report) {
     return is_of_vm(other) && other.state() == report.state() &&
            other.released() == report.released();
   });
-  pending_.erase(std::remove_if(same, pending_.end(), is_of_vm), pending_.end());
+  const auto dropped = std::remove_if(same, pending_.end(), is_of_vm);
+  forget(report.vm_id(), static_cast<std::size_t>(pending_.end() - dropped));
+  pending_.erase(dropped, pending_.end());
+}
+
+void Reports::drop_sent() {
+  const auto end = pending_.begin() + static_cast<std::ptrdiff_t>(std::exchange(sent_, 0));
+  for (auto each = pending_.begin(); each != end; ++each)
+    forget(each->vm_id(), 1);
+  pending_.erase(pending_.begin(), end);
+}
+
+void Reports::forget(std::uint64_t vm_id, std::size_t count) {
+  if (count == 0) return;
+  const auto found = pending_of_.find(vm_id);
+  BLX_ASSERT(found != pending_of_.end() && found->second >= count);
+  found->second -= count;
+  if (found->second == 0) pending_of_.erase(found);
 }
 
 env::Task<Result<void>> Reports::flush() {
@@ -65,8 +86,7 @@ env::Task<void> Reports::run() {
     }
     if (sent || !is_passing(sent.error().code()) || BLX_BUG(kReportsOnlyOnce)) {
       if (!sent) BLX_LOG(env_.log, kError, "reports refused: {}", sent.error().message());
-      pending_.erase(pending_.begin(), pending_.begin() + static_cast<std::ptrdiff_t>(sent_));
-      sent_ = 0;
+      drop_sent();
       changed_.notify_all();
       delay = kRetryMin;
       continue;

@@ -7,7 +7,11 @@
 // do not pile up: a state that a VM comes back to replaces the whole round since it was there last,
 // so at most one report a state of each VM waits behind those that may be in the log already.
 
+#include <cstddef>
+#include <cstdint>
 #include <deque>
+
+#include <boost/unordered/unordered_flat_map.hpp>
 
 #include "blixard/v1/cluster.pb.h"
 #include "env/env.h"
@@ -35,6 +39,8 @@ class Reports {
 
  private:
   void drop_round(const v1::VmReport& report);
+  void drop_sent();
+  void forget(std::uint64_t vm_id, std::size_t count);
   env::Task<Result<void>> send();
   // Of those that are sent: part of the trace of the first VM that has one.
   [[nodiscard]] trace::ActiveSpan begin_span() const;
@@ -44,6 +50,8 @@ class Reports {
   NodeId self_;
   trace::Tracer* tracer_;
   std::deque<v1::VmReport> pending_;
+  // How many of each VM. To look up in only: its order shows nowhere.
+  boost::unordered_flat_map<std::uint64_t, std::size_t> pending_of_;
   std::size_t sent_ = 0;  // of the first ones, which may be in the log already
   env::Signal changed_;
 };

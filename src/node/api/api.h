@@ -119,6 +119,7 @@ class Api final : public http::Handler {
   env::Task<Result<void>> barrier(const Call& call);
   env::Task<Result<void>> wait_for(const Call& call, VmId id, Instant deadline);
   env::Task<Result<void>> wait_until(VmId id, WaitFor wait, Instant deadline);
+  env::Task<Result<void>> arrival_of(VmId id, WaitFor wait);
   [[nodiscard]] Result<bool> arrived(VmId id, WaitFor wait) const;
   [[nodiscard]] http::Response vm_response(int status, const cluster::Vm& vm) const;
   Answer change_vm(const Call& call, int desired);

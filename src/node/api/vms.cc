@@ -122,20 +122,24 @@ env::Task<Result<void>> Api::wait_for(const Call& call, VmId id, Instant deadlin
 }
 
 env::Task<Result<void>> Api::wait_until(VmId id, WaitFor wait, Instant deadline) {
+  auto arrival =
+      co_await env::with_deadline(env_.executor, env_.clock, deadline, arrival_of(id, wait));
+  if (arrival || arrival.error().code() != Code::kDeadlineExceeded) co_return arrival;
+  const cluster::Vm* vm = replica_.state().find_vm(id);
+  std::string detail = "the VM is gone";
+  if (vm != nullptr) {
+    detail = fmt::format("VM {} is {}, not {}{}{}", vm->name, cluster::state_name(vm->state),
+                         wait_name(wait), vm->reason.empty() ? "" : ": ", vm->reason);
+  }
+  co_return fail(Code::kDeadlineExceeded, "wait_timeout", std::move(detail));
+}
+
+// Woken with every batch of commands, whatever they changed: that is to cost a look and no more.
+env::Task<Result<void>> Api::arrival_of(VmId id, WaitFor wait) {
   while (true) {
     BLX_CO_TRY(const bool is_there, arrived(id, wait));
     if (is_there) co_return Result<void>();
-    const auto changed =
-        co_await env::with_deadline(env_.executor, env_.clock, deadline, replica_.applied().wait());
-    if (changed) continue;
-    if (changed.error().code() != Code::kDeadlineExceeded) co_return changed;
-    const cluster::Vm* vm = replica_.state().find_vm(id);
-    std::string detail = "the VM is gone";
-    if (vm != nullptr) {
-      detail = fmt::format("VM {} is {}, not {}{}{}", vm->name, cluster::state_name(vm->state),
-                           wait_name(wait), vm->reason.empty() ? "" : ": ", vm->reason);
-    }
-    co_return fail(Code::kDeadlineExceeded, "wait_timeout", std::move(detail));
+    BLX_CO_TRY(co_await replica_.applied().wait());
   }
 }
 

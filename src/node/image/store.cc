@@ -7,6 +7,7 @@
 #include <fmt/format.h>
 
 #include "base/limits.h"
+#include "base/unwritten.h"
 #include "core/image/digest.h"
 #include "env/failpoint.h"
 #include "node/image/unpacker.h"
@@ -170,7 +171,8 @@ env::Task<Result<cluster::ImageFile>> Store::copy(std::string from, std::string 
                                                   SourceFile about) {
   BLX_CO_TRY(const auto source, co_await open_source(env_.disk, from, about.bytes));
   BLX_CO_TRY(const auto target, co_await env_.disk.open(to, env::OpenMode::kCreateNew));
-  std::string buffer(kPieceBytes, '\0');
+  std::string buffer;
+  resize_unwritten(buffer, kPieceBytes);
   Hasher hasher;
   std::uint64_t size = 0;
   while (size < about.bytes) {
@@ -189,7 +191,8 @@ env::Task<Result<cluster::ImageFile>> Store::unpack(std::string from, std::strin
                                                     SourceFile about) {
   BLX_CO_TRY(const auto source, co_await open_source(env_.disk, from, about.bytes));
   BLX_CO_TRY(const auto target, co_await env_.disk.open(to, env::OpenMode::kCreateNew));
-  std::string buffer(kPieceBytes, '\0');
+  std::string buffer;
+  resize_unwritten(buffer, kPieceBytes);
   Unpacker unpacker(about.unpacked_bytes);
   Hasher hasher;
   std::uint64_t size = 0;
@@ -235,7 +238,8 @@ env::Task<Result<void>> Store::settle(const cluster::Image& image, std::string t
 env::Task<Result<void>> Store::check(const cluster::Image& image) {
   const observe::AllocationTag tag(observe::Subsystem::kImage);
   const std::string directory = directory_of(image);
-  std::string buffer(kPieceBytes, '\0');
+  std::string buffer;
+  resize_unwritten(buffer, kPieceBytes);
   for (const auto& about : image.files) {
     const std::string path = env::join_path(directory, about.name);
     auto file = co_await env_.disk.open(path, env::OpenMode::kRead);

@@ -4,6 +4,8 @@
 
 #include <fmt/format.h>
 
+#include "base/unwritten.h"
+
 namespace blixard::image {
 
 namespace {
@@ -18,9 +20,9 @@ struct Unpacker::Context {
 };
 
 Unpacker::Unpacker(std::uint64_t bytes_expected)
-    : context_(std::make_unique<Context>()),
-      buffer_(kPieceBytes, '\0'),
-      bytes_expected_(bytes_expected) {}
+    : context_(std::make_unique<Context>()), bytes_expected_(bytes_expected) {
+  resize_unwritten(buffer_, kPieceBytes);
+}
 
 Unpacker::~Unpacker() = default;
 

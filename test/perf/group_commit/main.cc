@@ -108,9 +108,10 @@ Task<void> measure(Env env, std::string directory, int outstanding, std::size_t 
 Sample sample_of(int outstanding, std::size_t batch_bytes) {
   static int number = 0;
   const auto directory =
-      std::filesystem::current_path() / fmt::format("group-commit-{}-{}", ::getpid(), ++number);
+      std::filesystem::current_path() / "build" / fmt::format("bench-{}-{}", ::getpid(), ++number);
   linux_side::Runtime runtime({});
   Sample sample;
+  std::filesystem::create_directories(directory.parent_path());
   runtime.run(measure(runtime.env(), directory.string(), outstanding, batch_bytes, sample));
   std::filesystem::remove_all(directory);
   return sample;

@@ -271,12 +271,13 @@ env::Task<Result<void>> DurableLog::drop_segments() {
   const std::uint64_t kept = lowest != nullptr ? lowest->segment : active().sequence;
   contents_.entries.drop_before(kept);
   while (contents_.segments.front().sequence < kept) {
+    // One by one, so that neither a crash nor a failure leaves an older one behind without a newer.
     const std::string path = contents_.segments.front().path;
-    contents_.segments.pop_front();
-    BLX_CO_TRY(co_await env_.disk.remove(path));
-    // One by one, so that no crash leaves an older one behind without a newer.
+    const auto removed = co_await env_.disk.remove(path);
+    if (!removed && removed.error().code() != Code::kNotFound) co_return removed;
     const auto synced = co_await env_.disk.sync_directory(directory_);
     if (!synced) co_return std::unexpected(fail_log(synced.error()));
+    contents_.segments.pop_front();
   }
   co_return Result<void>();
 }

@@ -613,6 +613,33 @@ TEST_F(LogTest, ASnapshotDropsTheSegmentsBehindIt) {
   }());
 }
 
+// Left behind without those that follow it, it would be a log with a hole.
+TEST_F(LogTest, ASegmentThatCannotBeRemovedIsRemovedByTheNextSnapshot) {
+  run([&]() -> env::Task<void> {
+    auto log = co_await open();
+    CO_ASSERT(log);
+    for (std::uint64_t i = 1; i <= 60; ++i)
+      EXPECT_TRUE(co_await (*log)->append(entries(i, i, 300), std::nullopt));
+    machine.disk_faults().io_error_below = segment_path(1);
+    EXPECT_TRUE(co_await (*log)->save_snapshot({LogIndex(20), Term(1)}, "at 20", LogIndex(21)));
+    EXPECT_TRUE(co_await machine.env().clock.sleep(1s));
+    EXPECT_TRUE(machine.content(segment_path(1)));
+    EXPECT_TRUE(machine.content(segment_path(2)));
+    machine.disk_faults().io_error_below.clear();
+    EXPECT_TRUE(co_await (*log)->save_snapshot({LogIndex(40), Term(1)}, "at 40", LogIndex(41)));
+    EXPECT_TRUE(co_await machine.env().clock.sleep(1s));
+    EXPECT_FALSE(machine.content(segment_path(1)));
+    EXPECT_FALSE(machine.content(segment_path(2)));
+    co_await (*log)->close();
+  }());
+  run([&]() -> env::Task<void> {
+    auto log = co_await open();
+    CO_ASSERT(log, << log.error().message());
+    EXPECT_EQ((*log)->last(), LogIndex(60));
+    co_await (*log)->close();
+  }());
+}
+
 TEST_F(LogTest, ASnapshotFromElsewhereTakesThePlaceOfTheLog) {
   // Ahead of the log, and one whose entry is another than the log's.
   for (const std::uint64_t index : {500u, 30u}) {

@@ -82,12 +82,15 @@ bool is_pretending(const cluster::Node& node) { return node.accelerator == "simu
 std::vector<Candidate> candidates(const State& state) {
   std::vector<Candidate> all;
   all.reserve(state.nodes().size());
-  // It would take everything: what it offers costs it nothing.
-  const bool all_pretend = std::ranges::all_of(
-      state.nodes(), [](const auto& entry) { return is_pretending(entry.second); });
+  // It would take everything: what it offers costs it nothing. Of one that has not registered yet
+  // nothing is known.
+  const bool some_run_guests = std::ranges::any_of(state.nodes(), [](const auto& entry) {
+    const cluster::Node& node = entry.second;
+    return !node.leaving && node.memory_mib > 0 && !is_pretending(node);
+  });
   for (const auto& [id, node] : state.nodes()) {
     if (node.leaving && !BLX_BUG(kPlacesOnLeaving)) continue;
-    if (is_pretending(node) && !all_pretend) continue;
+    if (is_pretending(node) && some_run_guests) continue;
     all.push_back({.node = id, .free = state.free_on(node), .ports = {}});
   }
   return all;

@@ -73,6 +73,7 @@ TEST(PlanPending, LeavesOutNodesThatPretendUnlessAllDo) {
   Scenario pretended = cluster_of({});
   ASSERT_TRUE(pretended.add_node(1, 4, 1024, "simulated"));
   ASSERT_TRUE(pretended.add_node(2, 4, 2048, "simulated"));
+  ASSERT_TRUE(pretended.add_node(3, 0, 0));  // has entered and told nothing of itself
   ASSERT_TRUE(pretended.create("web"));
   EXPECT_EQ(nodes_of(plan_pending(pretended.state)), std::vector<std::uint64_t>{2});
 }

@@ -1,7 +1,6 @@
 #include "node/trace_collector.h"
 
 #include <algorithm>
-#include <span>
 #include <utility>
 #include <vector>
 
@@ -15,6 +14,12 @@ struct TraceCollector::Asked {
   std::string name;
   bool answered = false;
   trace::ResourceSpans spans;
+};
+
+struct TraceCollector::Round {
+  std::vector<Asked> nodes;
+  std::size_t next = 0;
+  std::size_t room = limits::kTraceSpansShown;  // besides this node's own
 };
 
 trace::Traces TraceCollector::own(const observe::TraceId& id) const {
@@ -33,34 +38,40 @@ Result<std::string> TraceCollector::answer(std::string_view body) const {
 }
 
 env::Task<trace::Traces> TraceCollector::collect(observe::TraceId id) const {
-  std::vector<Asked> others;
+  Round round;
   for (const auto& [node, record] : replica_.state().nodes()) {
-    if (node != self_) others.push_back({node, record.name.text(), false, {}});
+    if (node != self_) round.nodes.push_back({node, record.name.text(), false, {}});
   }
   const Instant deadline = env_.clock.monotonic() + limits::kTraceAskTimeout;
+  env::Scope scope(env_.executor, co_await env::this_cancellation());
+  for (std::size_t i = 0; i < std::min(limits::kTraceAsksAtOnce, round.nodes.size()); ++i)
+    scope.spawn(ask_some(round, id, deadline));
+  co_await scope.join();
   trace::Traces traces = own(id);
-  std::size_t room = limits::kTraceSpansShown;
-  for (std::size_t i = 0; i < others.size(); i += limits::kTraceAsksAtOnce) {
-    const auto some =
-        std::span(others).subspan(i, std::min(limits::kTraceAsksAtOnce, others.size() - i));
-    if (room > 0) {
-      env::Scope scope(env_.executor, co_await env::this_cancellation());
-      for (Asked& asked : some)
-        scope.spawn(ask(asked, id, deadline));
-      co_await scope.join();
-    }
-    for (Asked& asked : some) {
-      const std::size_t spans = asked.spans.spans.size();
-      if (!asked.answered || spans > room) {
-        traces.missing.push_back(std::move(asked.name));
-      } else if (spans > 0) {
-        room -= spans;
-        traces.resources.push_back(std::move(asked.spans));
-      }
-      asked.spans = {};
+  for (Asked& asked : round.nodes) {
+    if (!asked.answered) {
+      traces.missing.push_back(std::move(asked.name));
+    } else if (!asked.spans.spans.empty()) {
+      traces.resources.push_back(std::move(asked.spans));
     }
   }
   co_return traces;
+}
+
+// One that is silent keeps one of those who ask, not the others.
+env::Task<void> TraceCollector::ask_some(Round& round, observe::TraceId id,
+                                         Instant deadline) const {
+  while (round.next < round.nodes.size()) {
+    Asked& asked = round.nodes[round.next++];
+    co_await ask(asked, id, deadline);
+    const std::size_t spans = asked.spans.spans.size();
+    if (spans > round.room) {
+      asked.answered = false;
+      asked.spans = {};
+    } else {
+      round.room -= spans;
+    }
+  }
 }
 
 env::Task<void> TraceCollector::ask(Asked& asked, observe::TraceId id, Instant deadline) const {

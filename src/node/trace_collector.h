@@ -42,8 +42,10 @@ class TraceCollector {
 
  private:
   struct Asked;
+  struct Round;
 
   [[nodiscard]] trace::Traces own(const observe::TraceId& id) const;
+  env::Task<void> ask_some(Round& round, observe::TraceId id, Instant deadline) const;
   env::Task<void> ask(Asked& asked, observe::TraceId id, Instant deadline) const;
 
   env::Env env_;

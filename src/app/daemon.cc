@@ -2,6 +2,7 @@
 
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstdio>
 #include <string_view>
 
@@ -106,7 +107,8 @@ env::Task<Result<void>> check_no_guests(env::Disk& disk, std::string directory,
   const auto guests = co_await disk.list(directory);
   if (!guests && guests.error().code() == Code::kNotFound) co_return Result<void>();
   BLX_CO_TRY(guests);
-  if (guests->empty()) co_return Result<void>();
+  // Each guest has a directory of its own.
+  if (std::ranges::none_of(*guests, &env::DirectoryEntry::is_directory)) co_return Result<void>();
   co_return fail(Code::kFailedPrecondition, "hypervisor_changed",
                  fmt::format("{} has guests of {}: delete these VMs first, or use another --data",
                              directory, hypervisor));

@@ -153,7 +153,8 @@ env::Task<http::Response> Api::handle(const http::Request& request) {
   const auto route = observe::listed(route_index);
   // Nobody is there to read the answer of one that was cut short: it is no failure of this node.
   const auto* cancellation = co_await env::this_cancellation();
-  const bool is_gone = cancellation != nullptr && cancellation->requested();
+  const bool is_gone =
+      response.status >= 500 && cancellation != nullptr && cancellation->requested();
   counted_.requests[route, is_gone ? class_of(kClientGone) : class_of(response.status)].add();
   counted_.durations[route].observe(env_.clock.monotonic() - begun);
   co_return response;

@@ -43,8 +43,9 @@ def findings(result, accepted, tolerance, partial=False):
             if not partial:
                 yield f"{name}: it is gone", True
             continue
+        counts = is_here and not new.get("varies", False)
         if old.get("met") and not new.get("met", True):
-            yield f"{name}: {new['value']:g}, the target {new['target']} was met", True
+            yield f"{name}: {new['value']:g}, the target {new['target']} was met", counts
         old_count, new_count = old.get("allocations"), new.get("allocations")
         if old_count is not None and new_count is None:
             yield f"{name}: allocations are counted no more", True
@@ -52,7 +53,6 @@ def findings(result, accepted, tolerance, partial=False):
             line = f"{name}: {new_count:g} allocations, accepted {old_count:g}"
             yield line, new_count > old_count
         old_ratios, new_ratios = ratios(old), ratios(new)
-        counts = is_here and not new.get("varies", False)
         for rival, ratio in old_ratios.items():
             if rival not in new_ratios:
                 yield f"{name}: no comparison with {rival}", False

@@ -46,6 +46,7 @@ class Findings(unittest.TestCase):
         self.assertEqual(len(worse(result(case(**missed)), result(case(**met)))), 1)
         self.assertEqual(worse(result(case(**met)), result(case(**missed))), [])
         self.assertEqual(worse(result(case(**missed)), result(case(**missed))), [])
+        self.assertEqual(worse(result(case(varies=True, **missed)), result(case(**met))), [])
 
     def test_one_more_allocation_is_worse(self):
         self.assertEqual(len(worse(result(case(allocations=1)), result(case()))), 1)

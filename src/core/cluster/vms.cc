@@ -1,5 +1,6 @@
 #include "core/cluster/vms.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "base/assert.h"

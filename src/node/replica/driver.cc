@@ -406,7 +406,7 @@ env::Task<bool> Driver::outlast(const Error& error) {
   BLX_LOG(env_.log, kWarn, "replica: the log cannot be read, tried again soon: {}",
           error.message());
   const auto ticked = co_await ticked_.wait();
-  co_return ticked&& running();
+  co_return ticked.has_value() && running();
 }
 
 }  // namespace blixard::replica

@@ -189,7 +189,7 @@ def items(distribution, count, seed):
         if distribution == "uniform":
             yield generator.randint(UNIFORM_LEAST, UNIFORM_MOST)
         else:
-            size = round(generator.weibullvariate(WEIBULL_SCALE, WEIBULL_SHAPE))
+            size = int(generator.weibullvariate(WEIBULL_SCALE, WEIBULL_SHAPE))
             yield min(max(size, WEIBULL_LEAST), WEIBULL_MOST)
 
 

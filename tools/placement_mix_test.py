@@ -100,7 +100,8 @@ class Drawn(Folder):
         self.assertEqual({row[3] for row in rows}, {"0"})
 
     def test_items_are_in_their_range_and_of_their_mean(self):
-        for distribution, least, most, mean in (("uniform", 20, 100, 60), ("weibull", 1, 100, 39.7)):
+        for distribution, least, most, mean in (("uniform", 20, 100, 60),
+                                                ("weibull", 1, 100, 39.7)):
             sizes = [int(row[0]) for row in self.rows(
                 "bins", "--distribution", distribution, "--count", "20000", "--seed", "1")]
             self.assertGreaterEqual(min(sizes), least)

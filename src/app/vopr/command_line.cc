@@ -142,6 +142,7 @@ class CommandLine {
     add_show();
     add_suite();
     add_check();
+    place_.add_to(app_);
   }
 
   CLI::App& app() { return app_; }
@@ -153,6 +154,7 @@ class CommandLine {
     if (chosen == "shrink") return finish_shrink();
     if (chosen == "suite") return suite_;
     if (chosen == "fuzz") return finish_fuzz();
+    if (chosen == "place") return place_.finish();
     check_.model = *linearizability::parse_model(model_);
     check_.format = *linearizability::parse_format(format_);
     return check_;
@@ -345,6 +347,7 @@ class CommandLine {
   ShrinkPlan shrink_;
   FuzzPlans fuzz_;
   RunSuite suite_;
+  PlaceOptions place_;
 };
 
 }  // namespace
@@ -391,6 +394,7 @@ int run_vopr_command_line(int argc, char** argv) {
     int operator()(const ShrinkPlan& shrink) const { return shrink_plan(shrink, runner); }
     int operator()(const FuzzPlans& fuzz) const { return fuzz_plans(fuzz, runner); }
     int operator()(const RunSuite& suite) const { return run_suite(suite, runner); }
+    int operator()(const PlaceCommand& command) const { return place(command); }
   };
   return std::visit(CarryOut{runner}, *command);
 }

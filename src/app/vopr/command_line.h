@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "app/cli.h"
+#include "app/vopr/place.h"
 #include "base/result.h"
 #include "base/units.h"
 #include "linearizability/formats.h"
@@ -84,7 +85,7 @@ struct RunSuite {
 };
 
 using VoprCommand =
-    std::variant<CheckHistories, RunPlan, ShowPlan, ShrinkPlan, FuzzPlans, RunSuite>;
+    std::variant<CheckHistories, RunPlan, ShowPlan, ShrinkPlan, FuzzPlans, RunSuite, PlaceCommand>;
 
 // Or the exit code, after help or what is wrong was printed.
 std::expected<VoprCommand, int> parse_vopr_command_line(int argc, const char* const* argv);

@@ -18,10 +18,9 @@ using cluster::VmState;
 bool has_place(const cluster::Vm& vm, const cluster::State& state) {
   return std::ranges::any_of(state.nodes(), [&](const auto& entry) {
     const cluster::Node& node = entry.second;
-    if (node.leaving || node.registered.unix_ms == 0) return false;
-    const cluster::Free free = state.free_on(node);
-    return free.vcpus >= vm.spec.vcpus && free.memory_mib >= vm.spec.memory_mib &&
-           state.taken_port(node.id, vm.spec) == 0;
+    if (!cluster::takes_vms(node) || node.registered.unix_ms == 0) return false;
+    const resources::Demand demand = cluster::demand_of(vm.spec, state.policy().overcommit);
+    return state.room_on(node).fits(demand) && state.taken_port(node.id, vm.spec) == 0;
   });
 }
 

@@ -168,16 +168,14 @@ void StateJudge::check_nodes(std::uint32_t machine, const cluster::State& state)
 
 void StateJudge::check_capacity(const cluster::State& state) {
   struct Sum {
-    std::int64_t vcpus = 0;
-    std::int64_t memory_mib = 0;
+    resources::Amounts amounts;
     std::set<std::uint16_t> ports;
   };
   std::map<NodeId, Sum> sums;
   for (const auto& [id, vm] : state.vms()) {
     if (!vm.node) continue;
     Sum& sum = sums[vm.node];
-    sum.vcpus += vm.spec.vcpus;
-    sum.memory_mib += vm.spec.memory_mib;
+    sum.amounts += cluster::demand_of(vm.spec, state.policy().overcommit).amounts;
     for (const cluster::PublishedPort& port : vm.spec.published_ports) {
       if (port.host_port != 0 && !sum.ports.insert(port.host_port).second) {
         recorder_.fail("ports", fmt::format("{}: host port {} is promised twice", text_of(vm),
@@ -188,12 +186,15 @@ void StateJudge::check_capacity(const cluster::State& state) {
   for (const auto& [id, sum] : sums) {
     const cluster::Node* node = state.find_node(id);
     if (node == nullptr || node->registered.unix_ms == 0) continue;
-    if (sum.memory_mib > node->memory_mib ||
-        sum.vcpus > cluster::kVcpuOvercommit * std::int64_t{node->vcpus}) {
-      recorder_.fail("capacity", fmt::format("node {} has {} MiB and {} vCPUs; {} MiB and {} vCPUs "
-                                             "of it are promised",
-                                             id.value, node->memory_mib, node->vcpus,
-                                             sum.memory_mib, sum.vcpus));
+    const resources::Amounts offered =
+        cluster::offered_by(*node, state.policy().overcommit).amounts;
+    if (!sum.amounts.fits(offered)) {
+      recorder_.fail(
+          "capacity",
+          fmt::format("node {} offers {} MiB and {} vCPUs; {} MiB and {} vCPUs of it "
+                      "are promised",
+                      id.value, offered.memory_mib, cluster::whole_vcpus(offered.cpu_milli),
+                      sum.amounts.memory_mib, cluster::whole_vcpus(sum.amounts.cpu_milli)));
     }
   }
 }

@@ -1,6 +1,7 @@
 // The commands about who belongs to the cluster.
 
 #include <algorithm>
+#include <set>
 #include <vector>
 
 #include <fmt/format.h>
@@ -165,6 +166,7 @@ Result<std::uint64_t> State::carry_out(const v1::RemoveNode& command, const Step
   BLX_TRY(may_leave(*node, command.force()));
   free_vms_of(*node, step);
   node->leaving = true;
+  revise(*node);
   announce(Change::Kind::kNodeChanged, node->id.value, node->name, step);
   return node->id.value;
 }
@@ -197,6 +199,11 @@ Result<std::uint64_t> State::carry_out(const v1::DropNode& command, const Step& 
   const Node node = std::move(found->second);
   node_names_.erase(node.name);
   nodes_.erase(found);
+  const std::set<Name> reserved = reservations_on(node.id);
+  for (const Name& name : reserved) {
+    erase_reservation(name);
+    announce(Change::Kind::kReservationRemoved, 0, name, step);
+  }
   raise_model_version();
   announce(Change::Kind::kNodeRemoved, node.id.value, node.name, step);
   return node.id.value;

@@ -66,16 +66,7 @@ Result<Vm> reported(const Vm& vm, const v1::VmReport& report, WallTime time) {
 }  // namespace
 
 Result<std::uint64_t> State::carry_out(const v1::RegisterNode& command, const Step& step) {
-  Node node{.id = NodeId(command.node_id()),
-            .name = Name(command.name()),
-            .vcpus = command.capacity().vcpus(),
-            .memory_mib = command.capacity().memory_mib(),
-            .accelerator = command.accelerator(),
-            .tsc_khz = command.tsc_khz(),
-            .version = command.version(),
-            .model_version = std::max(command.model_version(), kUntoldModelVersion),
-            .registered = step.time};
-  BLX_TRY(check_node(node));
+  BLX_TRY(Node node, read_registration(command, step.version));
   const auto known = nodes_.find(node.id);
   if (known == nodes_.end() && !cluster_.is_nil()) {
     return fail(Code::kNotFound, reason::kNodeNotFound,
@@ -98,6 +89,14 @@ Result<std::uint64_t> State::carry_out(const v1::RegisterNode& command, const St
   node.peer_address = kept.peer_address;
   node.key_digest = kept.key_digest;
   node.leaving = kept.leaving;
+  node.set_labels = kept.set_labels;
+  node.taints = kept.taints;
+  node.cordoned = kept.cordoned;
+  node.drain = kept.drain;
+  node.revision = kept.revision;
+  node.registered = kept.registered;
+  if (node != kept) revise(node);
+  node.registered = step.time;
   kept = node;
   raise_model_version();
   announce(Change::Kind::kNodeChanged, node.id.value, node.name, step);

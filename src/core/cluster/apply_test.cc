@@ -4,47 +4,10 @@
 
 #include "base/limits.h"
 #include "core/cluster/reasons.h"
-#include "core/cluster/scenario.h"
-#include "core/cluster/state.h"
+#include "core/cluster/test_apply.h"
 
 namespace blixard::cluster {
 namespace {
-
-class Apply : public testing::Test {
- protected:
-  void SetUp() override {
-    ASSERT_TRUE(cluster_.add_image("alpine"));
-    ASSERT_TRUE(cluster_.add_node(1, 4, 1024));
-    ASSERT_TRUE(cluster_.add_node(2, 4, 1024));
-    cluster_.changes.clear();
-  }
-
-  void expect_refused(const v1::Command& command, Code code, std::string_view reason) {
-    const std::string before = cluster_.state.encode();
-    const std::size_t changes = cluster_.changes.size();
-    const auto outcome = cluster_.apply(command);
-    ASSERT_FALSE(outcome) << reason << ": " << command.ShortDebugString();
-    EXPECT_EQ(outcome.error().reason(), reason) << command.ShortDebugString();
-    EXPECT_EQ(code_name(outcome.error().code()), code_name(code)) << reason;
-    EXPECT_EQ(cluster_.state.encode(), before) << reason;
-    EXPECT_EQ(cluster_.changes.size(), changes) << reason;
-  }
-  void expect_refused(std::string_view text, Code code, std::string_view reason) {
-    expect_refused(Scenario::command(text), code, reason);
-  }
-
-  const Vm& vm(std::string_view name) { return *cluster_.state.find_vm(name); }
-
-  // A VM on node 1, in that state, by the ways that lead there.
-  void make(const std::string& name, const std::vector<v1::VmState>& way) {
-    ASSERT_TRUE(cluster_.create(name));
-    ASSERT_TRUE(cluster_.place(name, 1));
-    for (const v1::VmState state : way)
-      ASSERT_TRUE(cluster_.report(name, state));
-  }
-
-  Scenario cluster_;
-};
 
 TEST_F(Apply, CommandOfANewerModelIsRefused) {
   auto command = Scenario::create_command("web", 1, 128);
@@ -137,8 +100,14 @@ TEST_F(Apply, IdsAreNeverReused) {
 }
 
 TEST_F(Apply, VmsAreLimited) {
+  constexpr std::uint64_t kFirst = 3;
+  constexpr std::uint64_t kMore = 8;
+  for (std::uint64_t at = 0; at < kMore; ++at)
+    ASSERT_TRUE(cluster_.add_node(kFirst + at, limits::kNodeVcpus, limits::kNodeMemoryMib));
   for (std::size_t at = 0; at < limits::kVms; ++at) {
-    ASSERT_TRUE(cluster_.create("vm-" + std::to_string(at)));
+    const std::string name = "vm-" + std::to_string(at);
+    ASSERT_TRUE(cluster_.create(name));
+    ASSERT_TRUE(cluster_.place(name, kFirst + at % kMore));
   }
   const auto refused = cluster_.create("one-more");
   ASSERT_FALSE(refused);
@@ -165,13 +134,12 @@ TEST_F(Apply, StartOfAnEndedVmIsANewAssignment) {
   for (const v1::VmState end : {v1::VM_STATE_FAILED, v1::VM_STATE_STOPPED}) {
     const std::string name = end == v1::VM_STATE_FAILED ? "failed" : "stopped";
     make(name, {v1::VM_STATE_STARTING, end});
-    const Free free = cluster_.state.free_on(*cluster_.state.find_node(NodeId(1)));
+    const resources::Amounts free = room(1);
     ASSERT_TRUE(cluster_.desire(name, v1::VM_DESIRED_RUNNING));
     EXPECT_EQ(vm(name).state, VmState::kPlaced);
     EXPECT_EQ(vm(name).generation, Generation(2));
     EXPECT_EQ(vm(name).node, NodeId(1));
-    EXPECT_EQ(cluster_.state.free_on(*cluster_.state.find_node(NodeId(1))).memory_mib,
-              free.memory_mib);
+    EXPECT_EQ(room(1), free);
     // Again while it is placed: no change.
     ASSERT_TRUE(cluster_.desire(name, v1::VM_DESIRED_RUNNING));
     EXPECT_EQ(vm(name).generation, Generation(2));
@@ -229,10 +197,10 @@ TEST_F(Apply, DeletingAPlacedVmWaitsForItsNode) {
   ASSERT_TRUE(cluster_.report("web", v1::VM_STATE_STOPPING));
   ASSERT_TRUE(cluster_.report("web", v1::VM_STATE_STOPPED));
   ASSERT_NE(cluster_.state.find_vm("web"), nullptr);
-  EXPECT_LT(cluster_.state.free_on(*cluster_.state.find_node(NodeId(1))).memory_mib, 1024);
+  EXPECT_LT(room(1).memory_mib, 1024);
   ASSERT_TRUE(cluster_.report("web", v1::VM_STATE_STOPPED, true));
   EXPECT_EQ(cluster_.state.find_vm("web"), nullptr);
-  EXPECT_EQ(cluster_.state.free_on(*cluster_.state.find_node(NodeId(1))).memory_mib, 1024);
+  EXPECT_EQ(room(1).memory_mib, 1024);
   EXPECT_EQ(cluster_.changes.back().kind, Change::Kind::kVmRemoved);
 }
 
@@ -245,9 +213,8 @@ TEST_F(Apply, PlaceGivesTheVmToANode) {
   EXPECT_EQ(vm("web").generation, Generation(1));
   EXPECT_EQ(vm("web").state, VmState::kPlaced);
   EXPECT_EQ(vm("web").reason, "");
-  const Free free = cluster_.state.free_on(*cluster_.state.find_node(NodeId(2)));
-  EXPECT_EQ(free.memory_mib, 1024 - 256);
-  EXPECT_EQ(free.vcpus, 4 * kVcpuOvercommit - 2);
+  EXPECT_EQ(room(2).memory_mib, 1024 - 256);
+  EXPECT_EQ(room(2).cpu_milli, 4 * 4000 - 2000);
 }
 
 TEST_F(Apply, PlaceIsRefused) {
@@ -300,13 +267,12 @@ TEST_F(Apply, RegisterRenewsANodeAndLeavesItsVmsAlone) {
   ASSERT_TRUE(cluster_.apply(R"(register_node { node_id: 1 name: "renamed"
       capacity { vcpus: 8 memory_mib: 64 } accelerator: "tcg" tsc_khz: 5 version: "1.0" })"));
   EXPECT_EQ(vm("web"), before);
-  const Node& node = *cluster_.state.find_node(NodeId(1));
-  EXPECT_EQ(node.name, "renamed");
-  EXPECT_EQ(node.vcpus, 8u);
-  EXPECT_EQ(node.accelerator, "tcg");
+  EXPECT_EQ(node(1).name, "renamed");
+  EXPECT_EQ(node(1).vcpus, 8u);
+  EXPECT_EQ(node(1).accelerator, "tcg");
   EXPECT_EQ(cluster_.changes.back().kind, Change::Kind::kNodeChanged);
   // Smaller than what it holds: nothing more fits, nothing breaks.
-  EXPECT_EQ(cluster_.state.free_on(node).memory_mib, 64 - 128);
+  EXPECT_EQ(room(1).memory_mib, 64 - 128);
   ASSERT_TRUE(cluster_.create("small", 1, 80));
   EXPECT_FALSE(cluster_.place("small", 1));
 }
@@ -452,7 +418,7 @@ TEST_F(Apply, GivenBackVmIsPlacedAnewAtTheNextGeneration) {
   EXPECT_EQ(vm("web").state, VmState::kPending);
   EXPECT_EQ(vm("web").node, NodeId());
   EXPECT_EQ(vm("web").reason, "waiting for placement");
-  EXPECT_EQ(cluster_.state.free_on(*cluster_.state.find_node(NodeId(1))).memory_mib, 1024);
+  EXPECT_EQ(room(1).memory_mib, 1024);
   ASSERT_TRUE(cluster_.place("web", 2));
   EXPECT_EQ(vm("web").generation, Generation(2));
 }

@@ -8,17 +8,12 @@
 #include "core/cluster/codec.h"
 #include "core/cluster/reasons.h"
 #include "core/cluster/state.h"
-#include "core/cluster/text.h"
 
 namespace blixard::cluster {
 
-namespace {
-
-std::unexpected<Error> no_vm(VmId id) {
+std::unexpected<Error> State::no_vm(VmId id) {
   return fail(Code::kNotFound, reason::kVmNotFound, fmt::format("no VM has id {}", id.value));
 }
-
-}  // namespace
 
 Result<std::uint64_t> State::carry_out(const v1::CreateVm& command, const Step& step) {
   BLX_TRY(check_name(command.name()));
@@ -42,10 +37,18 @@ Result<std::uint64_t> State::carry_out(const v1::CreateVm& command, const Step& 
     return fail(Code::kNotFound, reason::kImageNotFound,
                 fmt::format("no image is named {}", spec.image));
   }
+  BLX_TRY(check_named(*spec.wishes));
   if (vms_.size() >= limits::kVms) {
     return fail(Code::kResourceExhausted, reason::kTooManyVms,
                 fmt::format("there are {} VMs, the most possible", vms_.size()));
   }
+  if (model_version_ >= kPlacementVersion && pending().size() >= limits::kPendingVms) {
+    return fail(Code::kResourceExhausted, reason::kQueueFull,
+                fmt::format("{} VMs wait for a node, the most possible: add nodes or delete some",
+                            pending().size()));
+  }
+  BLX_TRY(check_quota(command.name(), spec));
+  BLX_TRY(charge(*spec.wishes, Spending::kCreate, step));
   Vm vm{.id = VmId(next_id_++),
         .name = Name(command.name()),
         .uuid = *uuid,
@@ -83,13 +86,16 @@ Result<std::uint64_t> State::carry_out(const v1::SetDesired& command, const Step
   if (!desired) return fail(Code::kInvalidArgument, reason::kDesiredInvalid);
   BLX_TRY(const Vm* vm, vm_to_change(command.name(), VmId(command.vm_id())));
   const VmId id = vm->id;
-  const bool starts_again = *desired == VmDesired::kRunning && vm->node &&
+  const bool starts_again = *desired == VmDesired::kRunning && vm->node && !vm->evicting &&
                             (vm->state == VmState::kStopped || vm->state == VmState::kFailed);
   if (vm->desired == *desired && !starts_again) return id.value;
   if (vm->desired == VmDesired::kDeleted) {
     return fail(Code::kFailedPrecondition, reason::kVmBeingDeleted,
                 fmt::format("VM {} is being deleted", vm->name));
   }
+  const Wishes& wishes = *vm->spec.wishes;
+  if (*desired == VmDesired::kRunning) BLX_TRY(charge(wishes, Spending::kStart, step));
+  if (*desired == VmDesired::kDeleted) BLX_TRY(charge(wishes, Spending::kDelete, step));
   if (*desired == VmDesired::kDeleted && (!vm->node || BLX_BUG(kDeleteFreesAtOnce))) {
     remove_vm(id, step);
     return id.value;
@@ -107,7 +113,7 @@ Result<std::uint64_t> State::carry_out(const v1::SetDesired& command, const Step
   return id.value;
 }
 
-Result<const Vm*> State::pending_vm(VmId id, Generation generation) const {
+Result<const Vm*> State::vm_at(VmId id, Generation generation) const {
   const Vm* vm = find_vm(id);
   if (vm == nullptr) return no_vm(id);
   if (vm->generation != generation) {
@@ -115,56 +121,16 @@ Result<const Vm*> State::pending_vm(VmId id, Generation generation) const {
                 fmt::format("VM {} is at generation {}, not {}", vm->name, vm->generation.value,
                             generation.value));
   }
+  return vm;
+}
+
+Result<const Vm*> State::pending_vm(VmId id, Generation generation) const {
+  BLX_TRY(const Vm* vm, vm_at(id, generation));
   if (vm->state != VmState::kPending) {
     return fail(Code::kFailedPrecondition, reason::kVmNotPending,
                 fmt::format("VM {} is {}", vm->name, state_name(vm->state)));
   }
   return vm;
-}
-
-Result<std::uint64_t> State::carry_out(const v1::PlaceVm& command, const Step& step) {
-  BLX_TRY(const Vm* vm, pending_vm(VmId(command.vm_id()), Generation(command.generation())));
-  const Node* node = find_node(NodeId(command.node_id()));
-  if (node == nullptr) {
-    return fail(Code::kNotFound, reason::kNodeNotFound,
-                fmt::format("no node has id {}", command.node_id()));
-  }
-  if (node->leaving && !BLX_BUG(kPlacesOnLeaving)) {
-    return fail(Code::kFailedPrecondition, reason::kNodeLeaving,
-                fmt::format("node {} is being removed", node->name));
-  }
-  const Free free = free_on(*node);
-  const bool is_full = free.memory_mib < vm->spec.memory_mib || free.vcpus < vm->spec.vcpus;
-  if (is_full && !BLX_BUG(kTrustsThePlan)) {
-    return fail(Code::kResourceExhausted, reason::kNodeFull,
-                fmt::format("node {} has {} MiB of memory and {} vCPUs free, VM {} needs {} and {}",
-                            node->name, free.memory_mib, free.vcpus, vm->name, vm->spec.memory_mib,
-                            vm->spec.vcpus));
-  }
-  if (const std::uint16_t port = taken_port(node->id, vm->spec); port != 0) {
-    return fail(Code::kResourceExhausted, reason::kPortTaken,
-                fmt::format("host port {} of node {} is taken", port, node->name));
-  }
-  change_vm(vm->id, step, [&](Vm& placed) {
-    placed.node = node->id;
-    placed.generation = placed.generation.next();
-    placed.state = VmState::kPlaced;
-    placed.reason.clear();
-    placed.changed = step.time;
-  });
-  return vm->id.value;
-}
-
-Result<std::uint64_t> State::carry_out(const v1::ExplainPending& command, const Step& step) {
-  BLX_TRY(const Vm* vm, pending_vm(VmId(command.vm_id()), Generation(command.generation())));
-  std::string cleaned;
-  const bool is_clean = is_bounded_text(command.reason(), limits::kReasonBytes);
-  if (!is_clean) cleaned = bounded_text(command.reason(), limits::kReasonBytes);
-  const std::string& text = is_clean ? command.reason() : cleaned;
-  if (vm->reason != text) {
-    change_vm(vm->id, step, [&](Vm& explained) { explained.reason = text; });
-  }
-  return vm->id.value;
 }
 
 void State::remove_vm(VmId id, const Step& step) {

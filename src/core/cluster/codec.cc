@@ -6,6 +6,7 @@
 #include "base/limits.h"
 #include "core/cluster/reasons.h"
 #include "core/cluster/text.h"
+#include "core/cluster/wishes_codec.h"
 
 namespace blixard::cluster {
 
@@ -129,6 +130,9 @@ Result<VmSpec> read_spec(const v1::VmSpec& spec) {
     }
     value.published_ports.push_back(*read);
   }
+  if (spec.has_placement()) {
+    BLX_TRY(value.wishes, read_wishes(spec.placement()));
+  }
   BLX_TRY(check_spec(value));
   return value;
 }
@@ -140,6 +144,7 @@ void write_spec(const VmSpec& spec, v1::VmSpec* out) {
   write_published(spec.published_ports, out->mutable_published_ports());
   out->set_restart(static_cast<v1::RestartPolicy>(spec.restart));
   out->set_stop_grace_seconds(spec.stop_grace_seconds);
+  if (!spec.wishes.is_default()) write_wishes(*spec.wishes, out->mutable_placement());
 }
 
 Result<std::vector<PublishedPort>> read_published(
@@ -179,6 +184,47 @@ Result<std::vector<ImageFile>> read_files(
   return values;
 }
 
+namespace {
+
+Result<void> read_eviction(const v1::VmRecord& record, Vm& vm) {
+  vm.evicting = record.evicting();
+  if (!record.has_eviction()) {
+    if (vm.evicting) return invalid_record("vm: evicting for no reason");
+    return {};
+  }
+  const v1::EvictionRecord& eviction = record.eviction();
+  const auto cause = read_cause(eviction.cause());
+  if (!cause) return invalid_record("vm: eviction: cause");
+  if (!eviction.by().empty() && !check_name(eviction.by())) {
+    return invalid_record("vm: eviction: by");
+  }
+  if (!is_bounded_text(eviction.explanation(), limits::kReasonBytes)) {
+    return invalid_record("vm: eviction: explanation");
+  }
+  vm.eviction = Eviction{.cause = *cause,
+                         .by = Name(eviction.by()),
+                         .explanation = eviction.explanation(),
+                         .since = WallTime{eviction.since_unix_ms()},
+                         .from = NodeId(eviction.from_node_id()),
+                         .target = NodeId(eviction.target_node_id())};
+  if (vm.eviction.is_default()) return invalid_record("vm: eviction: from nowhere");
+  return {};
+}
+
+void write_eviction(const Vm& vm, v1::VmRecord* out) {
+  out->set_evicting(vm.evicting);
+  if (vm.eviction.is_default()) return;
+  v1::EvictionRecord& eviction = *out->mutable_eviction();
+  eviction.set_cause(write_cause(vm.eviction->cause));
+  eviction.set_by(vm.eviction->by.text());
+  eviction.set_explanation(vm.eviction->explanation);
+  eviction.set_since_unix_ms(vm.eviction->since.unix_ms);
+  eviction.set_from_node_id(vm.eviction->from.value);
+  eviction.set_target_node_id(vm.eviction->target.value);
+}
+
+}  // namespace
+
 Result<Vm> read_vm(const v1::VmRecord& record) {
   Vm vm{.id = VmId(record.id()), .name = Name(record.name())};
   if (auto name = check_name(vm.name); !name) return invalid_record("vm", name.error());
@@ -209,6 +255,11 @@ Result<Vm> read_vm(const v1::VmRecord& record) {
   vm.restarts = record.restarts();
   vm.created = WallTime{record.created_unix_ms()};
   vm.changed = WallTime{record.changed_unix_ms()};
+  for (const std::uint32_t device : record.devices()) {
+    if (device >= limits::kNodeDevices) return invalid_record("vm: devices");
+    vm.devices.push_back(static_cast<std::uint16_t>(device));
+  }
+  BLX_TRY(read_eviction(record, vm));
   return vm;
 }
 
@@ -228,54 +279,9 @@ void write_vm(const Vm& vm, v1::VmRecord* out) {
   out->set_restarts(vm.restarts);
   out->set_created_unix_ms(vm.created.unix_ms);
   out->set_changed_unix_ms(vm.changed.unix_ms);
-}
-
-Result<Node> read_node(const v1::NodeRecord& record) {
-  // A record of model version 1 has no role: every node was a server.
-  const auto role =
-      record.role() == v1::NODE_ROLE_UNSPECIFIED ? NodeRole::kServer : read_role(record.role());
-  if (!role) return invalid_record("node: role");
-  Digest key_digest{};
-  if (!record.key_digest().empty()) {
-    const auto digest = read_digest(record.key_digest());
-    if (!digest) return invalid_record("node: key_digest");
-    key_digest = *digest;
-  }
-  if (auto address = check_peer_address(record.peer_address());
-      !address && !record.peer_address().empty()) {
-    return invalid_record("node", address.error());
-  }
-  Node node{.id = NodeId(record.id()),
-            .name = Name(record.name()),
-            .role = *role,
-            .peer_address = record.peer_address(),
-            .key_digest = key_digest,
-            .leaving = record.leaving(),
-            .vcpus = record.capacity().vcpus(),
-            .memory_mib = record.capacity().memory_mib(),
-            .accelerator = record.accelerator(),
-            .tsc_khz = record.tsc_khz(),
-            .version = record.version(),
-            .model_version = std::max(record.model_version(), kUntoldModelVersion),
-            .registered = WallTime{record.registered_unix_ms()}};
-  if (auto checked = check_node(node); !checked) return invalid_record("node", checked.error());
-  return node;
-}
-
-void write_node(const Node& node, v1::NodeRecord* out) {
-  out->set_id(node.id.value);
-  out->set_name(node.name.text());
-  out->mutable_capacity()->set_vcpus(node.vcpus);
-  out->mutable_capacity()->set_memory_mib(node.memory_mib);
-  out->set_accelerator(node.accelerator);
-  out->set_tsc_khz(node.tsc_khz);
-  out->set_version(node.version);
-  if (node.model_version != kUntoldModelVersion) out->set_model_version(node.model_version);
-  out->set_registered_unix_ms(node.registered.unix_ms);
-  out->set_role(write_role(node.role));
-  out->set_peer_address(node.peer_address);
-  if (node.key_digest != Digest{}) out->set_key_digest(write_digest(node.key_digest));
-  out->set_leaving(node.leaving);
+  for (const std::uint16_t device : vm.devices)
+    out->add_devices(device);
+  write_eviction(vm, out);
 }
 
 Result<Image> read_image(const v1::ImageRecord& record) {

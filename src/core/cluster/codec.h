@@ -24,11 +24,16 @@ std::optional<NodeRole> read_role(v1::NodeRole role);
 std::optional<Digest> read_digest(std::string_view bytes);
 // 16 bytes, as they are.
 std::optional<Uuid> read_uuid(std::string_view bytes);
-// Errors: kInvalidArgument "spec_invalid".
+// Errors: kInvalidArgument "spec_invalid", "placement_invalid".
 Result<VmSpec> read_spec(const v1::VmSpec& spec);
 // Errors: kInvalidArgument "report_invalid".
 Result<std::vector<PublishedPort>> read_published(
     const google::protobuf::RepeatedPtrField<v1::PublishedPort>& ports);
+// The node as it describes itself, without what others say of it. With `version`, the command's,
+// before kPlacementVersion: without what came with that. Errors: kInvalidArgument "node_invalid",
+// "name_invalid".
+Result<Node> read_registration(const v1::RegisterNode& command, std::uint32_t version);
+void write_registration(const Node& node, v1::RegisterNode* out);
 // Files come out by name. Errors: kInvalidArgument "image_invalid".
 Result<std::vector<ImageFile>> read_files(
     const google::protobuf::RepeatedPtrField<v1::ImageFile>& files);

@@ -225,6 +225,7 @@ TEST(Member, AnAddressCanChange) {
 // What is said is in a version that every node knows, so that none has to stop.
 TEST(Member, SpeakTheNewestModelThatAllKnow) {
   Scenario cluster = Scenario::founded();
+  cluster.version = 3;
   const auto tell = [&](int node, int version) {
     return cluster.apply(fmt::format(
         R"(register_node {{ node_id: {} name: "n{}" model_version: {} }})", node, node, version));

@@ -57,11 +57,6 @@ bool is_file_name(std::string_view name) {
          std::ranges::all_of(name, allowed);
 }
 
-// One line: these end up in kernel command lines and tables.
-bool is_line(std::string_view text, std::size_t bytes_max) {
-  return is_bounded_text(text, bytes_max) && text.find_first_of("\n\t") == std::string_view::npos;
-}
-
 std::unexpected<Error> spec_fault(std::string detail) {
   return fail(Code::kInvalidArgument, reason::kSpecInvalid, std::move(detail));
 }
@@ -87,6 +82,8 @@ Result<void> check_spec_ports(const std::vector<PublishedPort>& ports) {
 
 void unassign(Vm& vm) {
   vm.node = NodeId();
+  vm.devices.clear();
+  vm.evicting = false;
   vm.published_ports.clear();
   vm.pid = 0;
   vm.accelerator.clear();
@@ -169,6 +166,82 @@ std::optional<NodeRole> parse_role(std::string_view name) {
   return std::nullopt;
 }
 
+resources::Demand demand_of(const VmSpec& spec, const resources::Overcommit& overcommit) {
+  const Wishes& wishes = *spec.wishes;
+  constexpr std::int64_t kWhole = 100;
+  std::int64_t cpu_milli = wishes.cpu_milli != 0 ? std::int64_t{wishes.cpu_milli}
+                                                 : spec.vcpus * resources::kMilliPerCore;
+  if (wishes.dedicated_cpus) cpu_milli = cpu_milli * overcommit.cpu_percent / kWhole;
+  return {.amounts = {.cpu_milli = cpu_milli,
+                      .memory_mib = spec.memory_mib,
+                      .disk_mib = wishes.disk_mib,
+                      .network_mbit = wishes.network_mbit},
+          .counters = wishes.counters,
+          .devices = wishes.devices};
+}
+
+resources::Supply supply_of(const Node& node) {
+  return {.amounts = {.cpu_milli = node.vcpus * resources::kMilliPerCore,
+                      .memory_mib = node.memory_mib,
+                      .disk_mib = node.disk_mib,
+                      .network_mbit = node.network_mbit},
+          .counters = node.counters,
+          .devices = node.devices};
+}
+
+resources::Supply offered_by(const Node& node, const resources::Overcommit& overcommit) {
+  resources::Supply supply = supply_of(node);
+  supply.amounts = resources::offered(supply.amounts, overcommit);
+  return supply;
+}
+
+std::int64_t whole_vcpus(std::int64_t cpu_milli) {
+  const std::int64_t rest = cpu_milli % resources::kMilliPerCore;
+  return cpu_milli / resources::kMilliPerCore - (rest < 0 ? 1 : 0);
+}
+
+const std::string* label_of(const Node& node, std::string_view key) {
+  for (const auto* labels : {&node.set_labels, &node.told_labels}) {
+    const auto found = std::ranges::lower_bound(*labels, key, {}, &Label::key);
+    if (found != labels->end() && found->key == key) return &found->value;
+  }
+  return nullptr;
+}
+
+std::string_view closed_text(const Node& node) {
+  if (node.leaving) return "is being removed";
+  if (node.drain.is_set()) return "is drained";
+  return node.cordoned ? "is cordoned" : "";
+}
+
+bool takes_vms(const Node& node) { return closed_text(node).empty(); }
+
+const Taint* refusing_taint(const Node& node, const Wishes& wishes) {
+  const auto refuses = [&](const Taint& taint) {
+    return taint.effect == TaintEffect::kRefuse &&
+           std::ranges::none_of(wishes.tolerations,
+                                [&](const Toleration& each) { return each.tolerates(taint); });
+  };
+  const auto found = std::ranges::find_if(node.taints, refuses);
+  return found == node.taints.end() ? nullptr : &*found;
+}
+
+std::string_view cause_name(EvictCause cause) {
+  switch (cause) {
+    case EvictCause::kDrain:
+      return "drain";
+    case EvictCause::kPreemption:
+      return "preemption";
+    case EvictCause::kRebalance:
+      return "rebalance";
+  }
+  return "unknown";
+}
+
+std::string_view on_evict_name(OnEvict on_evict) {
+  return on_evict == OnEvict::kStop ? "stop" : "move";
+}
+
 Membership membership_in(const raft::ConfState& configuration, NodeId node) {
   const auto in = [&](const std::vector<NodeId>& nodes) {
     return std::ranges::find(nodes, node) != nodes.end();
@@ -241,7 +314,15 @@ Result<void> check_spec(const VmSpec& spec) {
     return spec_fault(fmt::format("stop_grace_seconds: {} is more than {}", spec.stop_grace_seconds,
                                   limits::kStopGraceSecondsMax));
   }
-  return check_spec_ports(spec.published_ports);
+  BLX_TRY(check_spec_ports(spec.published_ports));
+  if (spec.wishes.is_default()) return {};
+  BLX_TRY(check_wishes(*spec.wishes));
+  if (spec.wishes->cpu_milli > spec.vcpus * resources::kMilliPerCore) {
+    return fail(Code::kInvalidArgument, reason::kPlacementInvalid,
+                fmt::format("cpu_milli: {} is more than its {} vCPUs can use",
+                            spec.wishes->cpu_milli, spec.vcpus));
+  }
+  return {};
 }
 
 Result<void> check_published(const std::vector<PublishedPort>& ports) {
@@ -250,21 +331,6 @@ Result<void> check_published(const std::vector<PublishedPort>& ports) {
   if (!whole || ports.size() > limits::kPublishedPorts) {
     return fail(Code::kInvalidArgument, reason::kReportInvalid, "published_ports");
   }
-  return {};
-}
-
-Result<void> check_node(const Node& node) {
-  const auto fault = [](const char* field) {
-    return fail(Code::kInvalidArgument, reason::kNodeInvalid, field);
-  };
-  BLX_TRY(check_name(node.name));
-  if (!node.id) return fault("node_id");
-  if (node.vcpus > limits::kNodeVcpus) return fault("capacity.vcpus");
-  if (node.memory_mib > limits::kNodeMemoryMib) return fault("capacity.memory_mib");
-  if (!is_line(node.accelerator, limits::kWordBytes)) return fault("accelerator");
-  if (!is_line(node.version, limits::kWordBytes)) return fault("version");
-  const bool is_told = node.model_version >= kUntoldModelVersion;
-  if (!is_told || node.model_version > kModelVersionMost) return fault("model_version");
   return {};
 }
 

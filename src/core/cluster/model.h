@@ -17,7 +17,11 @@
 #include "base/name.h"
 #include "base/result.h"
 #include "base/units.h"
+#include "core/cluster/shared.h"
+#include "core/cluster/wishes.h"
 #include "core/raft/types.h"
+#include "core/resources/room.h"
+#include "core/resources/supply.h"
 
 namespace blixard::cluster {
 
@@ -29,14 +33,12 @@ namespace blixard::cluster {
 // node does not know: each node tells its own when it registers, and commands and snapshots have
 // State::model_version(), the newest that all know. That is how a cluster is upgraded one node
 // after the other. It never falls: a node with an older program than that cannot come back.
-inline constexpr std::uint32_t kModelVersion = 3;
+inline constexpr std::uint32_t kModelVersion = 4;
+// The first with wishes of VMs, and all else of placement that operators decide.
+inline constexpr std::uint32_t kPlacementVersion = 4;
 // Nodes of this one did not tell theirs.
 inline constexpr std::uint32_t kUntoldModelVersion = 2;
 inline constexpr std::uint32_t kModelVersionMost = 1'000'000;
-
-// Guests seldom use all their vCPUs at once, so a node promises its own this often. Memory is
-// promised once: a guest keeps what it has touched.
-inline constexpr std::int64_t kVcpuOvercommit = 4;
 
 using TokenId = Number<struct TokenIdTag>;    // of a token to join with
 using Digest = std::array<std::uint8_t, 32>;  // BLAKE3
@@ -75,7 +77,25 @@ struct VmSpec {
   std::vector<PublishedPort> published_ports;
   RestartPolicy restart = RestartPolicy::kOnFailure;
   std::uint32_t stop_grace_seconds = 5;
+  Shared<Wishes> wishes;
   friend bool operator==(const VmSpec&, const VmSpec&) = default;
+};
+
+// What the VM takes of its node. With dedicated cores that depends on how often the others are
+// promised theirs.
+resources::Demand demand_of(const VmSpec& spec, const resources::Overcommit& overcommit);
+
+// Why a VM had to leave a node, or has to.
+enum class EvictCause : std::uint8_t { kDrain = 1, kPreemption, kRebalance };
+
+struct Eviction {
+  EvictCause cause = EvictCause::kDrain;
+  Name by;                  // of a preemption: the VM that it made room for
+  std::string explanation;  // for people
+  WallTime since;
+  NodeId from;
+  NodeId target;  // where it is meant to go; none: wherever is best then
+  friend bool operator==(const Eviction&, const Eviction&) = default;
 };
 
 // The reason of a Pending VM until a plan has a better one.
@@ -88,8 +108,12 @@ struct Vm {
   VmSpec spec;
   VmDesired desired = VmDesired::kRunning;
 
-  NodeId node;            // none: not placed, which is so exactly while it is Pending
-  Generation generation;  // grows with each assignment
+  NodeId node;                       // none: not placed, which is so exactly while it is Pending
+  Generation generation;             // grows with each assignment
+  resources::DeviceNumbers devices;  // of its node, in the order of its needs
+  // To leave its node: its agent stops the guest, gives it back, and it is Pending again.
+  bool evicting = false;
+  Shared<Eviction> eviction;  // the one under way, else the last
 
   VmState state = VmState::kPending;
   std::string reason;
@@ -105,6 +129,32 @@ struct Vm {
 // A server takes part in consensus, serves the API and issues certificates, and runs VMs; a worker
 // only runs VMs.
 enum class NodeRole : std::uint8_t { kServer = 1, kWorker };
+
+// Moves the VMs of a node away. The node stays empty until the drain is cancelled.
+struct Drain {
+  WallTime since;  // 0: there is none
+  WallTime deadline;
+  std::uint32_t parallel = 1;  // VMs on their way at once
+  WallTime ended;              // 0: under way
+  std::string outcome;
+  [[nodiscard]] bool is_set() const { return since.unix_ms != 0; }
+  [[nodiscard]] bool is_under_way() const { return is_set() && ended.unix_ms == 0; }
+  friend bool operator==(const Drain&, const Drain&) = default;
+};
+
+struct Label {
+  std::string key;
+  std::string value;
+  friend bool operator==(const Label&, const Label&) = default;
+};
+
+// Where a node stands; empty: not told.
+struct Topology {
+  Name datacenter;
+  Name zone;
+  Name rack;
+  friend bool operator==(const Topology&, const Topology&) = default;
+};
 
 struct Node {
   NodeId id;
@@ -122,6 +172,26 @@ struct Node {
   std::string version;
   std::uint32_t model_version = kUntoldModelVersion;
   WallTime registered;
+  std::int64_t disk_mib = 0;
+  std::int64_t network_mbit = 0;
+  std::vector<resources::Counter> counters;  // by name
+  std::vector<resources::DeviceGroup> devices;
+  std::string architecture;
+  std::string kernel_version;
+  std::vector<std::string> hypervisors;
+  std::vector<Label> told_labels;  // of its configuration; by key
+  Topology topology;
+  std::int64_t cost_per_hour_micro = 0;  // in millionths of what the operator counts in
+
+  // By operators.
+  std::vector<Label> set_labels;  // by key; before those of its configuration
+  std::vector<Taint> taints;      // by key
+  bool cordoned = false;
+  Drain drain;
+
+  // Grows with every change of what is said of the node here, so that a plan made on the node as it
+  // was is not carried out on another one. Not with what its VMs take.
+  std::uint64_t revision = 0;
   friend bool operator==(const Node&, const Node&) = default;
 };
 
@@ -175,6 +245,24 @@ std::string_view desired_name(VmDesired desired);  // "running"
 std::string_view restart_name(RestartPolicy policy);
 std::optional<RestartPolicy> parse_restart(std::string_view name);
 
+// Physical.
+resources::Supply supply_of(const Node& node);
+// What may be promised of it.
+resources::Supply offered_by(const Node& node, const resources::Overcommit& overcommit);
+// Rounded down, also below 0.
+std::int64_t whole_vcpus(std::int64_t cpu_milli);
+// Null: the node has no such label.
+const std::string* label_of(const Node& node, std::string_view key);
+// Neither leaving nor cordoned nor drained.
+bool takes_vms(const Node& node);
+// Why it does not: "is cordoned"; "" of one that takes VMs.
+std::string_view closed_text(const Node& node);
+// The first that keeps such VMs away; null: none does.
+const Taint* refusing_taint(const Node& node, const Wishes& wishes);
+
+std::string_view cause_name(EvictCause cause);     // "preemption"
+std::string_view on_evict_name(OnEvict on_evict);  // "move"
+
 std::string_view role_name(NodeRole role);  // "server"
 std::optional<NodeRole> parse_role(std::string_view name);
 
@@ -190,7 +278,8 @@ std::string transition_text(VmState from, VmState to);  // "running -> placed"
 
 // [a-z0-9-]{1,63}. Errors: kInvalidArgument "name_invalid".
 Result<void> check_name(std::string_view name);
-// Bounds and combinations. Errors: kInvalidArgument "spec_invalid" with the field.
+// Bounds and combinations. Errors: kInvalidArgument "spec_invalid" with the field, and those of
+// check_wishes().
 Result<void> check_spec(const VmSpec& spec);
 // As a node reports them: both ends known. Errors: kInvalidArgument "report_invalid".
 Result<void> check_published(const std::vector<PublishedPort>& ports);

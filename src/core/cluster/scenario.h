@@ -26,6 +26,8 @@ class Scenario {
  public:
   State state;
   std::vector<Change> changes;
+  // That commands are stamped with; an older one is what an older program would have said.
+  std::uint32_t version = kModelVersion;
 
   // In text format; version and time are filled in where the text has none.
   static v1::Command command(std::string_view text) {
@@ -42,6 +44,7 @@ class Scenario {
     if (command.time_unix_ms() == 0) {
       command.set_time_unix_ms(static_cast<std::int64_t>(index_) * 1000);
     }
+    if (version != kModelVersion) command.set_version(version);
     return state.apply(LogIndex(index_), command,
                        [this](const Change& change) { changes.push_back(change); });
   }

@@ -14,6 +14,8 @@
 #include "base/limits.h"
 #include "blixard/v1/cluster.pb.h"
 #include "core/cluster/codec.h"
+#include "core/cluster/groups.h"
+#include "core/cluster/policy_codec.h"
 #include "core/cluster/state.h"
 #include "core/wire/checksum.h"
 
@@ -35,6 +37,11 @@ Result<void> check_sizes(const v1::StateSnapshot& snapshot) {
   if (over(snapshot.tokens_size(), limits::kTokens)) return invalid("too many tokens");
   if (over(snapshot.requests_size(), limits::kRememberedRequests)) {
     return invalid("too many requests");
+  }
+  if (over(snapshot.groups_size(), limits::kPlacementGroups)) return invalid("too many groups");
+  if (over(snapshot.tenants_size(), limits::kTenants)) return invalid("too many tenants");
+  if (over(snapshot.reservations_size(), limits::kReservations)) {
+    return invalid("too many reservations");
   }
   return {};
 }
@@ -83,6 +90,16 @@ std::string State::encode() const {
   BLX_ASSERT(tail.SerializeToCodedStream(&out));
   write_all<v1::TokenRecord>(Snapshot::kTokensFieldNumber, tokens_ | std::views::values,
                              write_token, out);
+  Snapshot placement;
+  if (policy_ != PlacementPolicy{}) write_policy(policy_, placement.mutable_policy());
+  BLX_ASSERT(placement.SerializeToCodedStream(&out));
+  write_all<v1::PlacementGroup>(Snapshot::kGroupsFieldNumber, groups_ | std::views::values,
+                                write_group, out);
+  write_all<v1::TenantRecord>(Snapshot::kTenantsFieldNumber, tenants_ | std::views::values,
+                              write_tenant_record, out);
+  write_all<v1::ReservationRecord>(Snapshot::kReservationsFieldNumber,
+                                   reservations_ | std::views::values, write_reservation_record,
+                                   out);
   out.Trim();
   BLX_ASSERT(!out.HadError());
   return bytes;
@@ -119,10 +136,12 @@ Result<State> State::decode(std::string_view bytes) {
     BLX_TRY(Image image, read_image(record));
     BLX_TRY(state.restore(std::move(image)));
   }
+  BLX_TRY(state.restore_policy(*snapshot));
   for (const v1::VmRecord& record : snapshot->vms()) {
     BLX_TRY(Vm vm, read_vm(record));
     BLX_TRY(state.restore(std::move(vm)));
   }
+  BLX_TRY(state.restore_reservations(*snapshot));
   for (const v1::TokenRecord& record : snapshot->tokens()) {
     BLX_TRY(Token token, read_token(record));
     BLX_TRY(state.restore(token));
@@ -189,11 +208,64 @@ Result<void> State::restore(Vm vm) {
   if (vm.desired != VmDesired::kDeleted && !image_names_.contains(vm.spec.image)) {
     return invalid("vm: its image is missing");
   }
+  for (const Name& group : vm.spec.wishes->groups)
+    if (!groups_.contains(group)) return invalid("vm: its group is missing");
+  BLX_TRY(check_devices(vm));
   if (vm.node && taken_port(vm.node, vm.spec) != 0) return invalid("vm: host port taken");
   if (vms_.find(vm.name) != nullptr) return invalid("vm: name twice");
   if (vms_.has_uuid(vm.uuid)) return invalid("vm: uuid twice");
   if (vms_.find(id) != nullptr) return invalid("vm: id twice");
   vms_.add(std::move(vm));
+  return {};
+}
+
+// Which numbers it has must be possible together with what other VMs of the node have. Whether the
+// node still has such devices is another thing: it may have come back without.
+Result<void> State::check_devices(const Vm& vm) const {
+  if (vm.evicting && !vm.node) return invalid("vm: evicted from no node");
+  if (vm.devices.size() != (vm.node ? device_count(*vm.spec.wishes) : 0)) {
+    return invalid("vm: more or fewer devices than it needs");
+  }
+  std::vector<std::int32_t> taken = vms_.devices_taken(vm.node);
+  taken.resize(limits::kNodeDevices);
+  auto number = vm.devices.begin();
+  for (const resources::DeviceNeed& need : vm.spec.wishes->devices) {
+    for (std::uint32_t one = 0; one < need.count; ++one, ++number) {
+      if (number == vm.devices.end()) return {};
+      taken[*number] += need.milli;
+      if (taken[*number] > resources::kWholeDevice) return invalid("vm: device given twice");
+    }
+  }
+  return {};
+}
+
+Result<void> State::restore_policy(const v1::StateSnapshot& snapshot) {
+  if (snapshot.has_policy()) {
+    BLX_TRY(policy_, read_policy_record(snapshot.policy()));
+  }
+  for (const v1::PlacementGroup& record : snapshot.groups()) {
+    BLX_TRY(PlacementGroup group, read_group_record(record));
+    if (groups_.contains(group.name)) return invalid("group: name twice");
+    put(std::move(group));
+  }
+  for (const auto& [named, naming] : naming_)
+    if (!groups_.contains(named)) return invalid("group: a rule names none");
+  if (has_cycle(groups_)) return invalid("group: a cycle of rules");
+  for (const v1::TenantRecord& record : snapshot.tenants()) {
+    BLX_TRY(Tenant tenant, read_tenant_record(record));
+    const Name name = tenant.name;
+    if (!tenants_.try_emplace(name, std::move(tenant)).second) return invalid("tenant: name twice");
+  }
+  return {};
+}
+
+Result<void> State::restore_reservations(const v1::StateSnapshot& snapshot) {
+  for (const v1::ReservationRecord& record : snapshot.reservations()) {
+    BLX_TRY(const Reservation reservation, read_reservation_record(record));
+    if (!nodes_.contains(reservation.node)) return invalid("reservation: its node is missing");
+    if (reservations_.contains(reservation.name)) return invalid("reservation: name twice");
+    put(reservation);
+  }
   return {};
 }
 

@@ -1,113 +1,23 @@
 #include "core/cluster/state.h"
 
 #include <algorithm>
-#include <array>
-#include <cstring>
-#include <initializer_list>
 #include <utility>
 
 #include <fmt/format.h>
-#include <google/protobuf/io/coded_stream.h>
-#include <google/protobuf/io/zero_copy_stream_impl_lite.h>
-#include <google/protobuf/wire_format_lite.h>
 
 #include "base/assert.h"
 #include "base/bug.h"
 #include "base/limits.h"
-#include "base/unwritten.h"
 #include "blixard/v1/cluster.pb.h"
 #include "core/cluster/codec.h"
+#include "core/cluster/fingerprint.h"
 #include "core/cluster/reasons.h"
-#include "core/wire/checksum.h"
 
 namespace blixard::cluster {
 
 namespace {
 
 constexpr std::int64_t kUnixMsMax = 253'402'300'799'999;  // the end of the year 9999
-
-// Nearly all are small: those need no memory.
-constexpr std::size_t kStackBytes = 4096;
-
-// Takes out the fields of these numbers and returns how many bytes are left: what `bytes` would be
-// without them, since a message is its fields one behind the other.
-std::size_t take_out(char* bytes, std::size_t size, std::initializer_list<int> fields) {
-  using google::protobuf::internal::WireFormatLite;
-  google::protobuf::io::CodedInputStream in(reinterpret_cast<const std::uint8_t*>(bytes),
-                                            static_cast<int>(size));
-  std::size_t kept = 0;
-  for (std::size_t at = 0; at < size;) {
-    const std::uint32_t tag = in.ReadTag();
-    BLX_ASSERT(tag != 0 && WireFormatLite::SkipField(&in, tag));
-    const auto next = static_cast<std::size_t>(in.CurrentPosition());
-    if (std::ranges::find(fields, WireFormatLite::GetTagFieldNumber(tag)) == fields.end()) {
-      // Never ahead of the reader.
-      std::memmove(bytes + kept, bytes + at, next - at);
-      kept += next - at;
-    }
-    at = next;
-  }
-  return kept;
-}
-
-std::uint64_t fingerprint_of(const google::protobuf::MessageLite& content,
-                             v1::Command::KindCase kind, std::initializer_list<int> without = {}) {
-  const std::size_t bytes = content.ByteSizeLong();
-  std::array<char, kStackBytes> small;
-  std::string large;
-  if (bytes > small.size()) resize_unwritten(large, bytes);
-  char* at = bytes > small.size() ? large.data() : small.data();
-  {
-    google::protobuf::io::ArrayOutputStream sink(at, static_cast<int>(bytes));
-    google::protobuf::io::CodedOutputStream out(&sink);
-    out.SetSerializationDeterministic(true);
-    content.SerializeWithCachedSizes(&out);
-    BLX_ASSERT(!out.HadError());
-  }
-  const std::size_t left = without.size() == 0 ? bytes : take_out(at, bytes, without);
-  return wire::checksum({at, left}, static_cast<std::uint64_t>(kind));
-}
-
-// Covers what the client asked for: neither its time nor the uuid or a token's secret, which a
-// server makes anew at every try.
-std::uint64_t fingerprint(const v1::Command& command) {
-  const auto kind = command.kind_case();
-  switch (kind) {
-    case v1::Command::kRegisterNode:
-      return fingerprint_of(command.register_node(), kind);
-    case v1::Command::kCreateVm:
-      return fingerprint_of(command.create_vm(), kind, {v1::CreateVm::kUuidFieldNumber});
-    case v1::Command::kSetDesired:
-      return fingerprint_of(command.set_desired(), kind);
-    case v1::Command::kPlaceVm:
-      return fingerprint_of(command.place_vm(), kind);
-    case v1::Command::kExplainPending:
-      return fingerprint_of(command.explain_pending(), kind);
-    case v1::Command::kReportVms:
-      return fingerprint_of(command.report_vms(), kind);
-    case v1::Command::kAddImage:
-      return fingerprint_of(command.add_image(), kind);
-    case v1::Command::kRemoveImage:
-      return fingerprint_of(command.remove_image(), kind);
-    case v1::Command::kCreateToken:
-      return fingerprint_of(
-          command.create_token(), kind,
-          {v1::CreateToken::kTokenIdFieldNumber, v1::CreateToken::kSecretHashFieldNumber});
-    case v1::Command::kRevokeToken:
-      return fingerprint_of(command.revoke_token(), kind);
-    case v1::Command::kEnrolNode:
-      return fingerprint_of(command.enrol_node(), kind);
-    case v1::Command::kRemoveNode:
-      return fingerprint_of(command.remove_node(), kind);
-    case v1::Command::kDropNode:
-      return fingerprint_of(command.drop_node(), kind);
-    case v1::Command::kUpdateNodeAddress:
-      return fingerprint_of(command.update_node_address(), kind);
-    case v1::Command::KIND_NOT_SET:
-      break;
-  }
-  return 0;
-}
 
 }  // namespace
 
@@ -132,6 +42,7 @@ Result<void> check_command(const v1::Command& command, std::size_t bytes) {
   }
   if (command.time_unix_ms() < 0 || command.time_unix_ms() > kUnixMsMax) return invalid("time");
   if (bytes > limits::kCommandBytes) return invalid("too large");
+  if (command.version() < required_version(command)) return invalid("newer than its version");
   return {};
 }
 
@@ -149,7 +60,8 @@ Result<Outcome> State::apply(LogIndex index, const v1::Command& command,
   }
   // It is in the log, so all nodes have it or will have it.
   model_version_ = std::max(model_version_, command.version());
-  const Step step{.time = WallTime{command.time_unix_ms()}, .changed = changed};
+  const Step step{
+      .version = command.version(), .time = WallTime{command.time_unix_ms()}, .changed = changed};
   const Result<std::uint64_t> object_id = carry_out(command, step);
   Result<Outcome> outcome = Outcome{.index = index, .object_id = object_id.value_or(0)};
   if (!object_id) outcome = std::unexpected(object_id.error());
@@ -178,7 +90,8 @@ void State::set_configuration(const raft::ConfState& configuration, const Change
   const raft::ConfState before = std::exchange(configuration_, configuration);
   for (const auto& [id, node] : nodes_) {
     if (membership_in(before, id) == membership_in(configuration_, id)) continue;
-    announce(Change::Kind::kNodeChanged, id.value, node.name, {.time = {}, .changed = changed});
+    announce(Change::Kind::kNodeChanged, id.value, node.name,
+             {.version = 0, .time = {}, .changed = changed});
   }
 }
 
@@ -212,6 +125,30 @@ Result<std::uint64_t> State::carry_out(const v1::Command& command, const Step& s
       return carry_out(command.drop_node(), step);
     case v1::Command::kUpdateNodeAddress:
       return carry_out(command.update_node_address(), step);
+    case v1::Command::kPlaceGang:
+      return carry_out(command.place_gang(), step);
+    case v1::Command::kEvictVm:
+      return carry_out(command.evict_vm(), step);
+    case v1::Command::kUpdateNode:
+      return carry_out(command.update_node(), step);
+    case v1::Command::kDrainNode:
+      return carry_out(command.drain_node(), step);
+    case v1::Command::kEndDrain:
+      return carry_out(command.end_drain(), step);
+    case v1::Command::kSetPolicy:
+      return carry_out(command.set_policy(), step);
+    case v1::Command::kSetGroup:
+      return carry_out(command.set_group(), step);
+    case v1::Command::kRemoveGroup:
+      return carry_out(command.remove_group(), step);
+    case v1::Command::kSetTenant:
+      return carry_out(command.set_tenant(), step);
+    case v1::Command::kRemoveTenant:
+      return carry_out(command.remove_tenant(), step);
+    case v1::Command::kSetReservation:
+      return carry_out(command.set_reservation(), step);
+    case v1::Command::kRemoveReservation:
+      return carry_out(command.remove_reservation(), step);
     case v1::Command::KIND_NOT_SET:
       break;
   }
@@ -238,12 +175,6 @@ bool State::was_removed(NodeId id) const {
 const Image* State::find_image(std::string_view name) const {
   const auto found = image_names_.find(Name::find(name));
   return found == image_names_.end() ? nullptr : &images_.at(found->second);
-}
-
-Free State::free_on(const Node& node) const {
-  const Promised promised = vms_.promised(node.id);
-  return {.vcpus = node.vcpus * kVcpuOvercommit - promised.vcpus,
-          .memory_mib = node.memory_mib - promised.memory_mib};
 }
 
 std::uint16_t State::taken_port(NodeId node, const VmSpec& spec) const {

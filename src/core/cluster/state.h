@@ -22,6 +22,15 @@
 // refused, marks it leaving; DropNode travels with the change that takes it out of the
 // configuration, and cannot be refused any more. A state without a founder (a model under test)
 // takes every node that registers.
+//
+// Placement. A plan is made on a state that has moved on when it is applied. So apply() counts
+// again what other commands can have taken: room, devices, ports, what reservations keep, what
+// quotas and hard rules of groups allow. Constraints it does not look at: the plan says which
+// revision of the node it saw.
+//
+// Rules that came with a version hold from the moment that all nodes know it (model_version()), and
+// fields that came with it stay as they were until then: else nodes with an older program, which
+// still apply the same log, would come to another state.
 
 #include <cstdint>
 #include <functional>
@@ -37,6 +46,7 @@
 #include "base/name.h"
 #include "base/result.h"
 #include "core/cluster/model.h"
+#include "core/cluster/policy.h"
 #include "core/cluster/requests.h"
 #include "core/cluster/vms.h"
 #include "core/raft/types.h"
@@ -46,17 +56,29 @@ class AddImage;
 class Command;
 class CreateToken;
 class CreateVm;
+class DrainNode;
 class DropNode;
+class EndDrain;
 class EnrolNode;
+class EvictVm;
 class ExplainPending;
+class PlaceGang;
 class PlaceVm;
 class RegisterNode;
+class RemoveGroup;
 class RemoveImage;
 class RemoveNode;
+class RemoveReservation;
+class RemoveTenant;
 class ReportVms;
 class RevokeToken;
 class SetDesired;
+class SetGroup;
+class SetPolicy;
+class SetReservation;
+class SetTenant;
 class StateSnapshot;
+class UpdateNode;
 class UpdateNodeAddress;
 class VmReport;
 }  // namespace blixard::v1
@@ -72,19 +94,18 @@ struct Change {
     kNodeRemoved,
     kImageChanged,
     kImageRemoved,
+    kPolicyChanged,
+    kGroupChanged,
+    kGroupRemoved,
+    kTenantChanged,
+    kTenantRemoved,
+    kReservationChanged,
+    kReservationRemoved,
   };
   Kind kind = Kind::kVmChanged;
-  std::uint64_t revision = 0;  // of the state after it; grows by one with each change
-  std::uint64_t object_id = 0;
+  std::uint64_t revision = 0;   // of the state after it; grows by one with each change
+  std::uint64_t object_id = 0;  // 0: it is known by its name; of the policy that is empty too
   Name name;
-};
-
-// What a node can still take: its memory and kVcpuOvercommit times its vCPUs, less what the VMs on
-// it were promised, whatever they do now, until their node released them. Negative when the node
-// came back smaller.
-struct Free {
-  std::int64_t vcpus = 0;
-  std::int64_t memory_mib = 0;
 };
 
 // Who makes a cluster: node 1, a server and its only voter.
@@ -153,9 +174,47 @@ class State {
   [[nodiscard]] const Vm* find_vm(VmId id) const { return vms_.find(id); }
   [[nodiscard]] const Node* find_node(NodeId id) const;
   [[nodiscard]] const Image* find_image(std::string_view name) const;
-  [[nodiscard]] Free free_on(const Node& node) const;
+  // What the node can still take: what it offers under the policy, less what the VMs on it were
+  // promised, whatever they do now, until their node released them. Less than nothing when the node
+  // came back smaller, or the policy promises less.
+  [[nodiscard]] resources::Room room_on(const Node& node) const;
+  // Of that, what reservations keep from VMs of this tenant (as Wishes::tenant has it) and
+  // priority.
+  [[nodiscard]] resources::Amounts held_back(NodeId node, const Name& tenant,
+                                             std::uint32_t priority) const;
+  // Whether PlaceVm would be taken now, for all that does not depend on its plan: room, ports,
+  // taints, groups, quotas. Errors: PlaceVm's.
+  [[nodiscard]] Result<void> may_place(const Vm& vm, const Node& node) const;
   // The first host port the spec asks for that another VM on the node has; 0 if there is none.
   [[nodiscard]] std::uint16_t taken_port(NodeId node, const VmSpec& spec) const;
+  // Placement.
+  [[nodiscard]] const PlacementPolicy& policy() const { return policy_; }
+  [[nodiscard]] const std::map<Name, PlacementGroup>& groups() const { return groups_; }
+  [[nodiscard]] const std::map<Name, Tenant>& tenants() const { return tenants_; }
+  [[nodiscard]] const std::map<Name, Reservation>& reservations() const { return reservations_; }
+  // Null: there is none.
+  [[nodiscard]] const PlacementGroup* find_group(std::string_view name) const;
+  [[nodiscard]] const Tenant* find_tenant(std::string_view name) const;
+  [[nodiscard]] const Reservation* find_reservation(std::string_view name) const;
+  // By name.
+  [[nodiscard]] const std::set<Name>& reservations_on(NodeId node) const;
+  // Groups that have a rule which names that one.
+  [[nodiscard]] const std::set<Name>& groups_naming(const Name& group) const;
+  // Null: it has none.
+  [[nodiscard]] const GroupMembers* members_of(const Name& group) const {
+    return vms_.members(group);
+  }
+  [[nodiscard]] std::uint32_t members_in(const Name& group, const Node& node,
+                                         TopologyLevel level) const;
+  // `tenant` as Wishes::tenant has it.
+  [[nodiscard]] TenantUse use_of(const Name& tenant) const { return vms_.use(tenant); }
+  [[nodiscard]] TenantShare share_of(NodeId node, const Name& tenant) const {
+    return vms_.share(node, tenant);
+  }
+  // With VMs, but for the default one.
+  [[nodiscard]] const std::map<Name, TenantUse>& named_tenants() const {
+    return vms_.named_tenants();
+  }
   [[nodiscard]] std::uint64_t revision() const { return revision_; }
   // What commands and snapshots are to say; see kModelVersion.
   [[nodiscard]] std::uint32_t model_version() const { return model_version_; }
@@ -173,6 +232,7 @@ class State {
  private:
   // What comes with a command beside its content.
   struct Step {
+    std::uint32_t version = 0;
     WallTime time;
     const ChangeSink& changed;
   };
@@ -193,6 +253,18 @@ class State {
   Result<std::uint64_t> carry_out(const v1::ReportVms& command, const Step& step);
   Result<std::uint64_t> carry_out(const v1::AddImage& command, const Step& step);
   Result<std::uint64_t> carry_out(const v1::RemoveImage& command, const Step& step);
+  Result<std::uint64_t> carry_out(const v1::PlaceGang& command, const Step& step);
+  Result<std::uint64_t> carry_out(const v1::EvictVm& command, const Step& step);
+  Result<std::uint64_t> carry_out(const v1::UpdateNode& command, const Step& step);
+  Result<std::uint64_t> carry_out(const v1::DrainNode& command, const Step& step);
+  Result<std::uint64_t> carry_out(const v1::EndDrain& command, const Step& step);
+  Result<std::uint64_t> carry_out(const v1::SetPolicy& command, const Step& step);
+  Result<std::uint64_t> carry_out(const v1::SetGroup& command, const Step& step);
+  Result<std::uint64_t> carry_out(const v1::RemoveGroup& command, const Step& step);
+  Result<std::uint64_t> carry_out(const v1::SetTenant& command, const Step& step);
+  Result<std::uint64_t> carry_out(const v1::RemoveTenant& command, const Step& step);
+  Result<std::uint64_t> carry_out(const v1::SetReservation& command, const Step& step);
+  Result<std::uint64_t> carry_out(const v1::RemoveReservation& command, const Step& step);
   Result<void> take_report(NodeId node, const v1::VmReport& report, const Step& step);
 
   Result<Node*> member(NodeId id);
@@ -202,7 +274,48 @@ class State {
   void free_vms_of(const Node& node, const Step& step);
   void set_configuration(const raft::ConfState& configuration, const ChangeSink& changed);
   [[nodiscard]] Result<const Vm*> vm_to_change(const std::string& name, VmId id) const;
-  // A pending VM at that generation.
+  // Placement: what may keep a VM from a node. Errors: those of PlaceVm.
+  [[nodiscard]] Result<const Node*> node_to_place_on(const v1::PlaceVm& command,
+                                                     const Vm& vm) const;
+  // The devices it gets.
+  [[nodiscard]] Result<resources::DeviceNumbers> check_room(const v1::PlaceVm& command,
+                                                            const Vm& vm, const Node& node) const;
+  [[nodiscard]] Result<void> check_reserved(const Vm& vm, const Node& node,
+                                            const resources::Demand& demand,
+                                            const resources::Amounts& room) const;
+  [[nodiscard]] Result<void> check_groups(const Vm& vm, const Node& node) const;
+  [[nodiscard]] Result<void> check_rule(const PlacementGroup& group, const GroupRule& rule,
+                                        const Vm& vm, const Node& node) const;
+  // Of those the VM is in, with so many more members placed.
+  [[nodiscard]] Result<void> check_gangs(const Vm& vm, std::uint32_t more) const;
+  [[nodiscard]] Result<void> check_tenant_on(const Vm& vm, const Node& node) const;
+  // All of these, and then the VM is placed; it is not announced. Of a part of a gang, gangs are
+  // for the caller to check.
+  enum class Gang : std::uint8_t { kAlone, kPart };
+  Result<const Vm*> place(const v1::PlaceVm& command, Gang gang, const Step& step);
+  [[nodiscard]] Result<void> may_preempt(const Vm& victim, const Vm& by) const;
+
+  // Quotas and rates. Errors: kResourceExhausted.
+  [[nodiscard]] Result<void> check_named(const Wishes& wishes) const;
+  [[nodiscard]] Result<void> check_quota(const std::string& name, const VmSpec& spec) const;
+  enum class Spending : std::uint8_t { kCreate, kStart, kDelete, kPreemption };
+  Result<void> charge(const Wishes& wishes, Spending spending, const Step& step);
+
+  // Of what is reserved for it there.
+  [[nodiscard]] resources::Amounts unused(const Name& owner, NodeId node,
+                                          const resources::Amounts& reserved) const;
+  [[nodiscard]] Result<void> check_reservation_fits(const Reservation& reservation,
+                                                    const Node& node) const;
+  void put(PlacementGroup group);
+  void forget_naming(const PlacementGroup& group);
+  void put(const Reservation& reservation);
+  void erase_reservation(const Name& name);
+  // Of what plans look at: the next revision, if all nodes count them.
+  void revise(Node& node) const;
+  static std::unexpected<Error> no_vm(VmId id);
+  // A VM at that generation.
+  [[nodiscard]] Result<const Vm*> vm_at(VmId id, Generation generation) const;
+  // One that is pending.
   [[nodiscard]] Result<const Vm*> pending_vm(VmId id, Generation generation) const;
   // Changes the VM and says so.
   template <class Edit>
@@ -220,6 +333,9 @@ class State {
   Result<void> restore(Node node);
   Result<void> restore(Image image);
   Result<void> restore(Vm vm);
+  [[nodiscard]] Result<void> check_devices(const Vm& vm) const;
+  Result<void> restore_policy(const v1::StateSnapshot& snapshot);
+  Result<void> restore_reservations(const v1::StateSnapshot& snapshot);
 
   // To look up in only: its order is nobody's business.
   template <class Id>
@@ -229,6 +345,10 @@ class State {
   std::map<NodeId, Node> nodes_;
   std::map<ImageId, Image> images_;
   std::map<TokenId, Token> tokens_;
+  PlacementPolicy policy_;
+  std::map<Name, PlacementGroup> groups_;
+  std::map<Name, Tenant> tenants_;
+  std::map<Name, Reservation> reservations_;
   raft::ConfState configuration_;
   Requests requests_;
   Uuid cluster_;
@@ -240,10 +360,19 @@ class State {
   // Follow from the above; not in snapshots.
   ByName<NodeId> node_names_;
   ByName<ImageId> image_names_;
+  std::map<Name, std::set<Name>> naming_;         // a group, and those whose rules name it
+  std::map<NodeId, std::set<Name>> reserved_on_;  // of nodes that have some
 };
 
-// Size and form of a command from outside (the log, a peer): what does not depend on the state.
-// Errors: kDataLoss "command_invalid", kFailedPrecondition "model_too_new".
+// The least version of the model that has all that the command says.
+std::uint32_t required_version(const v1::Command& command);
+// Leaves out what the command's version does not have and what it means the same without: facts
+// about a node, which that tells again when all know them.
+void fit_to_version(v1::Command& command);
+
+// Size and form of a command from outside (the log, a peer): what does not depend on the state, and
+// that its version has all that it says. Errors: kDataLoss "command_invalid", kFailedPrecondition
+// "model_too_new".
 Result<void> check_command(const v1::Command& command);
 // The same for who knows its size.
 Result<void> check_command(const v1::Command& command, std::size_t bytes);

@@ -167,7 +167,7 @@ Scenario started() {
 void check_indexes(const State& state) {
   std::map<VmState, std::size_t> in;
   std::map<NodeId, std::set<VmId>> on;
-  std::map<NodeId, Free> promised;
+  std::map<NodeId, resources::Amounts> promised;
   std::set<std::pair<NodeId, std::uint16_t>> ports;
   std::map<std::string, const Vm*> by_name;
   for (const auto& [id, vm] : state.vms()) {
@@ -175,7 +175,7 @@ void check_indexes(const State& state) {
     on[vm.node].insert(id);
     by_name.emplace(vm.name.text(), &vm);
     if (!vm.node) continue;
-    promised[vm.node].vcpus += vm.spec.vcpus;
+    promised[vm.node].cpu_milli += vm.spec.vcpus * 1000;
     promised[vm.node].memory_mib += vm.spec.memory_mib;
     for (const PublishedPort& port : vm.spec.published_ports)
       ports.emplace(vm.node, port.host_port);
@@ -191,9 +191,9 @@ void check_indexes(const State& state) {
     }
   }
   for (const auto& [id, node] : state.nodes()) {
-    const Free free = state.free_on(node);
-    RC_ASSERT(free.memory_mib == node.memory_mib - promised[id].memory_mib);
-    RC_ASSERT(free.vcpus == node.vcpus * kVcpuOvercommit - promised[id].vcpus);
+    const resources::Amounts room = state.room_on(node).amounts();
+    RC_ASSERT(room.memory_mib == node.memory_mib - promised[id].memory_mib);
+    RC_ASSERT(room.cpu_milli == node.vcpus * 4000 - promised[id].cpu_milli);
   }
   const std::size_t page = pick<std::size_t>(0, 5);
   for (const std::string after : {"", "a", "bb", "d"}) {
@@ -221,9 +221,9 @@ void check_invariants(const State& state) {
     }
   }
   for (const auto& [id, node] : state.nodes()) {
-    const Free free = state.free_on(node);
-    RC_ASSERT(free.memory_mib >= 0);
-    RC_ASSERT(free.vcpus >= 0);
+    const resources::Amounts room = state.room_on(node).amounts();
+    RC_ASSERT(room.memory_mib >= 0);
+    RC_ASSERT(room.cpu_milli >= 0);
   }
   for (const auto& [id, image] : state.images())
     RC_ASSERT(state.find_image(image.name) == &image);

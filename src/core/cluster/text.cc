@@ -70,4 +70,8 @@ bool is_bounded_text(std::string_view text, std::size_t bytes_max) {
   }
 }
 
+bool is_line(std::string_view text, std::size_t bytes_max) {
+  return is_bounded_text(text, bytes_max) && text.find_first_of("\n\t") == std::string_view::npos;
+}
+
 }  // namespace blixard::cluster

@@ -19,5 +19,7 @@ std::string bounded_text(std::string_view text, std::size_t bytes_max);
 
 // Whether bounded_text() would leave it as it is.
 bool is_bounded_text(std::string_view text, std::size_t bytes_max);
+// The same of one line: for kernel command lines and tables.
+bool is_line(std::string_view text, std::size_t bytes_max);
 
 }  // namespace blixard::cluster

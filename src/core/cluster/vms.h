@@ -10,7 +10,10 @@
 //
 // Invariants, counted anew by a property test: names, uuids and, on one node, published host ports
 // are unique; each VM is on one node, or on none; the counts by state are those of the VMs; a node
-// without VMs has promised nothing.
+// without VMs has promised nothing; a group without members and a tenant without VMs are not here.
+//
+// A VM that asks for nothing of its placement costs no memory but its own: what is counted by
+// tenant and group has entries only for those that were named.
 
 #include <array>
 #include <cstddef>
@@ -33,9 +36,36 @@ namespace blixard::cluster {
 
 // Of a node, to the VMs on it: whatever they do now, until their node released them.
 struct Promised {
+  resources::Amounts amounts;        // without dedicated cores
+  std::int64_t dedicated_milli = 0;  // of cores: how often they count is for the policy to say
+  friend bool operator==(const Promised&, const Promised&) = default;
+
+  // As much room as it takes.
+  [[nodiscard]] resources::Amounts taken(const resources::Overcommit& overcommit) const;
+};
+
+// Of a tenant on one node.
+struct TenantShare {
+  Name tenant;  // empty: the default one
+  std::uint32_t vms = 0;
+  Promised promised;
+  friend bool operator==(const TenantShare&, const TenantShare&) = default;
+};
+
+// What all VMs of a tenant were made with, placed or not.
+struct TenantUse {
+  std::uint64_t vms = 0;
   std::int64_t vcpus = 0;
   std::int64_t memory_mib = 0;
-  friend bool operator==(const Promised&, const Promised&) = default;
+  std::int64_t disk_mib = 0;
+  friend bool operator==(const TenantUse&, const TenantUse&) = default;
+};
+
+struct GroupMembers {
+  std::map<NodeId, std::uint32_t> on;  // how many on a node, of nodes that have some
+  std::uint32_t placed = 0;
+  std::uint32_t pending = 0;
+  friend bool operator==(const GroupMembers&, const GroupMembers&) = default;
 };
 
 class Vms {
@@ -55,6 +85,16 @@ class Vms {
     return counts_.at(static_cast<std::size_t>(state));
   }
   [[nodiscard]] Promised promised(NodeId node) const;
+  // Counters, by name, and thousandths of devices, by number, that VMs on the node have.
+  [[nodiscard]] const std::vector<resources::Counter>& counters_taken(NodeId node) const;
+  [[nodiscard]] const std::vector<std::int32_t>& devices_taken(NodeId node) const;
+  // `tenant` as Wishes::tenant has it: empty is the default one.
+  [[nodiscard]] TenantShare share(NodeId node, const Name& tenant) const;
+  [[nodiscard]] TenantUse use(const Name& tenant) const;
+  // By name, of those that have VMs, but for the default one.
+  [[nodiscard]] const std::map<Name, TenantUse>& named_tenants() const { return tenants_; }
+  // Null: it has none.
+  [[nodiscard]] const GroupMembers* members(const Name& group) const;
   [[nodiscard]] bool is_taken(NodeId node, std::uint16_t host_port) const {
     return host_ports_.contains({node, host_port});
   }
@@ -81,10 +121,14 @@ class Vms {
   struct Standing {
     NodeId node;
     VmState state;
+    resources::DeviceNumbers devices;
   };
   struct Account {
     std::set<VmId> vms;
     Promised promised;
+    std::vector<resources::Counter> counters;  // by name, none of 0
+    std::vector<std::int32_t> device_milli;    // by number, the last not 0
+    std::vector<TenantShare> tenants;          // by tenant, but for the default one
     friend bool operator==(const Account&, const Account&) = default;
   };
   struct ByText {
@@ -92,14 +136,19 @@ class Vms {
     bool operator()(std::string_view a, std::string_view b) const { return a < b; }
   };
 
-  static Standing standing_of(const Vm& vm) { return {.node = vm.node, .state = vm.state}; }
+  static Standing standing_of(const Vm& vm) {
+    return {.node = vm.node, .state = vm.state, .devices = vm.devices};
+  }
   std::uint32_t& count_of(VmState state) { return counts_.at(static_cast<std::size_t>(state)); }
   void follow(const Standing& before, const Vm& vm);
   // The VM's id, out of the set of its node or into it, with what the node promised it.
-  std::set<VmId>::node_type leave(NodeId node, const Vm& vm);
+  std::set<VmId>::node_type leave(const Standing& before, const Vm& vm);
   void enter(const Vm& vm, std::set<VmId>::node_type id);
-  void promise(Promised& promised, const Vm& vm);
-  void release(Promised& promised, NodeId node, const Vm& vm);
+  void promise(Account& account, const Vm& vm);
+  void release(Account& account, const Standing& before, const Vm& vm);
+  // By one, in or out.
+  void count_tenant(const Vm& vm, int change);
+  void count_groups(const Vm& vm, NodeId node, int change);
 
   std::map<VmId, Vm> vms_;
   // To look up in only: their order is nobody's business.
@@ -108,6 +157,9 @@ class Vms {
   std::set<Name, ByText> in_order_;
   std::set<VmId> waiting_;
   std::map<NodeId, Account> accounts_;  // of nodes with VMs
+  std::map<Name, GroupMembers> groups_;
+  std::map<Name, TenantUse> tenants_;
+  TenantUse default_tenant_;
   std::set<std::pair<NodeId, std::uint16_t>> host_ports_;
   std::array<std::uint32_t, kVmStates.size() + 1> counts_{};  // by state, which begins at 1
 };

@@ -72,7 +72,7 @@ TEST(Vms, AChangeIsFollowedByTheNodeAndTheCounts) {
   EXPECT_THAT(vms.on(NodeId()), IsEmpty());
   EXPECT_THAT(vms.on(NodeId(1)), ElementsAre(VmId(1), VmId(2)));
   EXPECT_TRUE(vms.is_taken(NodeId(1), 80));
-  EXPECT_EQ(vms.promised(NodeId(1)), (Promised{.vcpus = 4, .memory_mib = 512}));
+  EXPECT_EQ(vms.promised(NodeId(1)), (Promised{.amounts = {.cpu_milli = 4000, .memory_mib = 512}}));
   EXPECT_EQ(vms.count_in(VmState::kPlaced), 2u);
   EXPECT_EQ(vms.count_in(VmState::kPending), 0u);
 
@@ -82,7 +82,7 @@ TEST(Vms, AChangeIsFollowedByTheNodeAndTheCounts) {
   EXPECT_THAT(vms.on(NodeId(2)), ElementsAre(VmId(1)));
   EXPECT_FALSE(vms.is_taken(NodeId(1), 80));
   EXPECT_TRUE(vms.is_taken(NodeId(2), 80));
-  EXPECT_EQ(vms.promised(NodeId(2)), (Promised{.vcpus = 2, .memory_mib = 256}));
+  EXPECT_EQ(vms.promised(NodeId(2)), (Promised{.amounts = {.cpu_milli = 2000, .memory_mib = 256}}));
 }
 
 // What follows from the VMs that are here and not from those that were.

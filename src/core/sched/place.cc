@@ -15,22 +15,26 @@ namespace blixard::sched {
 
 namespace {
 
-using cluster::Free;
 using cluster::State;
 using cluster::Vm;
 using cluster::VmSpec;
 
 struct Candidate {
   NodeId node;
-  Free free;                      // less what this plan already took
+  resources::Amounts free;        // less what this plan already took
   std::set<std::uint16_t> ports;  // of the host, that this plan already took
 };
+
+resources::Amounts amounts_of(const VmSpec& spec, const State& state) {
+  return cluster::demand_of(spec, state.policy().overcommit).amounts;
+}
 
 enum class Fit { kFits, kNoMemory, kNoVcpus, kPortTaken };
 
 Fit fit(const State& state, const Candidate& candidate, const VmSpec& spec) {
-  if (candidate.free.memory_mib < spec.memory_mib) return Fit::kNoMemory;
-  if (candidate.free.vcpus < spec.vcpus) return Fit::kNoVcpus;
+  const resources::Amounts needed = amounts_of(spec, state);
+  if (candidate.free.memory_mib < needed.memory_mib) return Fit::kNoMemory;
+  if (candidate.free.cpu_milli < needed.cpu_milli) return Fit::kNoVcpus;
   const bool planned = std::ranges::any_of(spec.published_ports, [&](const auto& port) {
     return port.host_port != 0 && candidate.ports.contains(port.host_port);
   });
@@ -47,10 +51,10 @@ struct Refusals {
   std::int64_t largest_memory_mib = 0;
   std::int64_t most_vcpus = 0;
 
-  void count(Fit cause, const Free& free) {
+  void count(Fit cause, const resources::Amounts& free) {
     ++nodes;
     largest_memory_mib = std::max(largest_memory_mib, free.memory_mib);
-    most_vcpus = std::max(most_vcpus, free.vcpus);
+    most_vcpus = std::max(most_vcpus, cluster::whole_vcpus(free.cpu_milli));
     no_memory += cause == Fit::kNoMemory ? 1 : 0;
     no_vcpus += cause == Fit::kNoVcpus ? 1 : 0;
     port_taken += cause == Fit::kPortTaken ? 1 : 0;
@@ -89,9 +93,10 @@ std::vector<Candidate> candidates(const State& state) {
     return !node.leaving && node.memory_mib > 0 && !is_pretending(node);
   });
   for (const auto& [id, node] : state.nodes()) {
-    if (node.leaving && !BLX_BUG(kPlacesOnLeaving)) continue;
+    const bool is_planted = node.leaving && BLX_BUG(kPlacesOnLeaving);
+    if (!cluster::takes_vms(node) && !is_planted) continue;
     if (is_pretending(node) && some_run_guests) continue;
-    all.push_back({.node = id, .free = state.free_on(node), .ports = {}});
+    all.push_back({.node = id, .free = state.room_on(node).amounts(), .ports = {}});
   }
   return all;
 }
@@ -112,10 +117,9 @@ std::pair<Candidate*, Refusals> best(std::vector<Candidate>& all, const State& s
   return {chosen, refusals};
 }
 
-void take(Candidate& candidate, const VmSpec& spec) {
+void take(Candidate& candidate, const State& state, const VmSpec& spec) {
   if (BLX_BUG(kTrustsThePlan)) return;
-  candidate.free.memory_mib -= spec.memory_mib;
-  candidate.free.vcpus -= spec.vcpus;
+  candidate.free -= amounts_of(spec, state);
   for (const auto& port : spec.published_ports) {
     if (port.host_port != 0) candidate.ports.insert(port.host_port);
   }
@@ -147,7 +151,7 @@ Plan plan_pending(const State& state) {
     Shape shape = shape_of(vm.spec);
     Candidate* node = refused.contains(shape) ? nullptr : best(all, state, vm.spec).first;
     if (node != nullptr) {
-      take(*node, vm.spec);
+      take(*node, state, vm.spec);
       plan.placements.push_back({.vm = id, .generation = vm.generation, .node = node->node});
     } else {
       refused.try_emplace(shape);

@@ -207,8 +207,9 @@ RC_GTEST_PROP(PlanPending, IsAppliedWholeAndIsComplete, ()) {
   for (const auto& [id, vm] : cluster.state.vms()) {
     if (vm.state != cluster::VmState::kPending) continue;
     for (const auto& [node_id, node] : cluster.state.nodes()) {
-      const auto free = cluster.state.free_on(node);
-      RC_ASSERT(free.memory_mib < vm.spec.memory_mib || free.vcpus < vm.spec.vcpus ||
+      const auto free = cluster.state.room_on(node).amounts();
+      RC_ASSERT(free.memory_mib < vm.spec.memory_mib ||
+                free.cpu_milli < vm.spec.vcpus * resources::kMilliPerCore ||
                 cluster.state.taken_port(node_id, vm.spec) != 0);
     }
   }

@@ -71,8 +71,8 @@ v1::Node to_message(const cluster::Node& node, const cluster::State& state) {
   message.set_name(node.name.text());
   message.set_vcpus(node.vcpus);
   message.set_memory_mib(node.memory_mib);
-  const cluster::Free free = state.free_on(node);
-  message.set_free_vcpus(free.vcpus);
+  const resources::Amounts free = state.room_on(node).amounts();
+  message.set_free_vcpus(cluster::whole_vcpus(free.cpu_milli));
   message.set_free_memory_mib(free.memory_mib);
   message.set_accelerator(node.accelerator);
   message.set_version(node.version);

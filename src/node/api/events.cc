@@ -32,6 +32,20 @@ Named named(cluster::Change::Kind kind) {
       return {v1::EVENT_KIND_IMAGE_CHANGED, "image"};
     case Kind::kImageRemoved:
       return {v1::EVENT_KIND_IMAGE_REMOVED, "image"};
+    case Kind::kPolicyChanged:
+      return {v1::EVENT_KIND_POLICY_CHANGED, "policy"};
+    case Kind::kGroupChanged:
+      return {v1::EVENT_KIND_GROUP_CHANGED, "group"};
+    case Kind::kGroupRemoved:
+      return {v1::EVENT_KIND_GROUP_REMOVED, "group"};
+    case Kind::kTenantChanged:
+      return {v1::EVENT_KIND_TENANT_CHANGED, "tenant"};
+    case Kind::kTenantRemoved:
+      return {v1::EVENT_KIND_TENANT_REMOVED, "tenant"};
+    case Kind::kReservationChanged:
+      return {v1::EVENT_KIND_RESERVATION_CHANGED, "reservation"};
+    case Kind::kReservationRemoved:
+      return {v1::EVENT_KIND_RESERVATION_REMOVED, "reservation"};
   }
   return {v1::EVENT_KIND_UNSPECIFIED, "message"};
 }

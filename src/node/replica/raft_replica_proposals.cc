@@ -105,6 +105,13 @@ Result<std::size_t> RaftReplica::stamp(v1::Command& command) const {
   command.set_version(BLX_BUG(kSpeaksItsOwnVersion) ? cluster::kModelVersion
                                                     : machine_.state().model_version());
   command.set_time_unix_ms(env_.clock.wall().unix_ms);
+  cluster::fit_to_version(command);
+  if (command.version() < cluster::required_version(command)) {
+    return fail(Code::kFailedPrecondition, "model_too_old",
+                fmt::format("not until all nodes run this version: they speak model version {}, "
+                            "this needs {}",
+                            command.version(), cluster::required_version(command)));
+  }
   const bool is_sound = !command.has_trace() || trace::context_of(command).is_traced();
   if (!is_sound) command.clear_trace();
   std::size_t bytes = command.ByteSizeLong();

@@ -25,6 +25,8 @@ std::string_view reserved(const v1::Command& command, NodeId worker) {
     case v1::Command::kSetDesired:
     case v1::Command::kAddImage:
     case v1::Command::kRemoveImage:
+    case v1::Command::kSetGroup:
+    case v1::Command::kRemoveGroup:
       return "";  // of users
     case v1::Command::kRegisterNode:
       return of_another(command.register_node().node_id()) ? "register another node" : "";
@@ -34,6 +36,16 @@ std::string_view reserved(const v1::Command& command, NodeId worker) {
       return of_another(command.update_node_address().node_id()) ? "move another node" : "";
     case v1::Command::kRemoveNode:
       return of_another(command.remove_node().node_id()) ? "remove another node" : "";
+    case v1::Command::kUpdateNode:
+      return of_another(command.update_node().node_id()) ? "change another node" : "";
+    case v1::Command::kDrainNode:
+      return of_another(command.drain_node().node_id()) ? "drain another node" : "";
+    case v1::Command::kSetPolicy:
+    case v1::Command::kSetTenant:
+    case v1::Command::kRemoveTenant:
+    case v1::Command::kSetReservation:
+    case v1::Command::kRemoveReservation:
+      return "decide how the cluster places VMs";
     case v1::Command::kCreateToken:
     case v1::Command::kRevokeToken:
       return "make or revoke tokens";
@@ -41,6 +53,9 @@ std::string_view reserved(const v1::Command& command, NodeId worker) {
     case v1::Command::kDropNode:
       return "take nodes in or out";
     case v1::Command::kPlaceVm:
+    case v1::Command::kPlaceGang:
+    case v1::Command::kEvictVm:
+    case v1::Command::kEndDrain:
     case v1::Command::kExplainPending:
       return "place VMs";
     case v1::Command::KIND_NOT_SET:

@@ -55,6 +55,18 @@ const std::map<std::string, Rights>& worker_rights() {
       {"remove_node", {.own = true}},
       {"drop_node", {}},
       {"update_node_address", {.own = true}},
+      {"place_gang", {}},
+      {"evict_vm", {}},
+      {"update_node", {.own = true}},
+      {"drain_node", {.own = true}},
+      {"end_drain", {}},
+      {"set_policy", {}},
+      {"set_group", {true, true}},
+      {"remove_group", {true, true}},
+      {"set_tenant", {}},
+      {"remove_tenant", {}},
+      {"set_reservation", {}},
+      {"remove_reservation", {}},
   };
   return all;
 }

@@ -107,12 +107,13 @@ void Telemetry::follow_nodes(const cluster::State& state, std::optional<NodeId> 
   });
   for (const auto& [id, node] : state.nodes()) {
     if (!is_told(node)) continue;
-    const cluster::Free free = state.free_on(node);
-    const std::int64_t offered = std::int64_t{node.vcpus} * cluster::kVcpuOvercommit;
-    const std::int64_t used_mib = node.memory_mib - free.memory_mib;
-    update_node_resource_metrics(
-        label(node), {.vcpus = offered, .memory = mib(node.memory_mib)},
-        {.vcpus = offered - free.vcpus, .memory = mib(static_cast<std::uint64_t>(used_mib))});
+    const resources::Amounts offered = cluster::offered_by(node, state.policy().overcommit).amounts;
+    const resources::Amounts used = offered - state.room_on(node).amounts();
+    update_node_resource_metrics(label(node),
+                                 {.vcpus = cluster::whole_vcpus(offered.cpu_milli),
+                                  .memory = mib(static_cast<std::uint64_t>(offered.memory_mib))},
+                                 {.vcpus = cluster::whole_vcpus(used.cpu_milli),
+                                  .memory = mib(static_cast<std::uint64_t>(used.memory_mib))});
   }
 }
 

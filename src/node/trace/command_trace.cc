@@ -49,6 +49,30 @@ Names names_of(const v1::Command& command) {
       return {"propose DropNode", "apply DropNode"};
     case v1::Command::kUpdateNodeAddress:
       return {"propose UpdateNodeAddress", "apply UpdateNodeAddress"};
+    case v1::Command::kPlaceGang:
+      return {"propose PlaceGang", "apply PlaceGang"};
+    case v1::Command::kEvictVm:
+      return {"propose EvictVm", "apply EvictVm"};
+    case v1::Command::kUpdateNode:
+      return {"propose UpdateNode", "apply UpdateNode"};
+    case v1::Command::kDrainNode:
+      return {"propose DrainNode", "apply DrainNode"};
+    case v1::Command::kEndDrain:
+      return {"propose EndDrain", "apply EndDrain"};
+    case v1::Command::kSetPolicy:
+      return {"propose SetPolicy", "apply SetPolicy"};
+    case v1::Command::kSetGroup:
+      return {"propose SetGroup", "apply SetGroup"};
+    case v1::Command::kRemoveGroup:
+      return {"propose RemoveGroup", "apply RemoveGroup"};
+    case v1::Command::kSetTenant:
+      return {"propose SetTenant", "apply SetTenant"};
+    case v1::Command::kRemoveTenant:
+      return {"propose RemoveTenant", "apply RemoveTenant"};
+    case v1::Command::kSetReservation:
+      return {"propose SetReservation", "apply SetReservation"};
+    case v1::Command::kRemoveReservation:
+      return {"propose RemoveReservation", "apply RemoveReservation"};
     case v1::Command::KIND_NOT_SET:
       break;
   }

@@ -164,20 +164,57 @@ class Scenario {
     }
     return command;
   }
+  // With a PlacementSpec in text format.
+  static v1::Command create_command(const std::string& name, const std::string& placement,
+                                    std::uint32_t vcpus, std::uint32_t memory_mib) {
+    v1::Command command = create_command(name, vcpus, memory_mib);
+    const bool parsed = google::protobuf::TextFormat::ParseFromString(
+        placement, command.mutable_create_vm()->mutable_spec()->mutable_placement());
+    BLX_ASSERT(parsed);
+    return command;
+  }
   Result<Outcome> create(const std::string& name, std::uint32_t vcpus = 1,
                          std::uint32_t memory_mib = 128, std::uint32_t host_port = 0) {
     return apply(create_command(name, vcpus, memory_mib, host_port));
   }
 
   // With the generation the VM has now.
-  Result<Outcome> place(const std::string& name, std::uint64_t node) {
+  v1::PlaceVm placement(const std::string& name, std::uint64_t node) const {
     const Vm* vm = state.find_vm(name);
+    v1::PlaceVm placement;
+    placement.set_vm_id(vm->id.value);
+    placement.set_generation(vm->generation.value);
+    placement.set_node_id(node);
+    return placement;
+  }
+  v1::Command place_command(const std::string& name, std::uint64_t node) const {
     v1::Command command;
     command.set_version(kModelVersion);
-    command.mutable_place_vm()->set_vm_id(vm->id.value);
-    command.mutable_place_vm()->set_generation(vm->generation.value);
-    command.mutable_place_vm()->set_node_id(node);
-    return apply(std::move(command));
+    *command.mutable_place_vm() = placement(name, node);
+    return command;
+  }
+  Result<Outcome> place(const std::string& name, std::uint64_t node) {
+    return apply(place_command(name, node));
+  }
+  v1::Command gang_command(
+      const std::vector<std::pair<std::string, std::uint64_t>>& placements) const {
+    v1::Command command;
+    command.set_version(kModelVersion);
+    command.mutable_place_gang();
+    for (const auto& [name, node] : placements)
+      *command.mutable_place_gang()->add_placements() = placement(name, node);
+    return command;
+  }
+  v1::Command evict_command(const std::string& name, v1::EvictCause cause,
+                            const std::string& by = "") const {
+    v1::Command command;
+    command.set_version(kModelVersion);
+    auto& evict = *command.mutable_evict_vm();
+    evict.set_vm_id(state.find_vm(name)->id.value);
+    evict.set_generation(state.find_vm(name)->generation.value);
+    evict.set_cause(cause);
+    if (!by.empty()) evict.set_by_vm_id(state.find_vm(by)->id.value);
+    return command;
   }
 
   // From the node the VM is on, at its generation.

@@ -1,0 +1,57 @@
+#pragma once
+
+// What other VMs mean for a request on a node: host ports, groups, reservations, the tenant's cap.
+//
+// Read from the cluster's state, plus what the plan under way has placed so far. Without a state
+// only ports matter.
+
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <utility>
+#include <vector>
+
+#include "core/cluster/state.h"
+#include "core/sched/feasible.h"
+#include "core/sched/fleet.h"
+#include "core/sched/request.h"
+#include "core/sched/score_index.h"
+
+namespace blixard::sched {
+
+class Circumstances {
+ public:
+  Circumstances() = default;
+  explicit Circumstances(const cluster::State& state) : state_(&state) {}
+
+  // The plan places it there: counts for those after it, and no more once it is withdrawn.
+  void count(const Request& request, NodeId node);
+  void withdraw(const Request& request, NodeId node);
+
+  // False: neither obstacle() nor penalty() has anything to say of it, on any node.
+  [[nodiscard]] bool matter_to(const Request& request) const;
+  // Precondition: the node has room for it.
+  [[nodiscard]] std::optional<Obstacle> obstacle(const Fleet& fleet, NodeIndex at,
+                                                 const Request& request) const;
+  // Of soft rules of its groups; 0 or more.
+  [[nodiscard]] Score penalty(const Fleet& fleet, NodeIndex at, const Request& request) const;
+
+ private:
+  // How far a rule is from being kept by one more member there; 0: it is kept.
+  [[nodiscard]] std::uint32_t excess(const cluster::PlacementGroup& group,
+                                     const cluster::GroupRule& rule, const Request& request,
+                                     const cluster::Node& node) const;
+  [[nodiscard]] std::uint32_t members_in(const Name& group, const cluster::Node& node,
+                                         cluster::TopologyLevel level) const;
+  [[nodiscard]] std::uint32_t members(const Name& group) const;
+  [[nodiscard]] std::optional<Obstacle> reserved(const Fleet& fleet, NodeIndex at,
+                                                 const Request& request) const;
+  [[nodiscard]] std::uint32_t cap_of(const Request& request) const;  // 0: none
+  template <class Visit>
+  void each_rule(const Request& request, Visit visit) const;
+
+  const cluster::State* state_ = nullptr;
+  std::map<Name, std::map<NodeId, std::uint32_t>> planned_;  // members of groups
+};
+
+}  // namespace blixard::sched

@@ -1,0 +1,161 @@
+#include "core/sched/strategy.h"
+
+#include <algorithm>
+#include <array>
+
+#include "core/sched/feasible.h"
+
+namespace blixard::sched {
+
+namespace {
+
+using cluster::Strategy;
+
+constexpr Score kFull = 100 * kPoint;
+constexpr Score kAvoided = 20 * kPoint;
+// Above all preferences together.
+constexpr Score kZone = 10'000 * kPoint;
+constexpr Score kDatacenter = 4 * kZone;
+
+class Sum {
+ public:
+  explicit Sum(std::vector<ScorePart>* parts) : parts_(parts) {}
+  void add(std::string_view name, Score score) {
+    sum_ += score;
+    if (parts_ != nullptr) parts_->push_back({.name = name, .score = score});
+  }
+  [[nodiscard]] Score sum() const { return sum_; }
+
+ private:
+  std::vector<ScorePart>* parts_;
+  Score sum_ = 0;
+};
+
+struct Told {
+  resources::Kind kind;
+  std::string_view free;
+  std::string_view used;
+};
+constexpr std::array<Told, 4> kTold = {{
+    {resources::Kind::kCpu, "free cpu", "used cpu"},
+    {resources::Kind::kMemory, "free memory", "used memory"},
+    {resources::Kind::kDisk, "free disk", "used disk"},
+    {resources::Kind::kNetwork, "free network", "used network"},
+}};
+
+// The mean over what the node has, as parts.
+void add_shares(Sum& sum, const resources::Amounts& supply, const resources::Amounts& left,
+                bool counts_used) {
+  const auto told =
+      std::ranges::count_if(kTold, [&](const Told& each) { return supply.of(each.kind) > 0; });
+  for (const Told& each : kTold) {
+    const std::int64_t all = supply.of(each.kind);
+    if (all <= 0) continue;
+    const std::int64_t free = std::clamp<std::int64_t>(left.of(each.kind), 0, all);
+    const std::int64_t part = counts_used ? all - free : free;
+    // A share in millionths first: amounts are below 2^52.
+    constexpr std::int64_t kMillion = 1'000'000;
+    const Score share = part / all * kMillion + part % all * kMillion / all;
+    sum.add(counts_used ? each.used : each.free, share * (kFull / kMillion) / told);
+  }
+}
+
+Score fragmentation_score(const Fleet& fleet, NodeIndex at, const Shape& shape) {
+  // A whole device counts 1000 * 2 * kMixWeight; eight of them are the 50 points.
+  constexpr std::int64_t kLossOfFifty = std::int64_t{8} * 1000 * 2 * kMixWeight;
+  constexpr std::size_t kDevices = 256;
+  std::array<DeviceSlot, kDevices> left;
+  const std::span<const DeviceSlot> devices =
+      fleet.devices(at).first(std::min<std::size_t>(fleet.devices(at).size(), kDevices));
+  std::ranges::copy(devices, left.begin());
+  // As resources::Room::choose_devices() does it: the fullest for a fraction, the first whole ones.
+  for (std::size_t each = 0; each < shape.serving.size(); ++each) {
+    const resources::DeviceNeed& need = shape.demand.devices[each];
+    const auto serves = [&](const DeviceSlot& slot) {
+      return ((shape.serving[each] >> slot.device_class) & 1) != 0 && slot.free_milli >= need.milli;
+    };
+    for (std::uint32_t one = 0; one < need.count; ++one) {
+      DeviceSlot* chosen = nullptr;
+      for (std::size_t number = 0; number < devices.size(); ++number) {
+        DeviceSlot& slot = left[number];
+        if (serves(slot) && (chosen == nullptr || slot.free_milli < chosen->free_milli))
+          chosen = &slot;
+      }
+      if (chosen == nullptr) break;
+      chosen->free_milli = static_cast<std::int16_t>(chosen->free_milli - need.milli);
+    }
+  }
+  const std::int64_t grows = fleet.fragmentation(fleet.room(at).amounts() - shape.demand.amounts,
+                                                 std::span(left).first(devices.size())) -
+                             fleet.fragmentation(at);
+  constexpr std::int64_t kFifty = 50 * kPoint;
+  // Both are multiples of 2^10, so that nothing overflows and little is rounded.
+  constexpr int kShift = 10;
+  const std::int64_t points = grows / (1 << kShift) * kFifty / (kLossOfFifty >> kShift);
+  return kFifty - points;
+}
+
+void add_wishes(Sum& sum, const FleetNode& node, const Shape& shape) {
+  for (const cluster::Taint& taint : node.taints) {
+    const bool is_tolerated = std::ranges::any_of(
+        shape.wishes->tolerations, [&](const auto& each) { return each.tolerates(taint); });
+    if (taint.effect == cluster::TaintEffect::kAvoid && !is_tolerated)
+      sum.add("taint to be avoided", -kAvoided);
+  }
+  if (shape.wishes.is_default()) return;
+  const cluster::Wishes& wishes = *shape.wishes;
+  for (std::size_t each = 0; each < shape.preferences.size(); ++each) {
+    if (shape.preferences[each].holds(node.attributes))
+      sum.add("preference", wishes.preferences[each].weight * kPoint);
+  }
+  const cluster::Locality& locality = wishes.locality;
+  if (!locality.datacenter.empty() && locality.datacenter == node.topology.datacenter)
+    sum.add("wanted datacenter", kDatacenter);
+  if (!locality.zone.empty() && locality.zone == node.topology.zone) sum.add("wanted zone", kZone);
+}
+
+}  // namespace
+
+Strategy strategy_of(const cluster::Wishes& wishes, const cluster::PlacementPolicy& policy) {
+  return wishes.strategy.value_or(policy.strategy);
+}
+
+Strategy base_of(Strategy strategy, const cluster::PlacementPolicy& policy) {
+  const auto scores_itself = [](Strategy each) {
+    return each == Strategy::kFragmentationAware || each == Strategy::kMostAvailable ||
+           each == Strategy::kLeastAvailable || each == Strategy::kRoundRobin;
+  };
+  if (scores_itself(strategy)) return strategy;
+  if (strategy == Strategy::kSpreadAcrossFailureDomains || strategy == Strategy::kCostOptimized)
+    return Strategy::kMostAvailable;
+  return scores_itself(policy.strategy) ? policy.strategy : Strategy::kFragmentationAware;
+}
+
+Score base_score(const Fleet& fleet, NodeIndex at, const Shape& shape,
+                 std::vector<ScorePart>* parts) {
+  Sum sum(parts);
+  const FleetNode& node = fleet.node(at);
+  const resources::Amounts& free = fleet.room(at).amounts();
+  switch (base_of(shape.strategy, fleet.policy())) {
+    case Strategy::kMostAvailable:
+      add_shares(sum, node.supply.amounts, free, false);
+      break;
+    case Strategy::kLeastAvailable:
+      add_shares(sum, node.supply.amounts, free - shape.demand.amounts, true);
+      break;
+    case Strategy::kRoundRobin:
+      sum.add("few VMs", kFull / (1 + std::int64_t{fleet.vms(at)}));
+      break;
+    default:
+      sum.add("fragmentation", fragmentation_score(fleet, at, shape));
+  }
+  if (!node.taints.empty() || !shape.wishes.is_default()) add_wishes(sum, node, shape);
+  return sum.sum();
+}
+
+Score score_at(const Fleet& fleet, NodeIndex at, const Shape& shape) {
+  if (!has_room(fleet, at, shape) || lasting_obstacle(fleet, at, shape)) return kNoScore;
+  return base_score(fleet, at, shape);
+}
+
+}  // namespace blixard::sched

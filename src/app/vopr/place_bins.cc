@@ -33,6 +33,27 @@ std::string_view trimmed(std::string_view line) {
   return line.substr(first, line.find_last_not_of(kBlanks) - first + 1);
 }
 
+struct Packed {
+  BinPacker chosen;
+  BinPacker best_fit;
+};
+
+Result<Packed> pack(const PlaceBins& command) {
+  BLX_TRY(const std::string text, read_whole(command.file));
+  BLX_TRY(BinPacker chosen, BinPacker::make(command.capacity, command.strategy));
+  BLX_TRY(BinPacker best_fit, BinPacker::make(command.capacity, BinStrategy::kBestFit));
+  const auto take = [&](std::int64_t size) -> Result<void> {
+    BLX_TRY(const std::uint64_t bin, chosen.place(size));
+    BLX_TRY(const std::uint64_t rival, best_fit.place(size));
+    static_cast<void>(bin + rival);
+    return {};
+  };
+  BLX_TRY(read_sizes(text, command.file, command.capacity, take));
+  return Packed{.chosen = std::move(chosen), .best_fit = std::move(best_fit)};
+}
+
+}  // namespace
+
 Result<std::string> read_whole(const std::string& path) {
   std::error_code error;
   if (fs::is_directory(path, error))
@@ -54,27 +75,6 @@ Result<std::string> read_whole(const std::string& path) {
   if (input.bad()) return fail(Code::kDataLoss, "file_unreadable", path + " cannot be read");
   return text;
 }
-
-struct Packed {
-  BinPacker chosen;
-  BinPacker best_fit;
-};
-
-Result<Packed> pack(const PlaceBins& command) {
-  BLX_TRY(const std::string text, read_whole(command.file));
-  BLX_TRY(BinPacker chosen, BinPacker::make(command.capacity, command.strategy));
-  BLX_TRY(BinPacker best_fit, BinPacker::make(command.capacity, BinStrategy::kBestFit));
-  const auto take = [&](std::int64_t size) -> Result<void> {
-    BLX_TRY(const std::uint64_t bin, chosen.place(size));
-    BLX_TRY(const std::uint64_t rival, best_fit.place(size));
-    static_cast<void>(bin + rival);
-    return {};
-  };
-  BLX_TRY(read_sizes(text, command.file, command.capacity, take));
-  return Packed{.chosen = std::move(chosen), .best_fit = std::move(best_fit)};
-}
-
-}  // namespace
 
 Result<void> read_sizes(std::string_view text, const std::string& path, std::int64_t capacity,
                         const std::function<Result<void>(std::int64_t)>& take) {

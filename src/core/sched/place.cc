@@ -10,6 +10,7 @@
 
 #include "base/bug.h"
 #include "base/limits.h"
+#include "core/sched/attributes.h"
 
 namespace blixard::sched {
 
@@ -29,9 +30,27 @@ resources::Amounts amounts_of(const VmSpec& spec, const State& state) {
   return cluster::demand_of(spec, state.policy().overcommit).amounts;
 }
 
-enum class Fit { kFits, kNoMemory, kNoVcpus, kPortTaken };
+enum class Fit { kFits, kNoMemory, kNoVcpus, kPortTaken, kNotWanted, kRefused };
 
-Fit fit(const State& state, const Candidate& candidate, const VmSpec& spec) {
+// What the VM itself asks of its node, whatever else is there.
+bool is_wanted(const cluster::Node& node, const cluster::Wishes& wishes) {
+  const cluster::Locality& locality = wishes.locality;
+  const auto is_excluded =
+      std::ranges::find(locality.excluded_datacenters, node.topology.datacenter) !=
+      locality.excluded_datacenters.end();
+  const auto is_there = [](const Name& wanted, const Name& name) {
+    return wanted.empty() || wanted == name;
+  };
+  const bool is_near =
+      !locality.strict || (is_there(locality.datacenter, node.topology.datacenter) &&
+                           is_there(locality.zone, node.topology.zone));
+  return !is_excluded && is_near && is_there(wishes.node, node.name) &&
+         std::ranges::all_of(wishes.constraints,
+                             [&](const auto& constraint) { return meets(node, constraint); });
+}
+
+Fit fit(const State& state, const Candidate& candidate, const Vm& vm) {
+  const VmSpec& spec = vm.spec;
   const resources::Amounts needed = amounts_of(spec, state);
   if (candidate.free.memory_mib < needed.memory_mib) return Fit::kNoMemory;
   if (candidate.free.cpu_milli < needed.cpu_milli) return Fit::kNoVcpus;
@@ -39,7 +58,13 @@ Fit fit(const State& state, const Candidate& candidate, const VmSpec& spec) {
     return port.host_port != 0 && candidate.ports.contains(port.host_port);
   });
   if (planned || state.taken_port(candidate.node, spec) != 0) return Fit::kPortTaken;
-  return Fit::kFits;
+  // Most ask for nothing else, and then there is nothing else to look at.
+  const cluster::Node& node = *state.find_node(candidate.node);
+  if (!is_wanted(node, *spec.wishes)) return Fit::kNotWanted;
+  const bool is_plain = spec.wishes.is_default() && node.taints.empty() &&
+                        state.tenants().empty() && state.reservations().empty();
+  if (is_plain || BLX_BUG(kTrustsThePlan)) return Fit::kFits;
+  return state.may_place(vm, node) ? Fit::kFits : Fit::kRefused;
 }
 
 // Why no node took a VM: each node counted once, under the first thing that it lacks.
@@ -48,6 +73,8 @@ struct Refusals {
   std::int64_t no_memory = 0;
   std::int64_t no_vcpus = 0;
   std::int64_t port_taken = 0;
+  std::int64_t not_wanted = 0;
+  std::map<std::string, std::int64_t> refused;  // by what apply would say
   std::int64_t largest_memory_mib = 0;
   std::int64_t most_vcpus = 0;
 
@@ -58,6 +85,7 @@ struct Refusals {
     no_memory += cause == Fit::kNoMemory ? 1 : 0;
     no_vcpus += cause == Fit::kNoVcpus ? 1 : 0;
     port_taken += cause == Fit::kPortTaken ? 1 : 0;
+    not_wanted += cause == Fit::kNotWanted ? 1 : 0;
   }
 
   [[nodiscard]] std::string sentence(const VmSpec& spec) const {
@@ -76,6 +104,9 @@ struct Refusals {
                                spec.memory_mib, largest_memory_mib));
     add(no_vcpus, fmt::format("without {} vCPUs free (most free {})", spec.vcpus, most_vcpus));
     add(port_taken, "with a host port taken that it publishes");
+    add(not_wanted, "not what its constraints, its locality or its node ask for");
+    for (const auto& [why, count] : refused)
+      add(count, why);
     return text;
   }
 };
@@ -101,15 +132,22 @@ std::vector<Candidate> candidates(const State& state) {
   return all;
 }
 
+// Said of each node by itself, so that the same words are counted together.
+std::string refusal(const State& state, const Vm& vm, NodeId id) {
+  const auto done = state.may_place(vm, *state.find_node(id));
+  return done ? std::string() : fmt::format("refuses it ({})", done.error().reason());
+}
+
 // Null if there is none; the refusals say why.
 std::pair<Candidate*, Refusals> best(std::vector<Candidate>& all, const State& state,
-                                     const VmSpec& spec) {
+                                     const Vm& vm) {
   Candidate* chosen = nullptr;
   Refusals refusals;
   for (Candidate& candidate : all) {
-    const Fit result = fit(state, candidate, spec);
+    const Fit result = fit(state, candidate, vm);
     if (result != Fit::kFits) {
       refusals.count(result, candidate.free);
+      if (result == Fit::kRefused) ++refusals.refused[refusal(state, vm, candidate.node)];
     } else if (chosen == nullptr || candidate.free.memory_mib > chosen->free.memory_mib) {
       chosen = &candidate;
     }
@@ -127,17 +165,32 @@ void take(Candidate& candidate, const State& state, const VmSpec& spec) {
 
 // All that placement looks at: what one VM of a shape cannot get, no other of that shape gets in
 // the same plan, because a plan only takes. Spares looking at every node for each of many equals.
-using Shape = std::tuple<std::uint32_t, std::uint32_t, std::vector<std::uint16_t>>;
+// One with wishes is a shape of its own: what it asks may depend on all that is placed.
+using Shape = std::tuple<std::uint32_t, std::uint32_t, std::vector<std::uint16_t>, VmId>;
 
-Shape shape_of(const VmSpec& spec) {
+Shape shape_of(const Vm& vm) {
+  const VmSpec& spec = vm.spec;
   std::vector<std::uint16_t> ports;
   for (const auto& port : spec.published_ports) {
     if (port.host_port != 0) ports.push_back(port.host_port);
   }
-  return {spec.memory_mib, spec.vcpus, std::move(ports)};
+  return {spec.memory_mib, spec.vcpus, std::move(ports), spec.wishes.is_default() ? VmId() : vm.id};
+}
+
+// Constraints are looked at here and not by apply: the node is to be the one that was looked at.
+std::uint64_t looked_at(const Vm& vm, const cluster::Node& node) {
+  const cluster::Wishes& wishes = *vm.spec.wishes;
+  const bool asks = !wishes.constraints.empty() || wishes.locality != cluster::Locality();
+  return asks ? node.revision : 0;
 }
 
 }  // namespace
+
+bool has_place_elsewhere(const State& state, const Vm& vm) {
+  return std::ranges::any_of(candidates(state), [&](const Candidate& candidate) {
+    return candidate.node != vm.node && fit(state, candidate, vm) == Fit::kFits;
+  });
+}
 
 Plan plan_pending(const State& state) {
   Plan plan;
@@ -148,11 +201,14 @@ Plan plan_pending(const State& state) {
   for (const VmId id : state.pending()) {
     const Vm& vm = *state.find_vm(id);
     if (plan.placements.size() == limits::kPlacementsPerPlan) break;
-    Shape shape = shape_of(vm.spec);
-    Candidate* node = refused.contains(shape) ? nullptr : best(all, state, vm.spec).first;
+    Shape shape = shape_of(vm);
+    Candidate* node = refused.contains(shape) ? nullptr : best(all, state, vm).first;
     if (node != nullptr) {
       take(*node, state, vm.spec);
-      plan.placements.push_back({.vm = id, .generation = vm.generation, .node = node->node});
+      plan.placements.push_back({.vm = id,
+                                 .generation = vm.generation,
+                                 .node = node->node,
+                                 .node_revision = looked_at(vm, *state.find_node(node->node))});
     } else {
       refused.try_emplace(shape);
       waiting.emplace_back(&vm, std::move(shape));
@@ -161,7 +217,7 @@ Plan plan_pending(const State& state) {
   for (const auto& [vm, shape] : waiting) {
     if (plan.placements.size() + plan.unplaced.size() == limits::kPlacementsPerPlan) break;
     std::string& reason = refused.at(shape);
-    if (reason.empty()) reason = best(all, state, vm->spec).second.sentence(vm->spec);
+    if (reason.empty()) reason = best(all, state, *vm).second.sentence(vm->spec);
     if (reason == vm->reason) continue;
     plan.unplaced.push_back({.vm = vm->id, .generation = vm->generation, .reason = reason});
   }

@@ -11,6 +11,7 @@
 // as taken for the VMs after it. A VM that fits nowhere gets a sentence with the counts, because
 // "not placed" must always say why.
 
+#include <cstdint>
 #include <string>
 #include <vector>
 
@@ -23,6 +24,8 @@ struct Placement {
   VmId vm;
   Generation generation;  // the VM's now
   NodeId node;
+  // The node's now, where that decided; 0: nothing that could change did.
+  std::uint64_t node_revision = 0;
   friend bool operator==(const Placement&, const Placement&) = default;
 };
 
@@ -44,5 +47,8 @@ struct Plan {
 // the nodes as they are after the plan. Reads every VM once, and every node once for each VM it
 // places and twice for each kind of VM that fits nowhere.
 Plan plan_pending(const cluster::State& state);
+
+// Whether another node would take a VM that has one.
+bool has_place_elsewhere(const cluster::State& state, const cluster::Vm& vm);
 
 }  // namespace blixard::sched

@@ -8,6 +8,7 @@
 #include "base/limits.h"
 #include "blixard/v1/cluster.pb.h"
 #include "blixard/v1/enrol.pb.h"
+#include "core/cluster/codec.h"
 #include "env/failpoint.h"
 #include "node/telemetry/program.h"
 #include "node/telemetry/sources.h"
@@ -282,22 +283,45 @@ env::Task<Result<void>> Node::tell_address() {
   co_return Result<void>();
 }
 
-env::Task<Result<void>> Node::register_node() {
-  BLX_CO_FAILPOINT(env_, "worker::register", kUnavailable, "no_leader");
+// What this node is and offers.
+env::Task<Result<cluster::Node>> Node::own_facts() {
   const env::MachineFacts& facts = env_.machine.facts();
-  const cluster::Member* self = replica_->cluster_view().members().find(identity_.id);
-  v1::Command command;
-  auto* node = command.mutable_register_node();
-  node->set_node_id(identity_.id.value);
-  node->set_name(self != nullptr ? self->peer->name : identity_.name);
+  const Offer& offer = config_.offer;
   const Capacity capacity = config_.capacity.value_or(
       Capacity{.vcpus = facts.cpus, .memory_mib = offered_memory_mib(facts.memory)});
-  node->mutable_capacity()->set_vcpus(capacity.vcpus);
-  node->mutable_capacity()->set_memory_mib(capacity.memory_mib);
-  node->set_accelerator(std::string(vm::accelerator_name(capabilities_.accelerator)));
-  node->set_tsc_khz(capabilities_.tsc_khz);
-  node->set_version(config_.version);
-  node->set_model_version(config_.model_version);
+  cluster::Node node{.id = identity_.id, .name = Name(identity_.name)};
+  if (const cluster::Member* self = replica_->cluster_view().members().find(identity_.id)) {
+    node.name = Name(self->peer->name);
+  }
+  node.vcpus = capacity.vcpus;
+  node.memory_mib = capacity.memory_mib;
+  node.accelerator = vm::accelerator_name(capabilities_.accelerator);
+  node.tsc_khz = capabilities_.tsc_khz;
+  node.version = config_.version;
+  node.model_version = config_.model_version;
+  if (offer.disk_mib) {
+    node.disk_mib = *offer.disk_mib;
+  } else {
+    BLX_CO_TRY(const env::DiskSpace space, co_await env_.disk.space(config_.data_directory));
+    node.disk_mib = static_cast<std::int64_t>(space.total.mib());
+  }
+  node.network_mbit = offer.network_mbit;
+  node.counters = offer.counters;
+  node.devices = offer.devices;
+  node.architecture = facts.architecture;
+  node.kernel_version = facts.kernel;
+  node.hypervisors = {capabilities_.hypervisor};
+  node.told_labels = offer.labels;
+  node.topology = offer.topology;
+  node.cost_per_hour_micro = offer.cost_per_hour_micro;
+  co_return node;
+}
+
+env::Task<Result<void>> Node::register_node() {
+  BLX_CO_FAILPOINT(env_, "worker::register", kUnavailable, "no_leader");
+  BLX_CO_TRY(const cluster::Node node, co_await own_facts());
+  v1::Command command;
+  cluster::write_registration(node, command.mutable_register_node());
   BLX_CO_TRY(co_await replica_->propose(std::move(command)));
   co_return Result<void>();
 }
@@ -307,11 +331,13 @@ env::Task<Result<void>> Node::introduce() {
   co_return co_await register_node();
 }
 
-// Until the cluster has taken it, and again when the driver learns at its first start whether KVM
-// is worth anything: placement must hear of it.
+// Until the cluster has taken it; again when the driver learns at its first start whether KVM is
+// worth anything, and when the last node of a program that knew less of nodes has gone: placement
+// must hear of it.
 env::Task<void> Node::keep_introduced() {
   while (true) {
     const vm::Capabilities told = capabilities_;
+    const std::uint32_t told_in = replica_->state().model_version();
     const auto done = co_await introduce();
     if (!done) {
       if (done.error().code() == Code::kCancelled) co_return;
@@ -322,7 +348,8 @@ env::Task<void> Node::keep_introduced() {
     }
     introduced_ = true;
     changed_.notify_all();
-    while (told.accelerator == capabilities_.accelerator) {
+    while (told.accelerator == capabilities_.accelerator &&
+           told_in == replica_->state().model_version()) {
       if (!co_await env_.clock.sleep(kCapabilitiesInterval)) co_return;
       if (const auto now = co_await driver_.probe()) capabilities_ = *now;
     }
@@ -368,6 +395,7 @@ env::Task<Result<void>> Node::serve(std::function<void(const Ready&)> on_ready) 
 
   http::Server server(env_, *api_, {}, config_.settings);
   placement::Placer placer(env_, *replica_, telemetry_, &tracing_->tracer());
+  placement::Drainer drainer(env_, *replica_);
   membership::Steward steward(env_, *replica_);
   env::Scope peers(env_.executor, co_await env::this_cancellation());
   env::Scope servers(env_.executor, co_await env::this_cancellation());
@@ -375,6 +403,7 @@ env::Task<Result<void>> Node::serve(std::function<void(const Ready&)> on_ready) 
   peers.spawn(guard(peers_->serve(std::move(peer_listener))));
   workers.spawn(guard(replica_->failed()));
   workers.spawn(placer.run());
+  workers.spawn(drainer.run());
   workers.spawn(steward.run());
   workers.spawn(certificate_->run());
   workers.spawn(keep_introduced());

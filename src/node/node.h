@@ -38,6 +38,7 @@
 #include "node/identity.h"
 #include "node/image/store.h"
 #include "node/peer/peers.h"
+#include "node/placement/drainer.h"
 #include "node/placement/placer.h"
 #include "node/replica/replica.h"
 #include "node/telemetry/telemetry.h"
@@ -51,6 +52,17 @@ namespace blixard::node {
 struct Capacity {
   std::uint32_t vcpus = 0;
   std::uint32_t memory_mib = 0;
+};
+
+// What placement is told of a node beside that.
+struct Offer {
+  std::optional<std::int64_t> disk_mib;  // none: the size of the disk that holds the data directory
+  std::int64_t network_mbit = 0;
+  std::vector<resources::Counter> counters;
+  std::vector<resources::DeviceGroup> devices;
+  std::vector<cluster::Label> labels;
+  cluster::Topology topology;
+  std::int64_t cost_per_hour_micro = 0;
 };
 
 // Of requests that come without a trace of their own.
@@ -69,6 +81,7 @@ struct Config {
   // The newest that it says to know; an older one makes it a program of before, in a simulation.
   std::uint32_t model_version = cluster::kModelVersion;
   std::optional<Capacity> capacity;  // none: as the machine has it
+  Offer offer{};
   replica::Options replica{};
   double trace_sample_ratio = kTraceSampleRatio;  // without settings
   // What may change while it runs, and who reads it anew for the API; they outlive the node. None:
@@ -126,6 +139,7 @@ class Node final : private replica::RequestHandler {
   env::Task<Result<void>> wait_until_known(Instant deadline);
   env::Task<Result<void>> serve(std::function<void(const Ready&)> on_ready);
   env::Task<Result<void>> register_node();
+  [[nodiscard]] env::Task<Result<cluster::Node>> own_facts();
   env::Task<void> keep_introduced();
   env::Task<void> guard(env::Task<Result<void>> part);
   env::Task<void> run_agent();

@@ -76,7 +76,7 @@ const cluster::Vm* VmKeeper::assigned() const {
 bool VmKeeper::still_wanted(Generation generation) const {
   const cluster::Vm* vm = assigned();
   return !leaving_ && vm != nullptr && vm->generation == generation &&
-         vm->desired == VmDesired::kRunning;
+         vm->desired == VmDesired::kRunning && !vm->evicting;
 }
 
 void VmKeeper::begin_assignment(const cluster::Vm& vm) {
@@ -190,6 +190,8 @@ env::Task<Result<void>> VmKeeper::turn() {
   // How a boot failed is settled, and said, before its remains go.
   if (!record_ && !is_clean_ && !ended_) co_return co_await put_away();
   if (leaving_) co_return co_await go_away(*vm);
+  const bool is_to_leave = vm->evicting && vm->desired != VmDesired::kDeleted;
+  if (is_to_leave) co_return co_await give_back(*vm);
   if (vm->desired == VmDesired::kRunning) co_return co_await keep_running(*vm);
   co_return co_await keep_stopped(*vm);
 }
@@ -211,6 +213,29 @@ env::Task<Result<void>> VmKeeper::go_away(cluster::Vm vm) {
   BLX_CO_TRY(co_await put_away());
   finished_ = true;
   co_return Result<void>();
+}
+
+// To run elsewhere: ended here, all of it put away, and free for another node.
+env::Task<Result<void>> VmKeeper::give_back(cluster::Vm vm) {
+  if (watching_ && !ended_) {
+    if (may_follow(reported_, VmState::kStopping)) report(VmState::kStopping, "");
+    BLX_CO_TRY(co_await stop_guest(grace_seconds(vm)));
+  }
+  BLX_CO_TRY(co_await put_away());
+  if (!is_released_) {
+    if (!may_follow(reported_, VmState::kPending)) report(VmState::kStopped, "");
+    send_report(VmState::kPending, "", true);
+  }
+  // Until that is applied there is nothing to do but to wait.
+  is_released_ = true;
+  co_return co_await wait_for_news(std::move(vm));
+}
+
+// Who makes room for another may have to be quicker.
+std::uint32_t VmKeeper::grace_seconds(const cluster::Vm& vm) const {
+  const bool is_preempted = vm.evicting && vm.eviction->cause == cluster::EvictCause::kPreemption;
+  const std::uint32_t most = services_.replica.state().policy().preemption_grace_seconds;
+  return is_preempted ? std::min(vm.spec.stop_grace_seconds, most) : vm.spec.stop_grace_seconds;
 }
 
 // Wanted running.

@@ -68,6 +68,7 @@ class VmKeeper {
   // The VM, if it is assigned to this node; valid until the next suspension.
   [[nodiscard]] const cluster::Vm* assigned() const;
   [[nodiscard]] bool still_wanted(Generation generation) const;
+  [[nodiscard]] std::uint32_t grace_seconds(const cluster::Vm& vm) const;
   void begin_assignment(const cluster::Vm& vm);
 
   // `vm` is a copy: the state moves on while a turn waits.
@@ -76,6 +77,7 @@ class VmKeeper {
   env::Task<Result<void>> start_if_due(cluster::Vm vm);
   env::Task<Result<void>> keep_stopped(cluster::Vm vm);
   env::Task<Result<void>> go_away(cluster::Vm vm);
+  env::Task<Result<void>> give_back(cluster::Vm vm);
   env::Task<Result<void>> settle_end(cluster::RestartPolicy policy);
   env::Task<Result<void>> wait_to_restart();
   env::Task<Result<void>> wait_for_news(cluster::Vm seen);

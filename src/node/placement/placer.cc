@@ -57,6 +57,7 @@ env::Task<void> Placer::place_pending() {
     place->set_vm_id(placement.vm.value);
     place->set_generation(placement.generation.value);
     place->set_node_id(placement.node.value);
+    place->set_node_revision(placement.node_revision);
     trace_plan(placement.vm, replica_.state().find_node(placement.node), begun, command);
     scope.spawn(propose(std::move(command), PlacementOutcome::kPlaced, begun));
   }

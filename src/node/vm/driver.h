@@ -37,6 +37,7 @@ std::string_view accelerator_name(Accelerator accelerator);  // "tcg", "kvm", "s
 struct Capabilities {
   Accelerator accelerator = Accelerator::kTcg;
   std::string accelerator_reason;  // one line: which one and why
+  std::string hypervisor;          // "qemu", "simulated"
   std::string version;             // of the hypervisor
   std::uint64_t tsc_khz = 0;
   bool pause = false;

@@ -113,6 +113,7 @@ env::Task<Result<vm::Capabilities>> QemuDriver::probe_now() {
   co_return vm::Capabilities{
       .accelerator = choice.accelerator,
       .accelerator_reason = choice.reason,
+      .hypervisor = "qemu",
       .version = parse_version(version),
       .tsc_khz = tsc_khz ? *tsc_khz : 0,
       .pause = true,

@@ -114,6 +114,7 @@ env::Task<Result<vm::Capabilities>> SimDriver::probe() {
   co_return vm::Capabilities{
       .accelerator = accelerator_,
       .accelerator_reason = std::string(vm::accelerator_name(accelerator_)) + ": simulated",
+      .hypervisor = "simulated",
       .version = "simulated",
       .tsc_khz = *tsc_khz_,
       .pause = true,

@@ -96,6 +96,9 @@ class Api final : public http::Handler {
   static std::vector<Route> image_routes();
   static std::vector<Route> cluster_routes();
   static std::vector<Route> member_routes();
+  static std::vector<Route> placement_routes();
+  static std::vector<Route> group_routes();
+  static std::vector<Route> tenancy_routes();
   static std::vector<Route> token_routes();
   static std::vector<Route> trace_routes();
   static std::vector<Route> failpoint_routes();
@@ -136,6 +139,21 @@ class Api final : public http::Handler {
   Answer get_image(const Call& call);
   Answer delete_image(const Call& call);
   Answer list_nodes(const Call& call);
+  Answer get_node(const Call& call);
+  Answer update_node(const Call& call);
+  Answer drain_node(const Call& call);
+  Answer undrain_node(const Call& call);
+  Answer get_policy(const Call& call);
+  Answer set_policy(const Call& call);
+  Answer list_groups(const Call& call);
+  Answer set_group(const Call& call);
+  Answer delete_group(const Call& call);
+  Answer list_tenants(const Call& call);
+  Answer set_tenant(const Call& call);
+  Answer delete_tenant(const Call& call);
+  Answer list_reservations(const Call& call);
+  Answer set_reservation(const Call& call);
+  Answer delete_reservation(const Call& call);
   Answer status(const Call& call);
   Answer cluster_members(const Call& call);
   Answer state_digest(const Call& call);
@@ -159,6 +177,8 @@ class Api final : public http::Handler {
   Answer show_configuration(const Call& call);
   Answer reload_configuration(const Call& call);
 
+  [[nodiscard]] Result<const cluster::Node*> node_named(std::string_view name) const;
+  [[nodiscard]] Result<http::Response> node_response(const std::string& name) const;
   [[nodiscard]] const env::Settings& settings() const;
   [[nodiscard]] Result<void> may_use_failpoints() const;
   [[nodiscard]] http::Response cluster_response();

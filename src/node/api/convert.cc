@@ -1,9 +1,11 @@
 #include "node/api/convert.h"
 
+#include <algorithm>
 #include <chrono>
 
 #include <fmt/format.h>
 
+#include "core/cluster/wishes_codec.h"
 #include "core/image/digest.h"
 
 namespace blixard::api {
@@ -24,6 +26,87 @@ void add_ports(const std::vector<cluster::PublishedPort>& ports, v1::Vm& message
     added->set_host_port(port.host_port);
     added->set_guest_port(port.guest_port);
   }
+}
+
+void add_eviction(const cluster::Eviction& eviction, const cluster::State& state,
+                  v1::Eviction* out) {
+  out->set_cause(static_cast<v1::EvictCause>(eviction.cause));
+  out->set_by(eviction.by.text());
+  out->set_explanation(eviction.explanation);
+  out->set_since(time_text(eviction.since));
+  if (const auto* from = state.find_node(eviction.from)) out->set_from(from->name.text());
+  if (const auto* target = state.find_node(eviction.target)) out->set_target(target->name.text());
+}
+
+void add_counters(const std::vector<resources::Counter>& counters,
+                  google::protobuf::RepeatedPtrField<v1::Counter>* out) {
+  for (const resources::Counter& counter : counters) {
+    auto* added = out->Add();
+    added->set_name(counter.name.text());
+    added->set_amount(counter.amount);
+  }
+}
+
+// What it has for VMs beside vCPUs and memory.
+void add_offer(const cluster::Node& node, const resources::Room& room, v1::Node& message) {
+  message.set_disk_mib(node.disk_mib);
+  message.set_network_mbit(node.network_mbit);
+  message.set_free_disk_mib(room.amounts().disk_mib);
+  message.set_free_network_mbit(room.amounts().network_mbit);
+  std::uint32_t number = 0;
+  for (const resources::Device& device : room.devices()) {
+    auto* added = message.add_devices();
+    added->set_number(number++);
+    added->set_kind(device.kind.text());
+    added->set_model(device.model.text());
+    added->set_free_milli(device.free_milli);
+  }
+  add_counters(node.counters, message.mutable_counters());
+  add_counters(room.counters(), message.mutable_free_counters());
+  message.set_architecture(node.architecture);
+  message.set_kernel_version(node.kernel_version);
+  for (const std::string& hypervisor : node.hypervisors)
+    message.add_hypervisors(hypervisor);
+  message.mutable_topology()->set_datacenter(node.topology.datacenter.text());
+  message.mutable_topology()->set_zone(node.topology.zone.text());
+  message.mutable_topology()->set_rack(node.topology.rack.text());
+  message.set_cost_per_hour_micro(node.cost_per_hour_micro);
+}
+
+void add_label(const cluster::Label& label, v1::Node& message) {
+  auto* added = message.add_labels();
+  added->set_key(label.key);
+  added->set_value(label.value);
+}
+
+// What operators say of it.
+void add_operators_word(const cluster::Node& node, const cluster::State& state, v1::Node& message) {
+  for (const cluster::Label& label : node.set_labels)
+    add_label(label, message);
+  for (const cluster::Label& label : node.told_labels) {
+    const bool is_hidden = std::ranges::find(node.set_labels, label.key, &cluster::Label::key) !=
+                           node.set_labels.end();
+    if (!is_hidden) add_label(label, message);
+  }
+  for (const cluster::Taint& taint : node.taints) {
+    auto* added = message.add_taints();
+    added->set_key(taint.key);
+    added->set_value(taint.value);
+    added->set_effect(static_cast<v1::TaintEffect>(taint.effect));
+  }
+  message.set_cordoned(node.cordoned);
+  if (!node.drain.is_set()) return;
+  auto& drain = *message.mutable_drain();
+  drain.set_since(time_text(node.drain.since));
+  drain.set_deadline(time_text(node.drain.deadline));
+  drain.set_parallel(node.drain.parallel);
+  drain.set_ended(time_text(node.drain.ended));
+  drain.set_outcome(node.drain.outcome);
+  std::uint32_t leaving = 0;
+  for (const VmId id : state.vms_on(node.id))
+    leaving += state.find_vm(id)->evicting ? 1 : 0;
+  drain.set_vms_left(static_cast<std::uint32_t>(state.vms_on(node.id).size()));
+  drain.set_vms_leaving(leaving);
 }
 
 }  // namespace
@@ -62,6 +145,13 @@ v1::Vm to_message(const cluster::Vm& vm, const cluster::State& state) {
   message.set_generation(vm.generation.value);
   message.set_created(time_text(vm.created));
   message.set_changed(time_text(vm.changed));
+  if (!vm.spec.wishes.is_default()) {
+    cluster::write_wishes(*vm.spec.wishes, message.mutable_placement());
+  }
+  for (const std::uint16_t number : vm.devices)
+    message.add_devices(number);
+  message.set_evicting(vm.evicting);
+  if (!vm.eviction.is_default()) add_eviction(*vm.eviction, state, message.mutable_eviction());
   return message;
 }
 
@@ -71,9 +161,9 @@ v1::Node to_message(const cluster::Node& node, const cluster::State& state) {
   message.set_name(node.name.text());
   message.set_vcpus(node.vcpus);
   message.set_memory_mib(node.memory_mib);
-  const resources::Amounts free = state.room_on(node).amounts();
-  message.set_free_vcpus(cluster::whole_vcpus(free.cpu_milli));
-  message.set_free_memory_mib(free.memory_mib);
+  const resources::Room room = state.room_on(node);
+  message.set_free_vcpus(room.amounts().cpu_milli / resources::kMilliPerCore);
+  message.set_free_memory_mib(room.amounts().memory_mib);
   message.set_accelerator(node.accelerator);
   message.set_version(node.version);
   message.set_vms(static_cast<std::uint32_t>(state.vms_on(node.id).size()));
@@ -81,6 +171,8 @@ v1::Node to_message(const cluster::Node& node, const cluster::State& state) {
   message.set_role(static_cast<v1::NodeRole>(node.role));
   message.set_membership(static_cast<v1::Membership>(state.membership(node.id)));
   message.set_leaving(node.leaving);
+  add_offer(node, room, message);
+  add_operators_word(node, state, message);
   return message;
 }
 

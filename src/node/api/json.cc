@@ -40,6 +40,8 @@ json::value single_value(const Message& message, const FieldDescriptor& field,
       return access.GetUInt32(message, &field);
     case FieldDescriptor::CPPTYPE_UINT64:
       return access.GetUInt64(message, &field);
+    case FieldDescriptor::CPPTYPE_INT32:
+      return access.GetInt32(message, &field);
     case FieldDescriptor::CPPTYPE_INT64:
       return access.GetInt64(message, &field);
     case FieldDescriptor::CPPTYPE_ENUM:
@@ -63,9 +65,19 @@ json::array list_value(const Message& message, const FieldDescriptor& field,
       list.push_back(object_of(access.GetRepeatedMessage(message, &field, i), storage));
     } else if (field.cpp_type() == FieldDescriptor::CPPTYPE_STRING) {
       list.emplace_back(access.GetRepeatedStringReference(message, &field, i, &scratch));
+    } else if (field.cpp_type() == FieldDescriptor::CPPTYPE_UINT32) {
+      list.emplace_back(access.GetRepeatedUInt32(message, &field, i));
     }
   }
   return list;
+}
+
+// A choice that was not made is left out, as what has no value is.
+bool is_shown(const Message& message, const FieldDescriptor& field) {
+  const Reflection& access = *message.GetReflection();
+  if (field.has_presence()) return access.HasField(message, &field);
+  return field.cpp_type() != FieldDescriptor::CPPTYPE_ENUM ||
+         access.GetEnumValue(message, &field) != 0;
 }
 
 json::object object_of(const Message& message, const Storage& storage) {
@@ -76,7 +88,7 @@ json::object object_of(const Message& message, const Storage& storage) {
     const FieldDescriptor& field = *type.field(i);
     if (field.is_repeated()) {
       object.emplace(field.name(), list_value(message, field, storage));
-    } else if (!field.has_presence() || message.GetReflection()->HasField(message, &field)) {
+    } else if (is_shown(message, field)) {
       object.emplace(field.name(), single_value(message, field, storage));
     }
   }
@@ -147,9 +159,19 @@ class Reader {
     std::size_t index = 0;
     for (const auto& item : value.get_array()) {
       const std::string before = std::exchange(path_, fmt::format("{}[{}]", path_, index++));
-      BLX_TRY(read(item, *message.GetReflection()->AddMessage(&message, &field)));
+      BLX_TRY(read_item(item, message, field));
       path_ = before;
     }
+    return {};
+  }
+
+  Result<void> read_item(const json::value& item, Message& message, const FieldDescriptor& field) {
+    const Reflection& access = *message.GetReflection();
+    if (field.cpp_type() != FieldDescriptor::CPPTYPE_STRING) {
+      return read(item, *access.AddMessage(&message, &field));
+    }
+    BLX_TRY(auto text, string_of(item, field));
+    access.AddString(&message, &field, std::move(text));
     return {};
   }
 
@@ -170,6 +192,16 @@ class Reader {
       case FieldDescriptor::CPPTYPE_UINT32: {
         BLX_TRY(const std::uint64_t number, number_of(value, field));
         access.SetUInt32(&message, &field, static_cast<std::uint32_t>(number));
+        return {};
+      }
+      case FieldDescriptor::CPPTYPE_INT64: {
+        BLX_TRY(const std::uint64_t number, number_of(value, field));
+        access.SetInt64(&message, &field, static_cast<std::int64_t>(number));
+        return {};
+      }
+      case FieldDescriptor::CPPTYPE_INT32: {
+        BLX_TRY(const std::int32_t number, signed_of(value));
+        access.SetInt32(&message, &field, number);
         return {};
       }
       case FieldDescriptor::CPPTYPE_ENUM: {
@@ -205,6 +237,15 @@ class Reader {
       return invalid(fmt::format("{} must be a whole number from {} to {}", path_, low, high));
     }
     return static_cast<std::uint64_t>(*number);
+  }
+
+  // Of which the model knows the bounds.
+  Result<std::int32_t> signed_of(const json::value& value) {
+    const std::int64_t* number = value.if_int64();
+    if (number == nullptr || !std::in_range<std::int32_t>(*number)) {
+      return invalid(path_ + " must be a whole number");
+    }
+    return static_cast<std::int32_t>(*number);
   }
 
   Result<int> choice_of(const json::value& value, const FieldDescriptor& field) {

@@ -21,13 +21,6 @@ namespace {
 
 constexpr std::uint32_t kTokenSeconds = 3600;
 
-Result<NodeId> node_named(const cluster::State& state, std::string_view name) {
-  const cluster::Node* node = state.find_node(name);
-  if (node != nullptr) return node->id;
-  return fail(Code::kNotFound, cluster::reason::kNodeNotFound,
-              fmt::format("no node is named {}", name));
-}
-
 std::string id_text(cluster::TokenId id) { return fmt::format("{:016x}", id.value); }
 
 v1::Token to_message(const cluster::Token& token, WallTime now) {
@@ -127,7 +120,8 @@ env::Task<Result<void>> Api::wait_until_gone(NodeId node) {
 
 env::Task<Result<http::Response>> Api::remove_node(const Call& call) {
   BLX_CO_TRY(co_await barrier(call));
-  BLX_CO_TRY(const NodeId id, node_named(replica_.state(), call.name));
+  BLX_CO_TRY(const cluster::Node* found, node_named(call.name));
+  const NodeId id = found->id;
   v1::Node removed = to_message(*replica_.state().find_node(id), replica_.state());
   v1::Command command;
   command.mutable_remove_node()->set_node_id(id.value);
@@ -142,7 +136,8 @@ env::Task<Result<http::Response>> Api::remove_node(const Call& call) {
 env::Task<Result<http::Response>> Api::promote_node(const Call& call) {
   BLX_CO_TRY(co_await barrier(call));
   const cluster::State& state = replica_.state();
-  BLX_CO_TRY(const NodeId id, node_named(state, call.name));
+  BLX_CO_TRY(const cluster::Node* found, node_named(call.name));
+  const NodeId id = found->id;
   if (state.membership(id) != cluster::Membership::kVoter) {
     if (state.find_node(id)->role != cluster::NodeRole::kServer) {
       co_return fail(Code::kFailedPrecondition, "not_a_server",
@@ -167,7 +162,8 @@ env::Task<Result<http::Response>> Api::transfer_leader(const Call& call) {
   BLX_CO_TRY(from_json(call.request.body, request));
   NodeId to;
   if (!request.node().empty()) {
-    BLX_CO_TRY(to, node_named(replica_.state(), request.node()));
+    BLX_CO_TRY(const cluster::Node* node, node_named(request.node()));
+    to = node->id;
   }
   BLX_CO_TRY(co_await replica_.transfer_leader(to));
   co_return cluster_response();

@@ -8,6 +8,8 @@
 #include "base/limits.h"
 #include "blixard/v1/api.pb.h"
 #include "blixard/v1/cluster.pb.h"
+#include "core/cluster/wishes_codec.h"
+#include "core/sched/attributes.h"
 #include "node/api/api.h"
 #include "node/api/convert.h"
 #include "node/api/json.h"
@@ -59,7 +61,15 @@ v1::Command create_command(const v1::CreateVmRequest& request, const Uuid& reque
     added->set_host_port(port.host_port());
     added->set_guest_port(port.guest_port());
   }
+  if (request.has_placement()) *spec.mutable_placement() = request.placement();
   return command;
+}
+
+// What apply would not refuse and no node could ever meet.
+Result<void> check_placement(const v1::CreateVmRequest& request) {
+  if (!request.has_placement()) return {};
+  BLX_TRY(const cluster::Wishes wishes, cluster::read_wishes(request.placement()));
+  return sched::check_attributes(wishes);
 }
 
 std::unexpected<Error> no_vm(std::string_view name) {
@@ -156,6 +166,7 @@ env::Task<Result<http::Response>> Api::create_vm(const Call& call) {
   const Instant deadline = env_.clock.monotonic() + call.query.timeout;
   v1::CreateVmRequest request;
   BLX_CO_TRY(from_json(call.request.body, request));
+  BLX_CO_TRY(check_placement(request));
   BLX_CO_TRY(const auto outcome, co_await operate(call, telemetry::VmOperation::kCreate,
                                                   create_command(request, call.request_id)));
   const VmId id(outcome.object_id);

@@ -4,6 +4,7 @@
 
 #include <CLI/CLI.hpp>
 
+#include "app/cli_placement.h"
 #include "app/commands.h"
 #include "app/completion.h"
 #include "app/telemetry_text.h"
@@ -19,17 +20,6 @@ constexpr const char* kFooter = R"(Examples:
   blixard vm create web --image guest --publish 8080:80 --wait
   blixard vm list --output json
   blixard doctor                                   what this machine can do)";
-
-// Turns one of our parsers into a check whose message the user sees.
-template <class Parse>
-CLI::Validator checked_by(Parse parse, const char* form) {
-  return CLI::Validator(
-      [parse](const std::string& text) {
-        const auto parsed = parse(text);
-        return parsed ? std::string() : std::string(parsed.error().detail());
-      },
-      form, form);
-}
 
 // Builds the parser; what the user chose ends up in `command`.
 class CommandLine {
@@ -62,6 +52,7 @@ class CommandLine {
     add_config();
     add_failpoint();
     add_others();
+    placement_.add_to_program(app_);
   }
 
   CLI::App& app() { return app_; }
@@ -72,6 +63,16 @@ class CommandLine {
     CLI::App* sub = parent.add_subcommand(name, what);
     sub->callback([this, action] {
       if (!chosen_) command_.action = action;
+      chosen_ = true;
+    });
+    return sub;
+  }
+
+  CLI::App* add_chosen(CLI::App& parent, const char* name, const char* what,
+                       std::function<Action()> chosen) {
+    CLI::App* sub = parent.add_subcommand(name, what);
+    sub->callback([this, chosen = std::move(chosen)] {
+      if (!chosen_) command_.action = chosen();
       chosen_ = true;
     });
     return sub;
@@ -117,6 +118,7 @@ class CommandLine {
                    "never where VMs matter");
     add(*node, "list", "List the nodes of the cluster", ListCommand{ListCommand::What::kNodes});
     add_node_actions(*node);
+    placement_.add_to_node(*node);
   }
 
   CLI::Option* add_key(CLI::App& node, std::size_t index, const Configuration& defaults) {
@@ -236,11 +238,14 @@ class CommandLine {
         ->add_option("--stop-grace", create_.stop_grace_seconds,
                      "Seconds the guest gets to shut down by itself")
         ->capture_default_str();
+    placement_.add_to_create(*create);
     create->add_flag("--no-start", create_stopped_, "Create it stopped");
     add_wait(create, "Wait until it runs");
     create->footer(
         "Examples:\n  blixard vm create web --image guest --publish 8080:80 --wait\n"
-        "  blixard vm create job --image guest --memory 256MiB --restart never");
+        "  blixard vm create job --image guest --memory 256MiB --restart never\n"
+        "  blixard vm create db-1 --image guest --group db --constraint label.disk=ssd "
+        "--priority 800");
     add_vm_action(*vm, "start", "Start stopped or failed VMs", start_, VmAction::Kind::kStart,
                   "Wait until they run");
     add_vm_action(*vm, "stop", "Stop VMs, gracefully first", stop_, VmAction::Kind::kStop,
@@ -357,6 +362,7 @@ class CommandLine {
     }
     if (auto* create = std::get_if<VmCreate>(&command_.action)) {
       create->start = !create_stopped_;
+      BLX_TRY(create->wishes, placement_.wishes());
       BLX_TRY(create->memory_mib, parse_memory_mib(memory_));
       for (const std::string& text : publish_) {
         BLX_TRY(const Publish publish, parse_publish(text));
@@ -394,6 +400,10 @@ class CommandLine {
   DoctorCommand doctor_;
   CompletionCommand completion_;
   TraceShow trace_;
+  PlacementWords placement_{
+      [this](CLI::App& parent, const char* name, const char* what, std::function<Action()> chosen) {
+        return add_chosen(parent, name, what, std::move(chosen));
+      }};
 };
 
 // The tree of names and options, for completion scripts.

@@ -13,6 +13,7 @@
 #include "app/configuration.h"
 #include "base/result.h"
 #include "base/units.h"
+#include "core/cluster/wishes.h"
 
 namespace blixard::app {
 
@@ -52,6 +53,7 @@ struct VmCreate {
   std::string restart = "on-failure";
   std::uint32_t stop_grace_seconds = 5;
   bool start = true;
+  cluster::Wishes wishes;
 };
 
 // One word on one VM: start, stop, delete, status.
@@ -86,6 +88,68 @@ struct NodeAction {
   Kind kind = Kind::kRemove;
   std::string name;
   bool force = false;
+};
+// What operators say of a node; as placement_values.h reads it.
+struct NodeUpdate {
+  std::string name;
+  std::vector<std::string> set_labels;
+  std::vector<std::string> remove_labels;
+  std::vector<std::string> set_taints;
+  std::vector<std::string> remove_taints;
+  std::optional<bool> cordoned;
+};
+struct NodeShow {
+  std::string name;
+};
+struct NodeDrain {
+  std::string name;
+  std::string deadline = "10m";
+  std::uint32_t parallel = 2;
+  bool wait = true;
+  bool cancel = false;
+};
+// Without anything: it is shown. What is empty stays.
+struct PolicyCommand {
+  std::string strategy;
+  std::string overcommit;  // a preset, or CPU/MEMORY/DISK/RESERVE in percent
+  std::string preemption;
+  std::optional<std::uint32_t> preemption_grace_seconds;
+  std::string rebalance;               // "off" or THRESHOLD%:MOVES, an hour
+  std::vector<std::string> latencies;  // A:B:MS
+  std::optional<std::uint32_t> cost_increase_percent;
+  std::string spread;  // LEVEL or LEVEL:DOMAINS
+};
+enum class ListOrChange : std::uint8_t { kList, kSet, kDelete };
+struct GroupCommand {
+  ListOrChange what = ListOrChange::kList;
+  std::string name;
+  std::vector<std::string> rules;
+  std::uint32_t gang = 0;
+};
+struct TenantCommand {
+  ListOrChange what = ListOrChange::kList;
+  std::string name;
+  std::uint32_t vms = 0;
+  std::uint32_t vcpus = 0;
+  std::string memory;
+  std::string disk;
+  std::uint32_t vms_per_node = 0;
+  std::string creates;  // N/UNIT or N/UNIT:BURST
+  std::string starts;
+  std::string deletes;
+  std::uint32_t preemptions_per_hour = 0;
+  std::uint32_t weight = 100;
+};
+struct ReservationCommand {
+  ListOrChange what = ListOrChange::kList;
+  std::string name;
+  std::string tenant;
+  std::string node;
+  std::string cpu;
+  std::string memory;
+  std::string disk;
+  std::uint32_t priority = cluster::kPriorityMax;
+  std::string lifetime;  // "": until it is removed
 };
 struct TokenCreate {
   std::string role = "server";
@@ -128,11 +192,12 @@ struct TelemetryCommand {
   What what = What::kMetrics;
 };
 
-using Action =
-    std::variant<NodeOptions, VmCreate, VmAction, VmLogs, ListCommand, ImageBuild, ImageImport,
-                 ImageDelete, NodeAction, TokenCreate, TokenRevoke, ConfigCheck, ConfigShow,
-                 ConfigReload, ConfigExample, FailpointAction, StatusCommand, EventsCommand,
-                 DoctorCommand, CompletionCommand, TelemetryCommand, TraceList, TraceShow>;
+using Action = std::variant<NodeOptions, VmCreate, VmAction, VmLogs, ListCommand, ImageBuild,
+                            ImageImport, ImageDelete, NodeAction, TokenCreate, TokenRevoke,
+                            ConfigCheck, ConfigShow, ConfigReload, ConfigExample, FailpointAction,
+                            StatusCommand, EventsCommand, DoctorCommand, CompletionCommand,
+                            TelemetryCommand, TraceList, TraceShow, NodeUpdate, NodeShow, NodeDrain,
+                            PolicyCommand, GroupCommand, TenantCommand, ReservationCommand>;
 
 struct Command {
   Connection connection;

@@ -13,7 +13,10 @@
 #include "app/daemon.h"
 #include "app/doctor.h"
 #include "app/image_build.h"
+#include "app/listing.h"
 #include "app/output.h"
+#include "app/placement_commands.h"
+#include "app/placement_json.h"
 #include "app/trace_commands.h"
 #include "linux/runtime.h"
 #include "node/http/target.h"
@@ -22,24 +25,6 @@ namespace blixard::app {
 namespace {
 
 namespace json = boost::json;
-
-std::string published_text(const json::value& vm) {
-  std::string out;
-  for (const auto& port : items_of(vm, "published_ports")) {
-    if (!out.empty()) out += ",";
-    out += text_of(port, "host_port") + ":" + text_of(port, "guest_port");
-  }
-  return out;
-}
-
-std::string counts_text(const json::value& status) {
-  std::string out;
-  for (const auto& entry : items_of(status, "vms_by_state")) {
-    if (!out.empty()) out += ", ";
-    out += text_of(entry, "count") + " " + text_of(entry, "state");
-  }
-  return out;
-}
 
 class Session {
  public:
@@ -115,6 +100,9 @@ class Session {
           json::object{{"host_port", publish.host_port}, {"guest_port", publish.guest_port}});
     }
     body["publish"] = std::move(ports);
+    if (auto placement = placement_json(create.wishes); !placement.empty()) {
+      body["placement"] = std::move(placement);
+    }
     BLX_CO_TRY(const Waiting waiting, waiting_for(create.start ? "running" : "stopped"));
     auto request = api_.post("/v1/vms" + waiting.query, std::move(body), waiting.patience);
     BLX_CO_TRY(const json::value vm,
@@ -191,11 +179,11 @@ class Session {
     if (as_json()) {
       print(pretty(answer));
     } else if (list.what == ListCommand::What::kVms) {
-      show_vms(answer);
+      print(vms_table(answer, env_.clock.wall()));
     } else if (list.what == ListCommand::What::kImages) {
-      show_images(answer);
+      print(images_table(answer));
     } else {
-      show_tokens(answer);
+      print(tokens_table(answer));
     }
     co_return Result<void>();
   }
@@ -215,7 +203,7 @@ class Session {
     if (as_json()) {
       print(pretty(json::object{{"cluster", cluster}, {"nodes", nodes->at("nodes")}}));
     } else {
-      show_nodes(*nodes, cluster);
+      print(nodes_table(*nodes, cluster));
     }
     co_return Result<void>();
   }
@@ -275,7 +263,7 @@ class Session {
     switch (action.kind) {
       case FailpointAction::Kind::kList: {
         BLX_CO_TRY(answer, co_await api_.get("/v1/failpoints"));
-        show_failpoints(answer);
+        print(as_json() ? pretty(answer) : failpoints_table(answer));
         co_return Result<void>();
       }
       case FailpointAction::Kind::kSet: {
@@ -293,73 +281,6 @@ class Session {
                     : fmt::format("failpoint {}: {}\n", action.name,
                                   actions.empty() ? "not armed" : actions));
     co_return Result<void>();
-  }
-
-  void show_failpoints(const json::value& answer) const {
-    Table table({"NAME", "KIND", "ACTIONS", "PASSED", "FIRED", "WAITING"});
-    for (const auto& site : items_of(answer, "failpoints")) {
-      table.add({text_of(site, "name"), text_of(site, "kind"), text_of(site, "actions"),
-                 text_of(site, "passed"), text_of(site, "fired"), text_of(site, "waiting")});
-    }
-    print(as_json() ? pretty(answer) : table.text());
-  }
-
-  void show_tokens(const json::value& answer) const {
-    Table table({"ID", "ROLE", "EXPIRES", "STATE"});
-    for (const auto& token : items_of(answer, "tokens")) {
-      const std::string used_by = text_of(token, "used_by");
-      const bool is_used = !used_by.empty() && used_by != "0";
-      const std::string state = is_used                               ? "used by node " + used_by
-                                : text_of(token, "expired") == "true" ? "expired"
-                                                                      : "unused";
-      table.add({text_of(token, "id"), text_of(token, "role"), text_of(token, "expires"), state});
-    }
-    print(table.text());
-  }
-
-  void show_vms(const json::value& answer) const {
-    const WallTime now = env_.clock.wall();
-    Table table(
-        {"NAME", "STATE", "IMAGE", "VCPUS", "MEMORY", "NODE", "PUBLISHED", "AGE", "REASON"});
-    for (const auto& vm : items_of(answer, "vms")) {
-      std::string reason = text_of(vm, "reason");
-      if (const auto end = reason.find('\n'); end != std::string::npos) reason.resize(end);
-      table.add({text_of(vm, "name"), text_of(vm, "state"), text_of(vm, "image"),
-                 text_of(vm, "vcpus"), text_of(vm, "memory_mib") + "MiB", text_of(vm, "node"),
-                 published_text(vm), age_since(text_of(vm, "created"), now), reason});
-    }
-    print(table.text());
-  }
-
-  void show_images(const json::value& answer) const {
-    Table table({"NAME", "ARCHITECTURE", "KERNEL", "ADDED"});
-    for (const auto& image : items_of(answer, "images")) {
-      table.add({text_of(image, "name"), text_of(image, "architecture"),
-                 text_of(image, "kernel_version"), text_of(image, "added")});
-    }
-    print(table.text());
-  }
-
-  void show_nodes(const json::value& answer, const json::value& cluster) const {
-    Table table({"ID", "NAME", "ROLE", "MEMBER", "ADDRESS", "LAG", "LINK", "VMS", "VCPUS", "MEMORY",
-                 "ACCELERATOR", "VERSION"});
-    std::map<std::string, json::value> members;
-    for (const auto& member : items_of(cluster, "members"))
-      members.emplace(text_of(member, "id"), member);
-    for (const auto& node : items_of(answer, "nodes")) {
-      const auto found = members.find(text_of(node, "id"));
-      const json::value member = found == members.end() ? json::object() : found->second;
-      const std::string link = text_of(member, "connected");
-      const std::string what = text_of(node, "leaving") == "true"    ? "leaving"
-                               : text_of(member, "leader") == "true" ? "leader"
-                                                                     : text_of(node, "membership");
-      table.add({text_of(node, "id"), text_of(node, "name"), text_of(node, "role"), what,
-                 text_of(member, "address"), text_of(member, "lag"),
-                 link.empty() ? "" : (link == "true" ? "up" : "down"), text_of(node, "vms"),
-                 text_of(node, "vcpus"), text_of(node, "memory_mib") + "MiB",
-                 text_of(node, "accelerator"), text_of(node, "version")});
-    }
-    print(table.text());
   }
 
   env::Task<Result<void>> act(const ImageBuild& build) {
@@ -439,6 +360,27 @@ class Session {
     return show_trace(api_, show, command_.output);
   }
 
+  env::Task<Result<void>> act(const NodeUpdate& update) {
+    return update_node(api_, update, command_.output);
+  }
+  env::Task<Result<void>> act(const NodeShow& show) {
+    return show_node(api_, show, command_.output);
+  }
+  env::Task<Result<void>> act(const NodeDrain& drain) {
+    return drain_node(env_, api_, drain, command_.output);
+  }
+  env::Task<Result<void>> act(const PolicyCommand& policy) {
+    return change_policy(api_, policy, command_.output);
+  }
+  env::Task<Result<void>> act(const GroupCommand& group) {
+    return change_group(api_, group, command_.output);
+  }
+  env::Task<Result<void>> act(const TenantCommand& tenant) {
+    return change_tenant(api_, tenant, command_.output);
+  }
+  env::Task<Result<void>> act(const ReservationCommand& reservation) {
+    return change_reservation(api_, reservation, command_.output);
+  }
   // Carried out before a session is opened.
   env::Task<Result<void>> act(const NodeOptions&) { co_return Result<void>(); }
   env::Task<Result<void>> act(const DoctorCommand&) { co_return Result<void>(); }

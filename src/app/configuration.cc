@@ -8,6 +8,7 @@
 
 #include <fmt/format.h>
 
+#include "app/placement_values.h"
 #include "base/limits.h"
 #include "core/cluster/model.h"
 #include "env/network.h"
@@ -55,6 +56,20 @@ Result<void> check_collector(std::string_view text) {
   return {};
 }
 
+// A value that one of our parsers takes, or none.
+template <auto kParse>
+Result<void> checked(std::string_view text) {
+  if (const auto parsed = kParse(text); !parsed) return std::unexpected(parsed.error());
+  return {};
+}
+
+Result<void> check_disk(std::string_view text) {
+  return text.empty() ? Result<void>() : checked<parse_disk_mib>(text);
+}
+Result<void> check_cost(std::string_view text) {
+  return text.empty() ? Result<void>() : checked<parse_cost_micro>(text);
+}
+
 std::vector<Key> node_keys() {
   using C = Configuration;
   return {
@@ -89,6 +104,53 @@ std::vector<Key> node_keys() {
        .flag = "--simulated-vcpus",
        .help = "Processors of a pretended host, each with 256 MiB of memory.",
        .kind = CountKey{[](C& c) -> auto& { return c.simulated_vcpus; }, 1, limits::kNodeVcpus}},
+  };
+}
+
+std::vector<Key> offer_keys() {
+  using C = Configuration;
+  return {
+      {.name = "node.datacenter",
+       .flag = "--datacenter",
+       .help = "Where the machine stands, for placement that spreads or stays near.",
+       .example = "\"fra1\"",
+       .kind = TextKey{[](C& c) -> auto& { return c.datacenter; }, check_node_name}},
+      {.name = "node.zone",
+       .flag = "--zone",
+       .help = "A part of the datacenter that fails by itself.",
+       .example = "\"fra1-a\"",
+       .kind = TextKey{[](C& c) -> auto& { return c.zone; }, check_node_name}},
+      {.name = "node.rack",
+       .flag = "--rack",
+       .help = "The rack, within the zone.",
+       .example = "\"r12\"",
+       .kind = TextKey{[](C& c) -> auto& { return c.rack; }, check_node_name}},
+      {.name = "node.labels",
+       .flag = "--labels",
+       .help = "What VMs may ask for, as label.KEY. An operator's own labels come before them.",
+       .example = "\"disk=ssd,team=blue\"",
+       .kind = TextKey{[](C& c) -> auto& { return c.labels; }, checked<parse_labels>}},
+      {.name = "node.disk",
+       .help = "Disk that may be promised to VMs. Empty: the size of the one that holds node.data.",
+       .example = "\"200GiB\"",
+       .kind = TextKey{[](C& c) -> auto& { return c.disk; }, check_disk}},
+      {.name = "node.network_mbit",
+       .help = "Network that may be promised to VMs, in Mbit/s. 0: to none that ask for it.",
+       .kind = CountKey{[](C& c) -> auto& { return c.network_mbit; }, 0, limits::kNetworkMbit}},
+      {.name = "node.devices",
+       .flag = "--devices",
+       .help = "Devices that VMs may be given, as KIND:MODEL:COUNT. They are counted; handing them "
+               "to the guest is the operator's.",
+       .example = "\"gpu:a100:4,fpga::1\"",
+       .kind = TextKey{[](C& c) -> auto& { return c.devices; }, checked<parse_device_groups>}},
+      {.name = "node.counters",
+       .help = "Anything else that is counted, as NAME:AMOUNT.",
+       .example = "\"licence:10\"",
+       .kind = TextKey{[](C& c) -> auto& { return c.counters; }, checked<parse_counters>}},
+      {.name = "node.cost_per_hour",
+       .help = "What the machine costs, in any money, for the strategy cost-optimized.",
+       .example = "\"0.35\"",
+       .kind = TextKey{[](C& c) -> auto& { return c.cost_per_hour; }, check_cost}},
   };
 }
 
@@ -211,7 +273,7 @@ env::Settings settings_of(const Configuration& configuration) {
 std::span<const Key> keys() {
   static const std::vector<Key> kKeys = [] {
     std::vector<Key> all;
-    for (const auto& part : {node_keys(), cluster_keys(), service_keys()})
+    for (const auto& part : {node_keys(), offer_keys(), cluster_keys(), service_keys()})
       all.insert(all.end(), part.begin(), part.end());
     return all;
   }();

@@ -33,6 +33,17 @@ struct Configuration {
   std::uint64_t simulated_vcpus = 4096;
   bool stop_guests_on_exit = false;
 
+  // What placement is told of this node; as placement_values.h reads it.
+  std::string datacenter;
+  std::string zone;
+  std::string rack;
+  std::string labels;
+  std::string disk;
+  std::uint64_t network_mbit = 0;
+  std::string devices;
+  std::string counters;
+  std::string cost_per_hour;
+
   bool bootstrap = false;
   std::string join;
   std::string peer_listen = "127.0.0.1:7481";

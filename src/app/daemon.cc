@@ -11,6 +11,7 @@
 
 #include "app/failpoint_commands.h"
 #include "app/log_sink.h"
+#include "app/placement_values.h"
 #include "app/reloader.h"
 #include "app/version.h"
 #include "core/wire/checksum.h"
@@ -30,6 +31,24 @@ std::string absolute(const std::string& path) {
   return env::join_path(here.c_str(), path);
 }
 
+// Everything was checked when the configuration was read.
+Result<node::Offer> offer_of(const Configuration& options) {
+  node::Offer offer{.network_mbit = static_cast<std::int64_t>(options.network_mbit),
+                    .topology = {.datacenter = Name(options.datacenter),
+                                 .zone = Name(options.zone),
+                                 .rack = Name(options.rack)}};
+  if (!options.disk.empty()) {
+    BLX_TRY(offer.disk_mib, parse_disk_mib(options.disk));
+  }
+  BLX_TRY(offer.counters, parse_counters(options.counters));
+  BLX_TRY(offer.devices, parse_device_groups(options.devices));
+  BLX_TRY(offer.labels, parse_labels(options.labels));
+  if (!options.cost_per_hour.empty()) {
+    BLX_TRY(offer.cost_per_hour_micro, parse_cost_micro(options.cost_per_hour));
+  }
+  return offer;
+}
+
 Result<node::Config> config_from(const Configuration& options) {
   node::Config config{.data_directory = absolute(options.data_directory),
                       .name = options.name,
@@ -40,6 +59,7 @@ Result<node::Config> config_from(const Configuration& options) {
   config.advertise = options.advertise;
   config.replica.snapshot_entries = options.snapshot_entries;
   config.replica.trailing_entries = options.snapshot_entries / 2;
+  BLX_TRY(config.offer, offer_of(options));
   BLX_TRY(config.peer_listen, env::Endpoint::parse(options.peer_listen));
   if (options.listen != "off") {
     BLX_TRY(config.listen, env::Endpoint::parse(options.listen));

@@ -3,7 +3,6 @@
 #include <sys/ioctl.h>
 #include <unistd.h>
 
-#include <array>
 #include <cstdio>
 
 #include <boost/json.hpp>
@@ -11,6 +10,7 @@
 
 #include "app/output.h"
 #include "app/trace_tree.h"
+#include "app/whole_file.h"
 #include "base/limits.h"
 
 namespace blixard::app {
@@ -27,19 +27,6 @@ std::size_t terminal_width() {
 }
 
 void print(std::string_view text) { std::fwrite(text.data(), 1, text.size(), stdout); }
-
-Result<std::string> standard_input() {
-  std::string text;
-  std::array<char, 65536> piece{};
-  while (true) {
-    const std::size_t bytes = std::fread(piece.data(), 1, piece.size(), stdin);
-    text.append(piece.data(), bytes);
-    if (bytes == 0) return text;
-    if (text.size() > limits::kTraceJsonBytes) {
-      return fail(Code::kInvalidArgument, "trace_invalid", "standard input is too long");
-    }
-  }
-}
 
 Result<void> write_file(const std::string& path, const std::string& text) {
   std::FILE* file = std::fopen(path.c_str(), "w");
@@ -73,7 +60,7 @@ env::Task<Result<void>> list_traces(ApiClient& api, OutputFormat output, WallTim
 env::Task<Result<void>> show_trace(ApiClient& api, const TraceShow& show, OutputFormat output) {
   std::string text;
   if (show.id == "-") {
-    BLX_CO_TRY(text, standard_input());
+    BLX_CO_TRY(text, whole_file("-", limits::kTraceJsonBytes));
   } else {
     const auto id = observe::TraceId::parse(show.id);
     if (!id) {

@@ -187,6 +187,9 @@ class State {
   [[nodiscard]] Result<void> may_place(const Vm& vm, const Node& node) const;
   // The first host port the spec asks for that another VM on the node has; 0 if there is none.
   [[nodiscard]] std::uint16_t taken_port(NodeId node, const VmSpec& spec) const;
+  [[nodiscard]] bool is_port_taken(NodeId node, std::uint16_t host_port) const {
+    return vms_.is_taken(node, host_port);
+  }
   // Placement.
   [[nodiscard]] const PlacementPolicy& policy() const { return policy_; }
   [[nodiscard]] const std::map<Name, PlacementGroup>& groups() const { return groups_; }

@@ -119,13 +119,18 @@ std::optional<Obstacle> Circumstances::reserved(const Fleet& fleet, NodeIndex at
 std::optional<Obstacle> Circumstances::obstacle(const Fleet& fleet, NodeIndex at,
                                                 const Request& request) const {
   for (const std::uint16_t port : request.ports) {
-    if (fleet.is_taken(at, port) && !BLX_BUG(kIgnoresTakenPorts))
+    const bool is_taken =
+        fleet.is_taken(at, port) ||
+        (state_ != nullptr && state_->is_port_taken(fleet.node(at).id, port));
+    if (is_taken && !BLX_BUG(kIgnoresTakenPorts))
       return Obstacle{.kind = Kind::kPort, .number = port, .name = {}, .lack = {}};
   }
   if (state_ == nullptr) return std::nullopt;
   if (auto kept = reserved(fleet, at, request)) return kept;
   if (const std::uint32_t cap = cap_of(request); cap != 0) {
-    const std::uint32_t vms = fleet.vms_of(at, request.wishes->tenant);
+    const Name& tenant = request.wishes->tenant;
+    const std::uint32_t vms =
+        state_->share_of(fleet.node(at).id, tenant).vms + fleet.vms_of(at, tenant);
     if (vms >= cap)
       return Obstacle{
           .kind = Kind::kTenant, .number = vms, .name = request.wishes->tenant, .lack = {}};

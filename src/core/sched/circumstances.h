@@ -24,10 +24,13 @@ class Circumstances {
   Circumstances() = default;
   explicit Circumstances(const cluster::State& state) : state_(&state) {}
 
-  // The plan places it there: counts for those after it, and no more once it is withdrawn.
+  // The plan places it there: counts for those after it, and no more once it is withdrawn. One that
+  // is there in the state is withdrawn for who asks where else it might be.
   void count(const Request& request, NodeId node);
   void withdraw(const Request& request, NodeId node);
 
+  // Of a group, on nodes.
+  [[nodiscard]] std::uint32_t members(const Name& group) const;
   // False: neither obstacle() nor penalty() has anything to say of it, on any node.
   [[nodiscard]] bool matter_to(const Request& request) const;
   // Precondition: the node has room for it.
@@ -43,7 +46,6 @@ class Circumstances {
                                      const cluster::Node& node) const;
   [[nodiscard]] std::uint32_t members_in(const Name& group, const cluster::Node& node,
                                          cluster::TopologyLevel level) const;
-  [[nodiscard]] std::uint32_t members(const Name& group) const;
   [[nodiscard]] std::optional<Obstacle> reserved(const Fleet& fleet, NodeIndex at,
                                                  const Request& request) const;
   [[nodiscard]] std::uint32_t cap_of(const Request& request) const;  // 0: none

@@ -46,6 +46,11 @@ class Decider {
     return is_exact ? exact() : sampled();
   }
 
+  Best on(NodeIndex at) {
+    const Score score = with_neighbours(at, score_at(fleet_, at, shape_));
+    return score == kNoScore ? Best() : Best{.at = at, .score = score};
+  }
+
  private:
   // Less what other VMs make of it; kNoScore if they forbid it.
   [[nodiscard]] Score with_neighbours(NodeIndex at, Score base) const {
@@ -222,16 +227,24 @@ class Decider {
   bool has_neighbours_;
 };
 
-}  // namespace
-
-Decision decide(Fleet& fleet, const Request& request, const Situation& situation) {
-  const Best best = Decider(fleet, request, situation).run();
+Decision decision_of(const Fleet& fleet, const Request& request, const Best& best) {
   if (best.at == kNoNode) return {};
   return {.at = best.at,
           .devices = request.demand.devices.empty()
                          ? resources::DeviceNumbers()
                          : fleet.room(best.at).choose_devices(request.demand),
           .score = best.score};
+}
+
+}  // namespace
+
+Decision decide(Fleet& fleet, const Request& request, const Situation& situation) {
+  return decision_of(fleet, request, Decider(fleet, request, situation).run());
+}
+
+Decision decide_on(Fleet& fleet, NodeIndex at, const Request& request,
+                   const Situation& situation) {
+  return decision_of(fleet, request, Decider(fleet, request, situation).on(at));
 }
 
 }  // namespace blixard::sched

@@ -41,4 +41,8 @@ struct Decision {
 // Takes nothing: the caller does, with Fleet::take().
 Decision decide(Fleet& fleet, const Request& request, const Situation& situation = {});
 
+// The same of one node.
+Decision decide_on(Fleet& fleet, NodeIndex at, const Request& request,
+                   const Situation& situation = {});
+
 }  // namespace blixard::sched

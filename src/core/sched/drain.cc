@@ -5,7 +5,6 @@
 #include <fmt/format.h>
 
 #include "base/limits.h"
-#include "core/sched/place.h"
 
 namespace blixard::sched {
 
@@ -34,8 +33,8 @@ bool is_told(const Vm& vm) {
 
 class OneDrain {
  public:
-  OneDrain(const State& state, const Node& node, WallTime now)
-      : state_(state), node_(node), is_late_(node.drain.deadline <= now), now_(now) {
+  OneDrain(const State& state, Planner& planner, const Node& node, WallTime now)
+      : state_(state), planner_(planner), node_(node), is_late_(node.drain.deadline <= now), now_(now) {
     for (const VmId id : state.vms_on(node.id)) {
       const Vm& vm = *state.find_vm(id);
       if (stays_stopped(vm)) {
@@ -57,7 +56,7 @@ class OneDrain {
       if (!is_late_ && on_the_way >= node_.drain.parallel) return;
       if (is_told(*vm)) continue;
       const bool stops = vm->spec.wishes->on_evict == cluster::OnEvict::kStop;
-      if (!is_late_ && !stops && !has_place_elsewhere(state_, *vm)) continue;
+      if (!is_late_ && !stops && !planner_.has_place_elsewhere(state_, *vm)) continue;
       ++on_the_way;
       plan.evictions.push_back(
           {.vm = vm->id, .generation = vm->generation, .explanation = explanation()});
@@ -102,6 +101,7 @@ class OneDrain {
   }
 
   const State& state_;
+  Planner& planner_;
   const Node& node_;
   bool is_late_;
   WallTime now_;
@@ -116,10 +116,10 @@ bool is_any_draining(const State& state) {
                              [](const auto& entry) { return entry.second.drain.is_under_way(); });
 }
 
-DrainPlan plan_drains(const State& state, WallTime now) {
+DrainPlan plan_drains(const State& state, Planner& planner, WallTime now) {
   DrainPlan plan;
   for (const auto& [id, node] : state.nodes()) {
-    if (node.drain.is_under_way()) OneDrain(state, node, now).add_to(plan);
+    if (node.drain.is_under_way()) OneDrain(state, planner, node, now).add_to(plan);
   }
   return plan;
 }

@@ -16,6 +16,7 @@
 #include "base/ids.h"
 #include "base/units.h"
 #include "core/cluster/state.h"
+#include "core/sched/place.h"
 
 namespace blixard::sched {
 
@@ -40,8 +41,9 @@ struct DrainPlan {
 };
 
 // At most limits::kPlacementsPerPlan evictions: once they are applied, the next call has the rest.
-// `now` is the leader's clock; drains of nodes and VMs in the order of their ids.
-DrainPlan plan_drains(const cluster::State& state, WallTime now);
+// `now` is the leader's clock; drains of nodes and VMs in the order of their ids. Precondition: the
+// planner follows that state.
+DrainPlan plan_drains(const cluster::State& state, Planner& planner, WallTime now);
 
 // Whether a drain is under way at all: without one there is nothing to plan, whatever happens.
 bool is_any_draining(const cluster::State& state);

@@ -39,7 +39,9 @@ class Drain : public testing::Test {
   }
 
   [[nodiscard]] DrainPlan plan_at(std::int64_t ms_since) const {
-    return plan_drains(cluster.state, WallTime{since.unix_ms + ms_since});
+    Planner planner;
+    planner.follow(cluster.state);
+    return plan_drains(cluster.state, planner, WallTime{since.unix_ms + ms_since});
   }
   void carry_out(const DrainPlan& plan) {
     for (const Eviction& eviction : plan.evictions) {

@@ -42,6 +42,9 @@ std::optional<Obstacle> lasting_obstacle(const Fleet& fleet, NodeIndex at, const
   const FleetNode& node = fleet.node(at);
   if (node.closed != Closed::kOpen)
     return Obstacle{.kind = Kind::kClosed, .closed = node.closed, .name = {}, .lack = {}};
+  if (!shape.architecture.empty() && !node.architecture.empty() &&
+      shape.architecture != node.architecture)
+    return Obstacle{.kind = Kind::kArchitecture, .name = {}, .lack = {}};
   const bool is_manual = shape.strategy == cluster::Strategy::kManual;
   if (shape.wishes.is_default() && node.taints.empty() && !is_manual) return std::nullopt;
   const cluster::Wishes& wishes = *shape.wishes;

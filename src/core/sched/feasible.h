@@ -18,6 +18,7 @@ namespace blixard::sched {
 struct Obstacle {
   enum class Kind : std::uint8_t {
     kClosed,
+    kArchitecture,  // not that of the image
     kNotNamed,    // the request names another node
     kTaint,       // `number` of the node's
     kConstraint,  // `number` of the request's

@@ -11,6 +11,15 @@ namespace {
 
 constexpr std::size_t kJournal = 65'536;
 
+// Of anything.
+bool may_take_more(const resources::Room& before, const resources::Room& now) {
+  const auto is_more = [&](resources::Kind kind) {
+    return now.amounts().of(kind) > before.amounts().of(kind);
+  };
+  return std::ranges::any_of(resources::kKinds, is_more) ||
+         now.counters() != before.counters() || now.devices() != before.devices();
+}
+
 }  // namespace
 
 std::string_view closed_text(Closed closed) {
@@ -147,12 +156,9 @@ void Fleet::note_change(NodeIndex at) {
   tree_.set(at, most);
 }
 
-bool Fleet::changed_since(std::uint64_t position,
-                          const std::function<void(NodeIndex)>& each) const {
-  if (position < journal_begin_) return false;
-  for (std::size_t at = position - journal_begin_; at < journal_.size(); ++at)
-    each(journal_[at]);
-  return true;
+std::optional<std::span<const NodeIndex>> Fleet::changed_since(std::uint64_t position) const {
+  if (position < journal_begin_) return std::nullopt;
+  return std::span(journal_).subspan(position - journal_begin_);
 }
 
 const RoomTree& Fleet::tree() {
@@ -164,6 +170,18 @@ const RoomTree& Fleet::tree() {
   }
   tree_.settle();
   return tree_;
+}
+
+void Fleet::set_room(NodeIndex at, resources::Room room, std::uint32_t vms) {
+  if (may_take_more(rooms_[at], room)) ++growth_;
+  const bool is_same = rooms_[at] == room && hot_[at].vms == vms;
+  all_vms_ += vms;
+  all_vms_ -= hot_[at].vms;
+  hot_[at].vms = vms;
+  residents_[at] = {};
+  if (is_same) return;
+  rooms_[at] = std::move(room);
+  refresh(at);
 }
 
 void Fleet::take(NodeIndex at, const Request& request, const resources::DeviceNumbers& devices) {

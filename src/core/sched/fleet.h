@@ -10,8 +10,8 @@
 // Invariant: a node's room is its supply less what was taken there and not given back.
 
 #include <cstdint>
-#include <functional>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <utility>
@@ -51,6 +51,7 @@ struct FleetNode {
   std::vector<cluster::Label> attributes;  // by key; labels as "label.KEY"
   cluster::Topology topology;
   std::vector<cluster::Taint> taints;
+  std::string architecture;  // empty: not told
   std::int64_t cost_per_hour_micro = 0;
   std::uint64_t revision = 0;
   Closed closed = Closed::kOpen;
@@ -79,6 +80,9 @@ class Fleet {
   [[nodiscard]] std::uint32_t vms_of(NodeIndex at, const Name& tenant) const;
   [[nodiscard]] bool is_taken(NodeIndex at, std::uint16_t port) const;
 
+  // What the node has left and how many VMs are on it, as somebody else counts it; what was taken
+  // here is forgotten.
+  void set_room(NodeIndex at, resources::Room room, std::uint32_t vms);
   // Precondition of take(): the devices are there. Room may become less than nothing.
   void take(NodeIndex at, const Request& request, const resources::DeviceNumbers& devices);
   void give_back(NodeIndex at, const Request& request, const resources::DeviceNumbers& devices);
@@ -101,10 +105,11 @@ class Fleet {
   [[nodiscard]] std::int64_t fragmentation(NodeIndex at) const;
   [[nodiscard]] std::int64_t fragmentation(const resources::Amounts& free,
                                            std::span<const DeviceSlot> devices) const;
-  // Nodes change one after the other; the numbers of those since a position, unless that is too
-  // long ago (false): then any may have changed.
+  // Nodes change one after the other; the numbers of those since a position, oldest first, or
+  // nothing if that is too long ago: then any may have changed. Valid until the next change.
   [[nodiscard]] std::uint64_t journal_end() const { return journal_begin_ + journal_.size(); }
-  bool changed_since(std::uint64_t position, const std::function<void(NodeIndex)>& each) const;
+  [[nodiscard]] std::optional<std::span<const NodeIndex>> changed_since(
+      std::uint64_t position) const;
   [[nodiscard]] std::uint32_t version(NodeIndex at) const { return hot_[at].version; }
   // Grows with whatever changes all scores: nodes that come and go, the mix.
   [[nodiscard]] std::uint64_t epoch() const { return epoch_; }

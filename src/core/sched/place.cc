@@ -3,14 +3,18 @@
 #include <algorithm>
 #include <map>
 #include <set>
-#include <tuple>
 #include <utility>
 
 #include <fmt/format.h>
 
 #include "base/bug.h"
 #include "base/limits.h"
-#include "core/sched/attributes.h"
+#include "core/sched/decide.h"
+#include "core/sched/preempt.h"
+#include "core/sched/queue.h"
+#include "core/sched/refusals.h"
+#include "core/sched/shape.h"
+#include "core/sched/strategy.h"
 
 namespace blixard::sched {
 
@@ -18,210 +22,361 @@ namespace {
 
 using cluster::State;
 using cluster::Vm;
-using cluster::VmSpec;
 
-struct Candidate {
-  NodeId node;
-  resources::Amounts free;        // less what this plan already took
-  std::set<std::uint16_t> ports;  // of the host, that this plan already took
-};
-
-resources::Amounts amounts_of(const VmSpec& spec, const State& state) {
-  return cluster::demand_of(spec, state.policy().overcommit).amounts;
-}
-
-enum class Fit { kFits, kNoMemory, kNoVcpus, kPortTaken, kNotWanted, kRefused };
-
-// What the VM itself asks of its node, whatever else is there.
-bool is_wanted(const cluster::Node& node, const cluster::Wishes& wishes) {
-  const cluster::Locality& locality = wishes.locality;
-  const auto is_excluded =
-      std::ranges::find(locality.excluded_datacenters, node.topology.datacenter) !=
-      locality.excluded_datacenters.end();
-  const auto is_there = [](const Name& wanted, const Name& name) {
-    return wanted.empty() || wanted == name;
-  };
-  const bool is_near =
-      !locality.strict || (is_there(locality.datacenter, node.topology.datacenter) &&
-                           is_there(locality.zone, node.topology.zone));
-  return !is_excluded && is_near && is_there(wishes.node, node.name) &&
-         std::ranges::all_of(wishes.constraints,
-                             [&](const auto& constraint) { return meets(node, constraint); });
-}
-
-Fit fit(const State& state, const Candidate& candidate, const Vm& vm) {
-  const VmSpec& spec = vm.spec;
-  const resources::Amounts needed = amounts_of(spec, state);
-  if (candidate.free.memory_mib < needed.memory_mib) return Fit::kNoMemory;
-  if (candidate.free.cpu_milli < needed.cpu_milli) return Fit::kNoVcpus;
-  const bool planned = std::ranges::any_of(spec.published_ports, [&](const auto& port) {
-    return port.host_port != 0 && candidate.ports.contains(port.host_port);
-  });
-  if (planned || state.taken_port(candidate.node, spec) != 0) return Fit::kPortTaken;
-  // Most ask for nothing else, and then there is nothing else to look at.
-  const cluster::Node& node = *state.find_node(candidate.node);
-  if (!is_wanted(node, *spec.wishes)) return Fit::kNotWanted;
-  const bool is_plain = spec.wishes.is_default() && node.taints.empty() &&
-                        state.tenants().empty() && state.reservations().empty();
-  if (is_plain || BLX_BUG(kTrustsThePlan)) return Fit::kFits;
-  return state.may_place(vm, node) ? Fit::kFits : Fit::kRefused;
-}
-
-// Why no node took a VM: each node counted once, under the first thing that it lacks.
-struct Refusals {
-  std::int64_t nodes = 0;
-  std::int64_t no_memory = 0;
-  std::int64_t no_vcpus = 0;
-  std::int64_t port_taken = 0;
-  std::int64_t not_wanted = 0;
-  std::map<std::string, std::int64_t> refused;  // by what apply would say
-  std::int64_t largest_memory_mib = 0;
-  std::int64_t most_vcpus = 0;
-
-  void count(Fit cause, const resources::Amounts& free) {
-    ++nodes;
-    largest_memory_mib = std::max(largest_memory_mib, free.memory_mib);
-    most_vcpus = std::max(most_vcpus, cluster::whole_vcpus(free.cpu_milli));
-    no_memory += cause == Fit::kNoMemory ? 1 : 0;
-    no_vcpus += cause == Fit::kNoVcpus ? 1 : 0;
-    port_taken += cause == Fit::kPortTaken ? 1 : 0;
-    not_wanted += cause == Fit::kNotWanted ? 1 : 0;
-  }
-
-  [[nodiscard]] std::string sentence(const VmSpec& spec) const {
-    if (nodes == 0) return "no node has joined yet";
-    if (no_memory == nodes) {
-      return fmt::format(
-          "no node has {} MiB of memory free: {} of {} nodes too small (largest free {} MiB)",
-          spec.memory_mib, no_memory, nodes, largest_memory_mib);
-    }
-    std::string text = fmt::format("none of {} nodes can take it:", nodes);
-    const auto add = [&text](std::int64_t count, const std::string& lack) {
-      if (count == 0) return;
-      text += fmt::format("{} {} {}", text.ends_with(':') ? "" : ";", count, lack);
-    };
-    add(no_memory, fmt::format("without {} MiB of memory free (largest free {} MiB)",
-                               spec.memory_mib, largest_memory_mib));
-    add(no_vcpus, fmt::format("without {} vCPUs free (most free {})", spec.vcpus, most_vcpus));
-    add(port_taken, "with a host port taken that it publishes");
-    add(not_wanted, "not what its constraints, its locality or its node ask for");
-    for (const auto& [why, count] : refused)
-      add(count, why);
-    return text;
-  }
-};
-
-// A node whose guests are only pretended, for load tests, reports this as its accelerator.
-bool is_pretending(const cluster::Node& node) { return node.accelerator == "simulated"; }
-
-std::vector<Candidate> candidates(const State& state) {
-  std::vector<Candidate> all;
-  all.reserve(state.nodes().size());
-  // It would take everything: what it offers costs it nothing. Of one that has not registered yet
-  // nothing is known.
-  const bool some_run_guests = std::ranges::any_of(state.nodes(), [](const auto& entry) {
-    const cluster::Node& node = entry.second;
-    return !node.leaving && node.memory_mib > 0 && !is_pretending(node);
-  });
-  for (const auto& [id, node] : state.nodes()) {
-    const bool is_planted = node.leaving && BLX_BUG(kPlacesOnLeaving);
-    if (!cluster::takes_vms(node) && !is_planted) continue;
-    if (is_pretending(node) && some_run_guests) continue;
-    all.push_back({.node = id, .free = state.room_on(node).amounts(), .ports = {}});
-  }
-  return all;
-}
-
-// Said of each node by itself, so that the same words are counted together.
-std::string refusal(const State& state, const Vm& vm, NodeId id) {
-  const auto done = state.may_place(vm, *state.find_node(id));
-  return done ? std::string() : fmt::format("refuses it ({})", done.error().reason());
-}
-
-// Null if there is none; the refusals say why.
-std::pair<Candidate*, Refusals> best(std::vector<Candidate>& all, const State& state,
-                                     const Vm& vm) {
-  Candidate* chosen = nullptr;
-  Refusals refusals;
-  for (Candidate& candidate : all) {
-    const Fit result = fit(state, candidate, vm);
-    if (result != Fit::kFits) {
-      refusals.count(result, candidate.free);
-      if (result == Fit::kRefused) ++refusals.refused[refusal(state, vm, candidate.node)];
-    } else if (chosen == nullptr || candidate.free.memory_mib > chosen->free.memory_mib) {
-      chosen = &candidate;
-    }
-  }
-  return {chosen, refusals};
-}
-
-void take(Candidate& candidate, const State& state, const VmSpec& spec) {
-  if (BLX_BUG(kTrustsThePlan)) return;
-  candidate.free -= amounts_of(spec, state);
-  for (const auto& port : spec.published_ports) {
-    if (port.host_port != 0) candidate.ports.insert(port.host_port);
-  }
-}
-
-// All that placement looks at: what one VM of a shape cannot get, no other of that shape gets in
-// the same plan, because a plan only takes. Spares looking at every node for each of many equals.
-// One with wishes is a shape of its own: what it asks may depend on all that is placed.
-using Shape = std::tuple<std::uint32_t, std::uint32_t, std::vector<std::uint16_t>, VmId>;
-
-Shape shape_of(const Vm& vm) {
-  const VmSpec& spec = vm.spec;
-  std::vector<std::uint16_t> ports;
-  for (const auto& port : spec.published_ports) {
-    if (port.host_port != 0) ports.push_back(port.host_port);
-  }
-  return {spec.memory_mib, spec.vcpus, std::move(ports), spec.wishes.is_default() ? VmId() : vm.id};
-}
+// Looking for victims costs more than placing.
+constexpr std::size_t kPreemptorsPerPlan = 8;
+// Nodes that are looked at for sentences: who is not reached keeps the sentence it has.
+constexpr std::size_t kLooksPerPlan = 1'000'000;
 
 // Constraints are looked at here and not by apply: the node is to be the one that was looked at.
-std::uint64_t looked_at(const Vm& vm, const cluster::Node& node) {
+std::uint64_t looked_at(const Vm& vm, const FleetNode& node) {
   const cluster::Wishes& wishes = *vm.spec.wishes;
   const bool asks = !wishes.constraints.empty() || wishes.locality != cluster::Locality();
   return asks ? node.revision : 0;
 }
 
-}  // namespace
-
-bool has_place_elsewhere(const State& state, const Vm& vm) {
-  return std::ranges::any_of(candidates(state), [&](const Candidate& candidate) {
-    return candidate.node != vm.node && fit(state, candidate, vm) == Fit::kFits;
-  });
+// Of open nodes: what tenants have shares of.
+resources::Amounts all_of(const Fleet& fleet) {
+  resources::Amounts all;
+  for (NodeIndex at = 0; at < fleet.size(); ++at)
+    if (fleet.node(at).closed == Closed::kOpen) all += fleet.node(at).supply.amounts;
+  return all;
 }
 
-Plan plan_pending(const State& state) {
-  Plan plan;
-  if (state.pending().empty()) return plan;
-  std::vector<Candidate> all = candidates(state);
-  std::map<Shape, std::string> refused;  // with the sentence, once the plan has taken all it takes
-  std::vector<std::pair<const Vm*, Shape>> waiting;
-  for (const VmId id : state.pending()) {
-    const Vm& vm = *state.find_vm(id);
-    if (plan.placements.size() == limits::kPlacementsPerPlan) break;
-    Shape shape = shape_of(vm);
-    Candidate* node = refused.contains(shape) ? nullptr : best(all, state, vm).first;
-    if (node != nullptr) {
-      take(*node, state, vm.spec);
-      plan.placements.push_back({.vm = id,
-                                 .generation = vm.generation,
-                                 .node = node->node,
-                                 .node_revision = looked_at(vm, *state.find_node(node->node))});
-    } else {
-      refused.try_emplace(shape);
-      waiting.emplace_back(&vm, std::move(shape));
+class OnePlan {
+ public:
+  OnePlan(const State& state, StateFleet& fleet, WallTime now)
+      : state_(state),
+        state_fleet_(fleet),
+        fleet_(fleet.fleet()),
+        now_(now),
+        circumstances_(state),
+        all_(all_of(fleet_)) {}
+
+  Plan run() {
+    order_ = in_turn(state_, all_);
+    for (const Vm* vm : order_) {
+      if (lines_ >= limits::kPlacementsPerPlan) break;
+      if (!handled_.contains(vm->id)) place(*vm);
+    }
+    explain();
+    for (auto each = taken_.rbegin(); each != taken_.rend(); ++each)
+      fleet_.give_back(each->at, each->request, each->devices);
+    return std::move(plan_);
+  }
+
+ private:
+  struct Taken {
+    NodeIndex at;
+    Request request;
+    resources::DeviceNumbers devices;
+  };
+  struct Waiting {
+    const Vm* vm;
+    std::string reason;  // empty: what its nodes say
+  };
+
+  [[nodiscard]] Situation situation() const { return {.circumstances = &circumstances_}; }
+
+  void place(const Vm& vm) {
+    if (const std::set<Name> gangs = unmet_gangs(vm); !gangs.empty()) {
+      place_gang(gangs);
+      return;
+    }
+    const Request request = request_of(state_, vm);
+    Decision decision = best(vm, request);
+    if (!decision.is_placed()) {
+      wait(vm, request);
+      return;
+    }
+    plan_.placements.push_back(take(vm, request, std::move(decision)));
+    ++lines_;
+  }
+
+  // A VM that had to leave for a node goes there, if that still takes it.
+  Decision best(const Vm& vm, const Request& request) {
+    if (!vm.eviction.is_default() && vm.eviction->target) {
+      const NodeIndex target = fleet_.find(vm.eviction->target);
+      if (target != kNoNode) {
+        if (auto decision = decide_on(fleet_, target, request, situation()); decision.is_placed())
+          return decision;
+      }
+    }
+    return decide(fleet_, request, situation());
+  }
+
+  Placement take(const Vm& vm, const Request& request, Decision decision) {
+    const FleetNode& node = fleet_.node(decision.at);
+    Placement placement{.vm = vm.id,
+                        .generation = vm.generation,
+                        .node = node.id,
+                        .devices = decision.devices,
+                        .node_revision = looked_at(vm, node)};
+    if (BLX_BUG(kTrustsThePlan)) return placement;
+    circumstances_.count(request, node.id);
+    fleet_.take(decision.at, request, decision.devices);
+    taken_.push_back(
+        {.at = decision.at, .request = request, .devices = std::move(decision.devices)});
+    return placement;
+  }
+
+  void take_back(std::size_t taken) {
+    for (; taken_.size() > taken; taken_.pop_back()) {
+      const Taken& last = taken_.back();
+      fleet_.give_back(last.at, last.request, last.devices);
+      circumstances_.withdraw(last.request, fleet_.node(last.at).id);
     }
   }
-  for (const auto& [vm, shape] : waiting) {
-    if (plan.placements.size() + plan.unplaced.size() == limits::kPlacementsPerPlan) break;
-    std::string& reason = refused.at(shape);
-    if (reason.empty()) reason = best(all, state, *vm).second.sentence(vm->spec);
-    if (reason == vm->reason) continue;
-    plan.unplaced.push_back({.vm = vm->id, .generation = vm->generation, .reason = reason});
+
+  // Gangs.
+
+  [[nodiscard]] bool is_unmet(const Name& name) const {
+    const cluster::PlacementGroup* group = state_.find_group(name);
+    return group != nullptr && group->gang > circumstances_.members(name);
   }
-  return plan;
+
+  [[nodiscard]] std::set<Name> unmet_gangs(const Vm& vm) const {
+    std::set<Name> gangs;
+    for (const Name& name : vm.spec.wishes->groups)
+      if (is_unmet(name)) gangs.insert(name);
+    return gangs;
+  }
+
+  // Pending members of them, and of the gangs that those belong to as well.
+  std::vector<const Vm*> members_of(std::set<Name>& gangs) const {
+    std::vector<const Vm*> members;
+    for (std::size_t known = 0; known != gangs.size();) {
+      known = gangs.size();
+      members.clear();
+      for (const Vm* vm : order_) {
+        const std::set<Name> own = unmet_gangs(*vm);
+        const auto is_one = [&](const Name& name) { return gangs.contains(name); };
+        if (std::ranges::none_of(own, is_one)) continue;
+        members.push_back(vm);
+        gangs.insert(own.begin(), own.end());
+      }
+    }
+    return members;
+  }
+
+  void place_gang(std::set<Name> gangs) {
+    const std::vector<const Vm*> members = members_of(gangs);
+    for (const Vm* vm : members)
+      handled_.insert(vm->id);
+    // In the next plan, which is all its own.
+    const bool is_late = lines_ != 0 && lines_ + members.size() > limits::kPlacementsPerPlan;
+    if (is_late) return;
+    const std::size_t taken = taken_.size();
+    Gang gang;
+    std::vector<const Vm*> left;
+    std::string first_refusal;
+    for (const Vm* vm : members) {
+      const Request request = request_of(state_, *vm);
+      Decision decision;
+      if (gang.placements.size() < limits::kGang) decision = best(*vm, request);
+      if (decision.is_placed()) {
+        gang.placements.push_back(take(*vm, request, std::move(decision)));
+      } else {
+        if (left.empty()) first_refusal = sentence_of(request);
+        left.push_back(vm);
+      }
+    }
+    const auto unmet = std::ranges::find_if(gangs, [&](const Name& name) { return is_unmet(name); });
+    if (unmet == gangs.end()) {
+      lines_ += gang.placements.size();
+      plan_.gangs.push_back(std::move(gang));
+      for (const Vm* vm : left)
+        waiting_.push_back({.vm = vm, .reason = {}});
+      return;
+    }
+    const std::uint32_t wanted = state_.find_group(*unmet)->gang;
+    const std::string reason =
+        left.empty() ? fmt::format("group {} is placed {} at once: {} are there so far", *unmet,
+                                   wanted, members.size())
+                     : fmt::format("group {} is placed {} at once, {} of {} find a node: {}",
+                                   *unmet, wanted, gang.placements.size(), members.size(),
+                                   first_refusal);
+    take_back(taken);
+    for (const Vm* vm : members)
+      waiting_.push_back({.vm = vm, .reason = reason});
+  }
+
+  // Who finds no node.
+
+  void wait(const Vm& vm, const Request& request) {
+    std::string reason;
+    if (const std::set<VmId>* leaving = state_fleet_.making_room_for(vm.name)) {
+      const NodeId node = state_.find_vm(*leaving->begin())->node;
+      reason = fmt::format("waits for {} VMs of lower priority to leave node {}", leaving->size(),
+                           node ? state_.find_node(node)->name.text() : "");
+      keep_for(request, fleet_.find(node));
+    } else if (!state_fleet_.preemptible().empty() && preemptors_ < kPreemptorsPerPlan) {
+      ++preemptors_;
+      reason = make_room(vm, request);
+    }
+    waiting_.push_back({.vm = &vm, .reason = std::move(reason)});
+  }
+
+  // What it waits for is not for those after it.
+  void keep_for(const Request& request, NodeIndex at) {
+    if (at == kNoNode) return;
+    Request kept = request;
+    kept.demand.devices.clear();
+    kept.ports.clear();
+    fleet_.take(at, kept, {});
+    taken_.push_back({.at = at, .request = std::move(kept), .devices = {}});
+  }
+
+  // The new reason; empty: nobody can.
+  std::string make_room(const Vm& vm, const Request& request) {
+    const auto victims =
+        find_victims(state_, state_fleet_, circumstances_, request, told_, all_);
+    if (!victims || lines_ + victims->vms.size() > limits::kPlacementsPerPlan) return {};
+    if (const std::string lack = budget_lack(*vm.spec.wishes, victims->vms.size()); !lack.empty())
+      return lack;
+    const FleetNode& node = fleet_.node(victims->at);
+    for (const Vm* victim : victims->vms) {
+      told_.insert(victim->id);
+      plan_.preemptions.push_back(
+          {.victim = victim->id,
+           .generation = victim->generation,
+           .by = vm.id,
+           .explanation = fmt::format("VM {} of priority {} needs its room on node {}", vm.name,
+                                      request.wishes->priority, node.name)});
+    }
+    lines_ += victims->vms.size();
+    keep_for(request, victims->at);
+    return fmt::format("waits for {} VMs of lower priority to leave node {}", victims->vms.size(),
+                       node.name);
+  }
+
+  // Why its tenant may not have so many stopped now; empty: it may.
+  std::string budget_lack(const cluster::Wishes& wishes, std::size_t victims) {
+    const std::string_view name = cluster::tenant_of(wishes);
+    const cluster::Tenant* tenant = state_.find_tenant(name);
+    if (tenant == nullptr || tenant->preemptions_per_hour == 0) return {};
+    const cluster::Rate rate = cluster::preemption_rate(*tenant);
+    cluster::Bucket& left = budgets_.try_emplace(tenant->name, tenant->preemptions_left)
+                                .first->second;
+    cluster::Bucket after = left;
+    for (std::size_t victim = 0; victim < victims; ++victim) {
+      if (after.take(rate, now_)) continue;
+      return fmt::format("no node has room unless {} VMs of lower priority leave, and tenant {} "
+                         "has used up its {} preemptions an hour",
+                         victims, name, tenant->preemptions_per_hour);
+    }
+    left = after;
+    return {};
+  }
+
+  // Sentences.
+
+  std::string sentence_of(const Request& request) {
+    Refusals refusals(&state_, fleet_, request);
+    const Shape& shape = fleet_.shapes().of(
+        request, strategy_of(*request.wishes, state_.policy()), fleet_.classes());
+    const bool has_neighbours = circumstances_.matter_to(request);
+    bool has_any = false;
+    for (NodeIndex at = 0; at < fleet_.size(); ++at) {
+      auto found = obstacle(fleet_, at, shape);
+      if (!found && has_neighbours) found = circumstances_.obstacle(fleet_, at, request);
+      if (found) {
+        refusals.count(at, *found);
+      } else {
+        has_any = true;
+      }
+    }
+    looks_ += fleet_.size();
+    // Only a strategy refuses what nodes would take.
+    if (has_any)
+      return fmt::format("fewer than {} failure domains can take it, which the policy asks for",
+                         state_.policy().spread_domains_min);
+    return refusals.sentence();
+  }
+
+  // All that a sentence depends on.
+  std::string sentence_key(const Request& request) const {
+    const cluster::Wishes& wishes = *request.wishes;
+    std::string key = shape_key(request, strategy_of(wishes, state_.policy()));
+    for (const std::uint16_t port : request.ports)
+      key += fmt::format("\n{}", port);
+    if (request.wishes.is_default()) return key;
+    key += fmt::format("\n{}\n{}", wishes.tenant, wishes.priority);
+    for (const Name& group : wishes.groups)
+      key += fmt::format("\n{}", group);
+    return key;
+  }
+
+  // Who has none yet comes first.
+  void explain() {
+    for (Waiting& each : waiting_)
+      if (each.vm->reason == cluster::kWaitingForPlacement) explain(each);
+    for (Waiting& each : waiting_)
+      if (each.vm->reason != cluster::kWaitingForPlacement) explain(each);
+  }
+
+  void explain(Waiting& waiting) {
+    if (lines_ >= limits::kPlacementsPerPlan) return;
+    if (waiting.reason.empty()) {
+      const Request request = request_of(state_, *waiting.vm);
+      const auto [found, is_new] = sentences_.try_emplace(sentence_key(request));
+      if (is_new && looks_ <= kLooksPerPlan) found->second = sentence_of(request);
+      waiting.reason = found->second;
+    }
+    if (waiting.reason.empty() || waiting.reason == waiting.vm->reason) return;
+    plan_.unplaced.push_back({.vm = waiting.vm->id,
+                              .generation = waiting.vm->generation,
+                              .reason = std::move(waiting.reason)});
+    ++lines_;
+  }
+
+  const State& state_;
+  StateFleet& state_fleet_;
+  Fleet& fleet_;
+  WallTime now_;
+  Circumstances circumstances_;
+  resources::Amounts all_;
+  std::vector<const Vm*> order_;
+  std::set<VmId> handled_;  // members of gangs
+  std::vector<Taken> taken_;
+  std::vector<Waiting> waiting_;
+  std::set<VmId> told_;  // to leave, by this plan
+  std::map<Name, cluster::Bucket> budgets_;
+  std::map<std::string, std::string> sentences_;  // by sentence_key()
+  std::size_t preemptors_ = 0;
+  std::size_t looks_ = 0;
+  std::size_t lines_ = 0;
+  Plan plan_;
+};
+
+}  // namespace
+
+void Planner::follow(const State& state,
+                     const std::optional<std::span<const cluster::Change>>& changes) {
+  if (!changes || revision() == 0) {
+    fleet_.load(state);
+  } else {
+    fleet_.follow(state, *changes);
+  }
+}
+
+Plan Planner::plan(const State& state, WallTime now) {
+  if (state.pending().empty()) return {};
+  return OnePlan(state, fleet_, now).run();
+}
+
+bool Planner::has_place_elsewhere(const State& state, const Vm& vm) {
+  Circumstances circumstances(state);
+  const Request request = request_of(state, vm);
+  circumstances.withdraw(request, vm.node);
+  const Decision decision = decide(fleet_.fleet(), request, {.circumstances = &circumstances});
+  return decision.is_placed() && fleet_.fleet().node(decision.at).id != vm.node;
+}
+
+Plan plan_pending(const State& state, WallTime now) {
+  Planner planner;
+  planner.follow(state);
+  return planner.plan(state, now);
 }
 
 }  // namespace blixard::sched

@@ -6,17 +6,21 @@
 // and in every replay. It proposes and decides nothing: each line of the plan becomes a command
 // that apply checks again, against the state of that moment, with the generation as the fence.
 //
-// Every VM goes to the node with the most free memory among those that can take it (worst fit: the
-// load spreads, and what one lost node takes with it stays small). Whatever is planned here counts
-// as taken for the VMs after it. A VM that fits nowhere gets a sentence with the counts, because
-// "not placed" must always say why.
+// VMs come in the order of queue.h, each goes to the node that its strategy finds best (strategy.h),
+// and whatever is planned here counts as taken for the VMs after it. A VM that fits nowhere lets
+// smaller ones pass, may have others make room for it (preempt.h), and gets a sentence with the
+// counts, because "not placed" must always say why.
 
 #include <cstdint>
+#include <optional>
+#include <span>
 #include <string>
 #include <vector>
 
 #include "base/ids.h"
+#include "base/units.h"
 #include "core/cluster/state.h"
+#include "core/sched/state_fleet.h"
 
 namespace blixard::sched {
 
@@ -24,9 +28,25 @@ struct Placement {
   VmId vm;
   Generation generation;  // the VM's now
   NodeId node;
+  resources::DeviceNumbers devices;  // of the node
   // The node's now, where that decided; 0: nothing that could change did.
   std::uint64_t node_revision = 0;
   friend bool operator==(const Placement&, const Placement&) = default;
+};
+
+// All at once, or none.
+struct Gang {
+  std::vector<Placement> placements;
+  friend bool operator==(const Gang&, const Gang&) = default;
+};
+
+// A VM that is told to leave, so that another finds room.
+struct Preemption {
+  VmId victim;
+  Generation generation;  // the victim's now
+  VmId by;
+  std::string explanation;
+  friend bool operator==(const Preemption&, const Preemption&) = default;
 };
 
 struct Unplaced {
@@ -38,17 +58,40 @@ struct Unplaced {
 
 struct Plan {
   std::vector<Placement> placements;
+  std::vector<Gang> gangs;
+  std::vector<Preemption> preemptions;
   std::vector<Unplaced> unplaced;
-  [[nodiscard]] bool empty() const { return placements.empty() && unplaced.empty(); }
+  [[nodiscard]] bool empty() const {
+    return placements.empty() && gangs.empty() && preemptions.empty() && unplaced.empty();
+  }
+  friend bool operator==(const Plan&, const Plan&) = default;
 };
 
-// At most limits::kPlacementsPerPlan lines: once they are applied, the next call has the rest.
-// VMs in the order of their ids; among equal nodes the one with the lowest id. Sentences speak of
-// the nodes as they are after the plan. Reads every VM once, and every node once for each VM it
-// places and twice for each kind of VM that fits nowhere.
-Plan plan_pending(const cluster::State& state);
+// Plans on a state that it follows, so that planning again costs what has changed. What it remembers
+// is acceleration: one that followed for long and one that begins now make the same plan.
+class Planner {
+ public:
+  // `changes`: all since revision(), oldest first; nothing: not known, the state is read anew.
+  void follow(const cluster::State& state,
+              const std::optional<std::span<const cluster::Change>>& changes = std::nullopt);
+  // Of the state that it follows.
+  [[nodiscard]] std::uint64_t revision() const { return fleet_.revision(); }
 
-// Whether another node would take a VM that has one.
-bool has_place_elsewhere(const cluster::State& state, const cluster::Vm& vm);
+  // At most limits::kPlacementsPerPlan lines, those of a gang one by one: once they are applied,
+  // the next call has the rest. Sentences speak of the nodes as they are after the plan. `now`, the
+  // leader's clock, is for budgets of preemptions only. Precondition of this and the next: it
+  // follows that state.
+  Plan plan(const cluster::State& state, WallTime now = {});
+  // Whether another node would take a VM whose own takes no more.
+  bool has_place_elsewhere(const cluster::State& state, const cluster::Vm& vm);
+
+  [[nodiscard]] StateFleet& fleet() { return fleet_; }
+
+ private:
+  StateFleet fleet_;
+};
+
+// The same by who has no use for a Planner.
+Plan plan_pending(const cluster::State& state, WallTime now = {});
 
 }  // namespace blixard::sched

@@ -15,24 +15,26 @@ NodeIndex ScoreIndex::better(NodeIndex a, NodeIndex b) const {
 }
 
 void ScoreIndex::follow(const Fleet& fleet, const ScoreOf& score_of) {
-  const std::uint64_t end = fleet.journal_end();
-  if (epoch_ != fleet.epoch() || scores_.size() != fleet.size()) {
+  const auto changed = fleet.changed_since(position_);
+  if (epoch_ != fleet.epoch() || scores_.size() != fleet.size() || !changed) {
     rebuild(fleet, score_of);
-  } else if (position_ != end) {
-    const auto score_again = [&](NodeIndex node) {
-      if (versions_[node] == fleet.version(node)) return;
+  } else {
+    for (const NodeIndex node : *changed) {
+      if (versions_[node] == fleet.version(node)) continue;
       versions_[node] = fleet.version(node);
-      const Score score = score_of(node);
-      if (score == scores_[node]) return;
-      scores_[node] = score;
-      winners_[leaves_ + node] = score == kNoScore ? kNoNode : node;
-      for (std::size_t vertex = (leaves_ + node) / 2; vertex != 0; vertex /= 2)
-        winners_[vertex] = better(winners_[2 * vertex], winners_[2 * vertex + 1]);
-    };
-    if (!fleet.changed_since(position_, score_again)) rebuild(fleet, score_of);
+      set(node, score_of(node));
+    }
   }
-  position_ = end;
+  position_ = fleet.journal_end();
   epoch_ = fleet.epoch();
+}
+
+void ScoreIndex::set(NodeIndex node, Score score) {
+  if (score == scores_[node]) return;
+  scores_[node] = score;
+  winners_[leaves_ + node] = score == kNoScore ? kNoNode : node;
+  for (std::size_t vertex = (leaves_ + node) / 2; vertex != 0; vertex /= 2)
+    winners_[vertex] = better(winners_[2 * vertex], winners_[2 * vertex + 1]);
 }
 
 void ScoreIndex::rebuild(const Fleet& fleet, const ScoreOf& score_of) {

@@ -32,6 +32,7 @@ class ScoreIndex {
 
  private:
   [[nodiscard]] NodeIndex better(NodeIndex a, NodeIndex b) const;
+  void set(NodeIndex node, Score score);
   void rebuild(const Fleet& fleet, const ScoreOf& score_of);
 
   std::vector<Score> scores_;  // by node

@@ -12,6 +12,8 @@ namespace {
 using cluster::Strategy;
 
 constexpr Score kFull = 100 * kPoint;
+// Of nodes that are equally good for what comes the emptier is taken, so that VMs spread.
+constexpr Score kTie = 10'000;
 constexpr Score kAvoided = 20 * kPoint;
 // Above all preferences together.
 constexpr Score kZone = 10'000 * kPoint;
@@ -44,8 +46,9 @@ constexpr std::array<Told, 4> kTold = {{
 }};
 
 // The mean over what the node has, as parts.
+// `parts_of`: 1, or how little it counts.
 void add_shares(Sum& sum, const resources::Amounts& supply, const resources::Amounts& left,
-                bool counts_used) {
+                bool counts_used, Score parts_of = 1) {
   const auto told =
       std::ranges::count_if(kTold, [&](const Told& each) { return supply.of(each.kind) > 0; });
   for (const Told& each : kTold) {
@@ -56,7 +59,7 @@ void add_shares(Sum& sum, const resources::Amounts& supply, const resources::Amo
     // A share in millionths first: amounts are below 2^52.
     constexpr std::int64_t kMillion = 1'000'000;
     const Score share = part / all * kMillion + part % all * kMillion / all;
-    sum.add(counts_used ? each.used : each.free, share * (kFull / kMillion) / told);
+    sum.add(counts_used ? each.used : each.free, share * (kFull / kMillion) / told / parts_of);
   }
 }
 
@@ -148,6 +151,7 @@ Score base_score(const Fleet& fleet, NodeIndex at, const Shape& shape,
       break;
     default:
       sum.add("fragmentation", fragmentation_score(fleet, at, shape));
+      add_shares(sum, node.supply.amounts, free, false, kTie);
   }
   if (!node.taints.empty() || !shape.wishes.is_default()) add_wishes(sum, node, shape);
   return sum.sum();

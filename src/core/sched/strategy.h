@@ -4,7 +4,8 @@
 //
 // | strategy                       | best is                                                     |
 // |--------------------------------|-------------------------------------------------------------|
-// | fragmentation-aware            | where what the next requests cannot use grows least         |
+// | fragmentation-aware            | where what the next requests cannot use grows least; of     |
+// |                                | equals the one with most free                               |
 // | most-available                 | highest mean of the free shares of what the node has        |
 // | least-available                | highest mean of the used shares once the VM is there        |
 // | round-robin                    | fewest VMs: 100 / (1 + VMs)                                 |

@@ -5,6 +5,7 @@
 #include "blixard/v1/cluster.pb.h"
 #include "env/scope.h"
 #include "env/sync.h"
+#include "node/placement/follow.h"
 #include "observe/allocations.h"
 
 namespace blixard::placement {
@@ -18,7 +19,7 @@ env::Task<void> Drainer::run() {
   const observe::AllocationTag tag(observe::Subsystem::kPlacement);
   while (true) {
     const bool drains = replica_.is_leader() && sched::is_any_draining(replica_.state());
-    if (drains) co_await carry_out(sched::plan_drains(replica_.state(), env_.clock.wall()));
+    if (drains) co_await carry_out(plan());
     Result<void> woken;
     if (drains) {
       woken = co_await env_.clock.sleep(kLookAgain);
@@ -27,6 +28,11 @@ env::Task<void> Drainer::run() {
     }
     if (!woken && woken.error().code() == Code::kCancelled) co_return;
   }
+}
+
+sched::DrainPlan Drainer::plan() {
+  follow(planner_, replica_);
+  return sched::plan_drains(replica_.state(), planner_, env_.clock.wall());
 }
 
 env::Task<void> Drainer::carry_out(sched::DrainPlan plan) {

@@ -21,11 +21,13 @@ class Drainer {
   env::Task<void> run();
 
  private:
+  sched::DrainPlan plan();
   env::Task<void> carry_out(sched::DrainPlan plan);
   env::Task<void> propose(v1::Command command);
 
   env::Env env_;
   replica::Replica& replica_;
+  sched::Planner planner_;
 };
 
 }  // namespace blixard::placement

@@ -1,9 +1,14 @@
 #include "node/placement/placer.h"
 
+#include <algorithm>
+#include <map>
+
 #include "blixard/v1/cluster.pb.h"
+#include "core/sched/strategy.h"
 #include "env/failpoint.h"
 #include "env/scope.h"
 #include "env/sync.h"
+#include "node/placement/follow.h"
 #include "node/trace/command_trace.h"
 #include "observe/allocations.h"
 
@@ -14,7 +19,6 @@ constexpr Duration kRetryDelay = 1s;
 constexpr Duration kLateMax = 3s;  // of a plan, in simulation
 
 using telemetry::PlacementOutcome;
-constexpr auto kStrategy = telemetry::PlacementStrategy::kMostFreeMemory;
 
 }  // namespace
 
@@ -37,13 +41,20 @@ env::Task<void> Placer::run() {
   }
 }
 
+sched::Plan Placer::plan() {
+  const cluster::State& state = replica_.state();
+  if (state.pending().empty()) return {};
+  follow(planner_, replica_);
+  return planner_.plan(state, env_.clock.wall());
+}
+
 env::Task<void> Placer::place_pending() {
   if (BLX_FAILPOINT_FIRES("placement::plan")) {
     retry_is_due_ = true;  // as when planning took too long
     co_return;
   }
   const Instant begun = env_.clock.monotonic();
-  const sched::Plan plan = sched::plan_pending(replica_.state());
+  const sched::Plan plan = this->plan();
   record_decisions(plan, env_.clock.monotonic() - begun);
   if (!plan.empty() && env_.rare.happens(env::RareSite::kPlacementLate)) {
     const auto most = static_cast<std::uint64_t>(kLateMax.count());
@@ -53,14 +64,19 @@ env::Task<void> Placer::place_pending() {
   env::Scope scope(env_.executor, co_await env::this_cancellation());
   for (const sched::Placement& placement : plan.placements) {
     v1::Command command;
-    auto* place = command.mutable_place_vm();
-    place->set_vm_id(placement.vm.value);
-    place->set_generation(placement.generation.value);
-    place->set_node_id(placement.node.value);
-    place->set_node_revision(placement.node_revision);
+    *command.mutable_place_vm() = place_command(placement);
     trace_plan(placement.vm, replica_.state().find_node(placement.node), begun, command);
-    scope.spawn(propose(std::move(command), PlacementOutcome::kPlaced, begun));
+    scope.spawn(propose(std::move(command), placement.vm, PlacementOutcome::kPlaced, begun));
   }
+  for (const sched::Gang& gang : plan.gangs) {
+    v1::Command command;
+    for (const sched::Placement& placement : gang.placements)
+      *command.mutable_place_gang()->add_placements() = place_command(placement);
+    const VmId first = gang.placements.front().vm;
+    scope.spawn(propose(std::move(command), first, PlacementOutcome::kPlaced, begun));
+  }
+  for (const sched::Preemption& preemption : plan.preemptions)
+    scope.spawn(preempt(preemption));
   for (const sched::Unplaced& unplaced : plan.unplaced) {
     v1::Command command;
     auto* explain = command.mutable_explain_pending();
@@ -68,17 +84,48 @@ env::Task<void> Placer::place_pending() {
     explain->set_generation(unplaced.generation.value);
     explain->set_reason(unplaced.reason);
     trace_plan(unplaced.vm, nullptr, begun, command);
-    scope.spawn(propose(std::move(command), PlacementOutcome::kNoNodeFits, begun));
+    scope.spawn(propose(std::move(command), unplaced.vm, PlacementOutcome::kNoNodeFits, begun));
   }
   co_await scope.join();
 }
 
-// Nobody is preempted: a VM that fits nowhere waits.
+v1::PlaceVm Placer::place_command(const sched::Placement& placement) const {
+  v1::PlaceVm place;
+  place.set_vm_id(placement.vm.value);
+  place.set_generation(placement.generation.value);
+  place.set_node_id(placement.node.value);
+  place.set_node_revision(placement.node_revision);
+  for (const std::uint16_t device : placement.devices)
+    place.add_devices(device);
+  return place;
+}
+
+telemetry::PlacementStrategy Placer::strategy_of(VmId vm) const {
+  const cluster::PlacementPolicy& policy = replica_.state().policy();
+  const cluster::Vm* known = replica_.state().find_vm(vm);
+  return telemetry::label_of(
+      known == nullptr ? policy.strategy : sched::strategy_of(*known->spec.wishes, policy));
+}
+
 void Placer::record_decisions(const sched::Plan& plan, Duration planning) {
-  for (const sched::Placement& placement : plan.placements) {
-    if (const cluster::Node* node = replica_.state().find_node(placement.node)) {
-      telemetry_.record_vm_scheduling_decision(kStrategy, telemetry_.label(*node), planning, 0);
+  std::map<VmId, std::size_t> victims;
+  for (const sched::Preemption& preemption : plan.preemptions)
+    ++victims[preemption.by];
+  const auto record = [&](VmId vm, NodeId id, std::size_t preempted) {
+    if (const cluster::Node* node = replica_.state().find_node(id)) {
+      telemetry_.record_vm_scheduling_decision(strategy_of(vm), telemetry_.label(*node), planning,
+                                               preempted);
     }
+  };
+  for (const sched::Placement& placement : plan.placements)
+    record(placement.vm, placement.node, 0);
+  for (const sched::Gang& gang : plan.gangs)
+    for (const sched::Placement& placement : gang.placements)
+      record(placement.vm, placement.node, 0);
+  for (const auto& [by, count] : victims) {
+    const auto first = std::ranges::find(plan.preemptions, by, &sched::Preemption::by);
+    if (const cluster::Vm* victim = replica_.state().find_vm(first->victim))
+      record(by, victim->node, count);
   }
 }
 
@@ -93,17 +140,19 @@ void Placer::trace_plan(VmId vm, const cluster::Node* node, Instant begun,
   trace::set_trace(command, request);
 }
 
-env::Task<void> Placer::propose(v1::Command command, PlacementOutcome meant, Instant begun) {
-  Result<void> outcome;
-  BLX_CO_FAILPOINT_INTO(outcome, env_, "placement::propose", kUnavailable, "no_leader");
-  if (outcome) {
-    if (const auto placed = co_await replica_.propose(std::move(command)); !placed) {
-      outcome = std::unexpected(placed.error());
-    }
-  }
+env::Task<Result<void>> Placer::propose(v1::Command command) {
+  BLX_CO_FAILPOINT(env_, "placement::propose", kUnavailable, "no_leader");
+  BLX_CO_TRY(co_await replica_.propose(std::move(command)));
+  co_return Result<void>();
+}
+
+env::Task<void> Placer::propose(v1::Command command, VmId vm, PlacementOutcome meant,
+                                Instant begun) {
+  const telemetry::PlacementStrategy strategy = strategy_of(vm);
+  const Result<void> outcome = co_await propose(std::move(command));
   const Duration taken = env_.clock.monotonic() - begun;
   if (outcome) {
-    telemetry_.record_vm_placement_attempt(kStrategy, meant, taken);
+    telemetry_.record_vm_placement_attempt(strategy, meant, taken);
     co_return;
   }
   const Code code = outcome.error().code();
@@ -114,8 +163,23 @@ env::Task<void> Placer::propose(v1::Command command, PlacementOutcome meant, Ins
                             (code == Code::kResourceExhausted && !is_full);
   retry_is_due_ |= is_not_taken;
   telemetry_.record_vm_placement_attempt(
-      kStrategy, is_not_taken ? PlacementOutcome::kNotTaken : PlacementOutcome::kOutdated, taken);
+      strategy, is_not_taken ? PlacementOutcome::kNotTaken : PlacementOutcome::kOutdated, taken);
   BLX_LOG(env_.log, kDebug, "placement refused: {}", outcome.error().message());
+}
+
+// What was refused is planned again on the state of then.
+env::Task<void> Placer::preempt(sched::Preemption preemption) {
+  v1::Command command;
+  auto& evict = *command.mutable_evict_vm();
+  evict.set_vm_id(preemption.victim.value);
+  evict.set_generation(preemption.generation.value);
+  evict.set_cause(v1::EVICT_CAUSE_PREEMPTION);
+  evict.set_by_vm_id(preemption.by.value);
+  evict.set_explanation(preemption.explanation);
+  const Result<void> outcome = co_await propose(std::move(command));
+  if (outcome) co_return;
+  retry_is_due_ = true;
+  BLX_LOG(env_.log, kDebug, "preemption refused: {}", outcome.error().message());
 }
 
 }  // namespace blixard::placement

@@ -28,16 +28,23 @@ class Placer {
 
  private:
   env::Task<void> place_pending();
+  sched::Plan plan();
   void record_decisions(const sched::Plan& plan, Duration planning);
+  v1::PlaceVm place_command(const sched::Placement& placement) const;
+  telemetry::PlacementStrategy strategy_of(VmId vm) const;
   // Of a VM whose request is traced; the command is part of that trace, too.
   void trace_plan(VmId vm, const cluster::Node* node, Instant begun, v1::Command& command) const;
-  // `meant` is what the command says of its VM; `begun` when the plan was made.
-  env::Task<void> propose(v1::Command command, telemetry::PlacementOutcome meant, Instant begun);
+  // `meant` is what the command says of `vm`; `begun` when the plan was made.
+  env::Task<void> propose(v1::Command command, VmId vm, telemetry::PlacementOutcome meant,
+                          Instant begun);
+  env::Task<Result<void>> propose(v1::Command command);
+  env::Task<void> preempt(sched::Preemption preemption);
 
   env::Env env_;
   replica::Replica& replica_;
   telemetry::Telemetry& telemetry_;
   trace::Tracer* tracer_;
+  sched::Planner planner_;
   bool retry_is_due_ = false;  // the log did not take a proposal
 };
 

@@ -153,7 +153,7 @@ TEST_F(PlacerTest, PlacesWhenCapacityAppears) {
     EXPECT_TRUE(co_await t.until([&] { return vm(replica, "two").node == NodeId(1); }));
     EXPECT_EQ(vm(replica, "one").state, VmState::kPlaced);
     EXPECT_TRUE(co_await t.until(
-        [&] { return vm(replica, "three").reason.starts_with("no node has 256 MiB"); }));
+        [&] { return vm(replica, "three").reason.contains("without 256 MiB of memory free"); }));
     co_await t.remove(replica, "one");
     EXPECT_TRUE(co_await t.until([&] { return vm(replica, "three").node == NodeId(1); }));
     EXPECT_EQ(vm(replica, "three").reason, "");

@@ -7,12 +7,29 @@
 #include <string_view>
 
 #include "base/result.h"
+#include "core/cluster/wishes.h"
 #include "observe/instruments.h"
 
 namespace blixard::telemetry {
 
 // How placement chooses among the nodes that can take a VM.
-enum class PlacementStrategy : std::uint8_t { kMostFreeMemory };
+enum class PlacementStrategy : std::uint8_t {
+  kFragmentationAware,
+  kMostAvailable,
+  kLeastAvailable,
+  kRoundRobin,
+  kManual,
+  kPriorityBased,
+  kLocalityAware,
+  kSpreadAcrossFailureDomains,
+  kCostOptimized,
+};
+// The same in the same order, which begins at 1 there.
+inline PlacementStrategy label_of(cluster::Strategy strategy) {
+  return static_cast<PlacementStrategy>(static_cast<std::uint8_t>(strategy) - 1);
+}
+static_assert(static_cast<std::uint8_t>(PlacementStrategy::kCostOptimized) + 1 ==
+              static_cast<std::uint8_t>(cluster::Strategy::kCostOptimized));
 
 enum class PlacementOutcome : std::uint8_t {
   kPlaced,
@@ -43,8 +60,12 @@ enum class GuestEnd : std::uint8_t { kClean, kFailed };
 
 namespace blixard::observe {
 template <>
-inline constexpr std::array<std::string_view, 1> kLabelValues<telemetry::PlacementStrategy>{
-    "most_free_memory"};
+inline constexpr std::array<std::string_view, 9> kLabelValues<telemetry::PlacementStrategy>{
+    "fragmentation_aware", "most_available",
+    "least_available",     "round_robin",
+    "manual",              "priority_based",
+    "locality_aware",      "spread_across_failure_domains",
+    "cost_optimized"};
 template <>
 inline constexpr std::array<std::string_view, 4> kLabelValues<telemetry::PlacementOutcome>{
     "placed", "no_node_fits", "outdated", "not_taken"};

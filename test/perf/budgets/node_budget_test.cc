@@ -73,7 +73,7 @@ TEST(TelemetryBudget, EachRecordOfTheFive) {
     EXPECT_EQ(spent, observe::AllocationCounts{}) << name;
   };
   charge("metrics.record_vm_placement_attempt", [&] {
-    telemetry.record_vm_placement_attempt(PlacementStrategy::kMostFreeMemory,
+    telemetry.record_vm_placement_attempt(PlacementStrategy::kFragmentationAware,
                                           telemetry::PlacementOutcome::kPlaced, 3ms);
   });
   charge("metrics.record_vm_operation", [&] {
@@ -84,7 +84,7 @@ TEST(TelemetryBudget, EachRecordOfTheFive) {
                                       mib(20), 3s);
   });
   charge("metrics.record_vm_scheduling_decision", [&] {
-    telemetry.record_vm_scheduling_decision(PlacementStrategy::kMostFreeMemory, label, 1ms, 0);
+    telemetry.record_vm_scheduling_decision(PlacementStrategy::kFragmentationAware, label, 1ms, 0);
   });
   charge("metrics.update_node_resource_metrics", [&] {
     telemetry.update_node_resource_metrics(label, {.vcpus = 8, .memory = mib(4096)},

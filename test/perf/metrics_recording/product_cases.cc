@@ -91,11 +91,11 @@ void add_product_cases(Report& report) {
   add_function(
       report, "record_vm_placement_attempt", "S6",
       [] {
-        all.ours.record_vm_placement_attempt(PlacementStrategy::kMostFreeMemory,
+        all.ours.record_vm_placement_attempt(PlacementStrategy::kFragmentationAware,
                                              PlacementOutcome::kPlaced, Duration(++tick));
       },
       [](OldTelemetry& old) {
-        old.record_vm_placement_attempt("most_free_memory", "placed", 1.5);
+        old.record_vm_placement_attempt("fragmentation_aware", "placed", 1.5);
       });
   add_function(
       report, "record_vm_operation", "S7",
@@ -111,11 +111,11 @@ void add_product_cases(Report& report) {
   add_function(
       report, "record_vm_scheduling_decision", "S9",
       [] {
-        all.ours.record_vm_scheduling_decision(PlacementStrategy::kMostFreeMemory, all.node,
+        all.ours.record_vm_scheduling_decision(PlacementStrategy::kFragmentationAware, all.node,
                                                Duration(++tick), 0);
       },
       [](OldTelemetry& old) {
-        old.record_vm_scheduling_decision("most_free_memory", kNodeName, 1.5, 0);
+        old.record_vm_scheduling_decision("fragmentation_aware", kNodeName, 1.5, 0);
       });
   add_function(
       report, "update_node_resource_metrics", "S10",

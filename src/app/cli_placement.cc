@@ -214,7 +214,7 @@ void PlacementWords::add_policy(CLI::App& app) {
       ->check(CLI::Range(0U, limits::kStopGraceSecondsMax));
   policy
       ->add_option("--rebalance", policy_.rebalance,
-                   "off, or THRESHOLD:MOVES, percent of imbalance and moves an hour")
+                   "off, or THRESHOLD:MOVES: points that a move has to bring, moves an hour")
       ->check(checked_by(parse_rebalance, "REBALANCE"));
   policy->add_option("--latency", policy_.latencies, "A:B:MS between two datacenters")
       ->check(checked_by(parse_latency, "LATENCY"));

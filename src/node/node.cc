@@ -396,6 +396,7 @@ env::Task<Result<void>> Node::serve(std::function<void(const Ready&)> on_ready) 
   http::Server server(env_, *api_, {}, config_.settings);
   placement::Placer placer(env_, *replica_, telemetry_, &tracing_->tracer());
   placement::Drainer drainer(env_, *replica_);
+  placement::Upkeep upkeep(env_, *replica_);
   membership::Steward steward(env_, *replica_);
   env::Scope peers(env_.executor, co_await env::this_cancellation());
   env::Scope servers(env_.executor, co_await env::this_cancellation());
@@ -404,6 +405,7 @@ env::Task<Result<void>> Node::serve(std::function<void(const Ready&)> on_ready) 
   workers.spawn(guard(replica_->failed()));
   workers.spawn(placer.run());
   workers.spawn(drainer.run());
+  workers.spawn(upkeep.run());
   workers.spawn(steward.run());
   workers.spawn(certificate_->run());
   workers.spawn(keep_introduced());

@@ -40,6 +40,7 @@
 #include "node/peer/peers.h"
 #include "node/placement/drainer.h"
 #include "node/placement/placer.h"
+#include "node/placement/upkeep.h"
 #include "node/replica/replica.h"
 #include "node/telemetry/telemetry.h"
 #include "node/tracing.h"

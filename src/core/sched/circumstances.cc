@@ -26,6 +26,12 @@ void Circumstances::withdraw(const Request& request, NodeId node) {
     --planned_[group][node];
 }
 
+// Counts wrap around: what is taken off here is among what the state counts.
+void Circumstances::leave_out(const Request& request, NodeId node) {
+  left_out_on_ = node;
+  withdraw(request, node);
+}
+
 std::uint32_t Circumstances::cap_of(const Request& request) const {
   if (state_ == nullptr || state_->tenants().empty()) return 0;
   const cluster::Tenant* tenant = state_->find_tenant(cluster::tenant_of(*request.wishes));
@@ -119,9 +125,10 @@ std::optional<Obstacle> Circumstances::reserved(const Fleet& fleet, NodeIndex at
 std::optional<Obstacle> Circumstances::obstacle(const Fleet& fleet, NodeIndex at,
                                                 const Request& request) const {
   for (const std::uint16_t port : request.ports) {
+    const bool is_own = left_out_on_ && left_out_on_ == fleet.node(at).id;
     const bool is_taken =
         fleet.is_taken(at, port) ||
-        (state_ != nullptr && state_->is_port_taken(fleet.node(at).id, port));
+        (state_ != nullptr && !is_own && state_->is_port_taken(fleet.node(at).id, port));
     if (is_taken && !BLX_BUG(kIgnoresTakenPorts))
       return Obstacle{.kind = Kind::kPort, .number = port, .name = {}, .lack = {}};
   }
@@ -129,8 +136,9 @@ std::optional<Obstacle> Circumstances::obstacle(const Fleet& fleet, NodeIndex at
   if (auto kept = reserved(fleet, at, request)) return kept;
   if (const std::uint32_t cap = cap_of(request); cap != 0) {
     const Name& tenant = request.wishes->tenant;
-    const std::uint32_t vms =
-        state_->share_of(fleet.node(at).id, tenant).vms + fleet.vms_of(at, tenant);
+    const bool is_there = left_out_on_ && left_out_on_ == fleet.node(at).id;
+    const std::uint32_t vms = state_->share_of(fleet.node(at).id, tenant).vms +
+                              fleet.vms_of(at, tenant) - (is_there ? 1 : 0);
     if (vms >= cap)
       return Obstacle{
           .kind = Kind::kTenant, .number = vms, .name = request.wishes->tenant, .lack = {}};

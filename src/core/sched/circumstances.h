@@ -24,10 +24,11 @@ class Circumstances {
   Circumstances() = default;
   explicit Circumstances(const cluster::State& state) : state_(&state) {}
 
-  // The plan places it there: counts for those after it, and no more once it is withdrawn. One that
-  // is there in the state is withdrawn for who asks where else it might be.
+  // The plan places it there: counts for those after it, and no more once it is withdrawn.
   void count(const Request& request, NodeId node);
   void withdraw(const Request& request, NodeId node);
+  // For who asks where a VM might be that is there in the state: it is not in its own way.
+  void leave_out(const Request& request, NodeId node);
 
   // Of a group, on nodes.
   [[nodiscard]] std::uint32_t members(const Name& group) const;
@@ -53,6 +54,7 @@ class Circumstances {
   void each_rule(const Request& request, Visit visit) const;
 
   const cluster::State* state_ = nullptr;
+  NodeId left_out_on_;  // node of the one that is left out; none: nobody is
   std::map<Name, std::map<NodeId, std::uint32_t>> planned_;  // members of groups
 };
 

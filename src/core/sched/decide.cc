@@ -242,8 +242,7 @@ Decision decide(Fleet& fleet, const Request& request, const Situation& situation
   return decision_of(fleet, request, Decider(fleet, request, situation).run());
 }
 
-Decision decide_on(Fleet& fleet, NodeIndex at, const Request& request,
-                   const Situation& situation) {
+Decision decide_on(Fleet& fleet, NodeIndex at, const Request& request, const Situation& situation) {
   return decision_of(fleet, request, Decider(fleet, request, situation).on(at));
 }
 

@@ -34,7 +34,11 @@ bool is_told(const Vm& vm) {
 class OneDrain {
  public:
   OneDrain(const State& state, Planner& planner, const Node& node, WallTime now)
-      : state_(state), planner_(planner), node_(node), is_late_(node.drain.deadline <= now), now_(now) {
+      : state_(state),
+        planner_(planner),
+        node_(node),
+        is_late_(node.drain.deadline <= now),
+        now_(now) {
     for (const VmId id : state.vms_on(node.id)) {
       const Vm& vm = *state.find_vm(id);
       if (stays_stopped(vm)) {

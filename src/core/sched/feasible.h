@@ -19,17 +19,17 @@ struct Obstacle {
   enum class Kind : std::uint8_t {
     kClosed,
     kArchitecture,  // not that of the image
-    kNotNamed,    // the request names another node
-    kTaint,       // `number` of the node's
-    kConstraint,  // `number` of the request's
-    kDatacenter,  // excluded, or not the strictly wanted one
-    kZone,        // not the strictly wanted one
-    kLatency,     // `number` milliseconds; -1: nobody told
-    kRoom,        // `lack`
-    kReserved,    // `lack`: the room is there, and kept for others
-    kPort,        // `number`
-    kTenant,      // has `number` VMs on the node, which is all it may
-    kGroup,       // rule `number` of group `name`
+    kNotNamed,      // the request names another node
+    kTaint,         // `number` of the node's
+    kConstraint,    // `number` of the request's
+    kDatacenter,    // excluded, or not the strictly wanted one
+    kZone,          // not the strictly wanted one
+    kLatency,       // `number` milliseconds; -1: nobody told
+    kRoom,          // `lack`
+    kReserved,      // `lack`: the room is there, and kept for others
+    kPort,          // `number`
+    kTenant,        // has `number` VMs on the node, which is all it may
+    kGroup,         // rule `number` of group `name`
   };
   Kind kind = Kind::kClosed;
   Closed closed = Closed::kOpen;

@@ -16,8 +16,8 @@ bool may_take_more(const resources::Room& before, const resources::Room& now) {
   const auto is_more = [&](resources::Kind kind) {
     return now.amounts().of(kind) > before.amounts().of(kind);
   };
-  return std::ranges::any_of(resources::kKinds, is_more) ||
-         now.counters() != before.counters() || now.devices() != before.devices();
+  return std::ranges::any_of(resources::kKinds, is_more) || now.counters() != before.counters() ||
+         now.devices() != before.devices();
 }
 
 }  // namespace
@@ -181,6 +181,24 @@ void Fleet::set_room(NodeIndex at, resources::Room room, std::uint32_t vms) {
   residents_[at] = {};
   if (is_same) return;
   rooms_[at] = std::move(room);
+  refresh(at);
+}
+
+void Fleet::lift(NodeIndex at, const resources::Demand& demand,
+                 const resources::DeviceNumbers& devices) {
+  BLX_ASSERT(hot_[at].vms != 0);
+  rooms_[at].give_back(demand, devices);
+  --hot_[at].vms;
+  --all_vms_;
+  ++growth_;
+  refresh(at);
+}
+
+void Fleet::put_down(NodeIndex at, const resources::Demand& demand,
+                     const resources::DeviceNumbers& devices) {
+  rooms_[at].take(demand, devices);
+  ++hot_[at].vms;
+  ++all_vms_;
   refresh(at);
 }
 

@@ -83,6 +83,10 @@ class Fleet {
   // What the node has left and how many VMs are on it, as somebody else counts it; what was taken
   // here is forgotten.
   void set_room(NodeIndex at, resources::Room room, std::uint32_t vms);
+  // Takes a VM off that set_room() counted, and puts it on again: room and number.
+  void lift(NodeIndex at, const resources::Demand& demand, const resources::DeviceNumbers& devices);
+  void put_down(NodeIndex at, const resources::Demand& demand,
+                const resources::DeviceNumbers& devices);
   // Precondition of take(): the devices are there. Room may become less than nothing.
   void take(NodeIndex at, const Request& request, const resources::DeviceNumbers& devices);
   void give_back(NodeIndex at, const Request& request, const resources::DeviceNumbers& devices);

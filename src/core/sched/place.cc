@@ -23,8 +23,8 @@ namespace {
 using cluster::State;
 using cluster::Vm;
 
-// Looking for victims costs more than placing.
-constexpr std::size_t kPreemptorsPerPlan = 8;
+// VMs that are looked at as victims, by all that wait together.
+constexpr std::size_t kVictimLooksPerPlan = 200'000;
 // Nodes that are looked at for sentences: who is not reached keeps the sentence it has.
 constexpr std::size_t kLooksPerPlan = 1'000'000;
 
@@ -55,6 +55,7 @@ class OnePlan {
 
   Plan run() {
     order_ = in_turn(state_, all_);
+    index_gangs();
     for (const Vm* vm : order_) {
       if (lines_ >= limits::kPlacementsPerPlan) break;
       if (!handled_.contains(vm->id)) place(*vm);
@@ -142,20 +143,29 @@ class OnePlan {
     return gangs;
   }
 
-  // Pending members of them, and of the gangs that those belong to as well.
+  // Pending VMs of gangs that are not met yet, in their turn.
+  void index_gangs() {
+    for (std::size_t turn = 0; turn < order_.size(); ++turn)
+      for (const Name& name : unmet_gangs(*order_[turn]))
+        turns_of_gang_[name].insert(turn);
+  }
+
+  // Pending members of them, and of the gangs that those belong to as well, which are added.
   std::vector<const Vm*> members_of(std::set<Name>& gangs) const {
-    std::vector<const Vm*> members;
-    for (std::size_t known = 0; known != gangs.size();) {
-      known = gangs.size();
-      members.clear();
-      for (const Vm* vm : order_) {
-        const std::set<Name> own = unmet_gangs(*vm);
-        const auto is_one = [&](const Name& name) { return gangs.contains(name); };
-        if (std::ranges::none_of(own, is_one)) continue;
-        members.push_back(vm);
-        gangs.insert(own.begin(), own.end());
+    std::set<std::size_t> turns;
+    std::vector<Name> left(gangs.begin(), gangs.end());
+    while (!left.empty()) {
+      const Name gang = left.back();
+      left.pop_back();
+      for (const std::size_t turn : turns_of_gang_.at(gang)) {
+        if (!turns.insert(turn).second) continue;
+        for (const Name& other : unmet_gangs(*order_[turn]))
+          if (gangs.insert(other).second) left.push_back(other);
       }
     }
+    std::vector<const Vm*> members;
+    for (const std::size_t turn : turns)
+      members.push_back(order_[turn]);
     return members;
   }
 
@@ -177,11 +187,12 @@ class OnePlan {
       if (decision.is_placed()) {
         gang.placements.push_back(take(*vm, request, std::move(decision)));
       } else {
-        if (left.empty()) first_refusal = sentence_of(request);
+        if (left.empty()) first_refusal = said_of(request);
         left.push_back(vm);
       }
     }
-    const auto unmet = std::ranges::find_if(gangs, [&](const Name& name) { return is_unmet(name); });
+    const auto unmet =
+        std::ranges::find_if(gangs, [&](const Name& name) { return is_unmet(name); });
     if (unmet == gangs.end()) {
       lines_ += gang.placements.size();
       plan_.gangs.push_back(std::move(gang));
@@ -191,11 +202,11 @@ class OnePlan {
     }
     const std::uint32_t wanted = state_.find_group(*unmet)->gang;
     const std::string reason =
-        left.empty() ? fmt::format("group {} is placed {} at once: {} are there so far", *unmet,
-                                   wanted, members.size())
-                     : fmt::format("group {} is placed {} at once, {} of {} find a node: {}",
-                                   *unmet, wanted, gang.placements.size(), members.size(),
-                                   first_refusal);
+        left.empty()
+            ? fmt::format("group {} is placed {} at once: {} are there so far", *unmet, wanted,
+                          members.size())
+            : fmt::format("group {} is placed {} at once, {} of {} find a node: {}", *unmet, wanted,
+                          gang.placements.size(), members.size(), first_refusal);
     take_back(taken);
     for (const Vm* vm : members)
       waiting_.push_back({.vm = vm, .reason = reason});
@@ -210,8 +221,7 @@ class OnePlan {
       reason = fmt::format("waits for {} VMs of lower priority to leave node {}", leaving->size(),
                            node ? state_.find_node(node)->name.text() : "");
       keep_for(request, fleet_.find(node));
-    } else if (!state_fleet_.preemptible().empty() && preemptors_ < kPreemptorsPerPlan) {
-      ++preemptors_;
+    } else if (!state_fleet_.preemptible().empty()) {
       reason = make_room(vm, request);
     }
     waiting_.push_back({.vm = &vm, .reason = std::move(reason)});
@@ -229,8 +239,12 @@ class OnePlan {
 
   // The new reason; empty: nobody can.
   std::string make_room(const Vm& vm, const Request& request) {
-    const auto victims =
-        find_victims(state_, state_fleet_, circumstances_, request, told_, all_);
+    std::string key = sentence_key(request);
+    if (victim_looks_ > kVictimLooksPerPlan || without_victims_.contains(key)) return {};
+    for (const auto& [node, vms] : state_fleet_.preemptible())
+      victim_looks_ += vms.size();
+    const auto victims = find_victims(state_, state_fleet_, circumstances_, request, told_, all_);
+    if (!victims) without_victims_.insert(std::move(key));
     if (!victims || lines_ + victims->vms.size() > limits::kPlacementsPerPlan) return {};
     if (const std::string lack = budget_lack(*vm.spec.wishes, victims->vms.size()); !lack.empty())
       return lack;
@@ -256,14 +270,15 @@ class OnePlan {
     const cluster::Tenant* tenant = state_.find_tenant(name);
     if (tenant == nullptr || tenant->preemptions_per_hour == 0) return {};
     const cluster::Rate rate = cluster::preemption_rate(*tenant);
-    cluster::Bucket& left = budgets_.try_emplace(tenant->name, tenant->preemptions_left)
-                                .first->second;
+    cluster::Bucket& left =
+        budgets_.try_emplace(tenant->name, tenant->preemptions_left).first->second;
     cluster::Bucket after = left;
     for (std::size_t victim = 0; victim < victims; ++victim) {
       if (after.take(rate, now_)) continue;
-      return fmt::format("no node has room unless {} VMs of lower priority leave, and tenant {} "
-                         "has used up its {} preemptions an hour",
-                         victims, name, tenant->preemptions_per_hour);
+      return fmt::format(
+          "no node has room unless {} VMs of lower priority leave, and tenant {} "
+          "has used up its {} preemptions an hour",
+          victims, name, tenant->preemptions_per_hour);
     }
     left = after;
     return {};
@@ -273,8 +288,8 @@ class OnePlan {
 
   std::string sentence_of(const Request& request) {
     Refusals refusals(&state_, fleet_, request);
-    const Shape& shape = fleet_.shapes().of(
-        request, strategy_of(*request.wishes, state_.policy()), fleet_.classes());
+    const Shape& shape = fleet_.shapes().of(request, strategy_of(*request.wishes, state_.policy()),
+                                            fleet_.classes());
     const bool has_neighbours = circumstances_.matter_to(request);
     bool has_any = false;
     for (NodeIndex at = 0; at < fleet_.size(); ++at) {
@@ -292,6 +307,11 @@ class OnePlan {
       return fmt::format("fewer than {} failure domains can take it, which the policy asks for",
                          state_.policy().spread_domains_min);
     return refusals.sentence();
+  }
+
+  // Nothing, once this plan has looked at enough.
+  std::string said_of(const Request& request) {
+    return looks_ > kLooksPerPlan ? std::string() : sentence_of(request);
   }
 
   // All that a sentence depends on.
@@ -320,7 +340,7 @@ class OnePlan {
     if (waiting.reason.empty()) {
       const Request request = request_of(state_, *waiting.vm);
       const auto [found, is_new] = sentences_.try_emplace(sentence_key(request));
-      if (is_new && looks_ <= kLooksPerPlan) found->second = sentence_of(request);
+      if (is_new) found->second = said_of(request);
       waiting.reason = found->second;
     }
     if (waiting.reason.empty() || waiting.reason == waiting.vm->reason) return;
@@ -337,13 +357,15 @@ class OnePlan {
   Circumstances circumstances_;
   resources::Amounts all_;
   std::vector<const Vm*> order_;
+  std::map<Name, std::set<std::size_t>> turns_of_gang_;
   std::set<VmId> handled_;  // members of gangs
   std::vector<Taken> taken_;
   std::vector<Waiting> waiting_;
   std::set<VmId> told_;  // to leave, by this plan
   std::map<Name, cluster::Bucket> budgets_;
   std::map<std::string, std::string> sentences_;  // by sentence_key()
-  std::size_t preemptors_ = 0;
+  std::set<std::string> without_victims_;         // by sentence_key()
+  std::size_t victim_looks_ = 0;
   std::size_t looks_ = 0;
   std::size_t lines_ = 0;
   Plan plan_;
@@ -368,7 +390,7 @@ Plan Planner::plan(const State& state, WallTime now) {
 bool Planner::has_place_elsewhere(const State& state, const Vm& vm) {
   Circumstances circumstances(state);
   const Request request = request_of(state, vm);
-  circumstances.withdraw(request, vm.node);
+  circumstances.leave_out(request, vm.node);
   const Decision decision = decide(fleet_.fleet(), request, {.circumstances = &circumstances});
   return decision.is_placed() && fleet_.fleet().node(decision.at).id != vm.node;
 }

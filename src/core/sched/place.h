@@ -6,10 +6,10 @@
 // and in every replay. It proposes and decides nothing: each line of the plan becomes a command
 // that apply checks again, against the state of that moment, with the generation as the fence.
 //
-// VMs come in the order of queue.h, each goes to the node that its strategy finds best (strategy.h),
-// and whatever is planned here counts as taken for the VMs after it. A VM that fits nowhere lets
-// smaller ones pass, may have others make room for it (preempt.h), and gets a sentence with the
-// counts, because "not placed" must always say why.
+// VMs come in the order of queue.h, each goes to the node that its strategy finds best
+// (strategy.h), and whatever is planned here counts as taken for the VMs after it. A VM that fits
+// nowhere lets smaller ones pass, may have others make room for it (preempt.h), and gets a sentence
+// with the counts, because "not placed" must always say why.
 
 #include <cstdint>
 #include <optional>
@@ -67,8 +67,8 @@ struct Plan {
   friend bool operator==(const Plan&, const Plan&) = default;
 };
 
-// Plans on a state that it follows, so that planning again costs what has changed. What it remembers
-// is acceleration: one that followed for long and one that begins now make the same plan.
+// Plans on a state that it follows, so that planning again costs what has changed. What it
+// remembers is acceleration: one that followed for long and one that begins now make the same plan.
 class Planner {
  public:
   // `changes`: all since revision(), oldest first; nothing: not known, the state is read anew.

@@ -183,7 +183,7 @@ TEST_F(Planning, TheFewestOfLowerPriorityMakeRoom) {
     must_create(name, "priority: 1 preemptible: true", 1, 450);
     must_place(name, 1);
   }
-  must_create("c", "priority: 2 preemptible: true", 1, 900);
+  must_create("c", "priority: 1 preemptible: true", 1, 900);
   must_place("c", 2);
   must_create("high", "priority: 900", 1, 800);
   const Plan first = plan();

@@ -79,7 +79,8 @@ std::optional<Victims> find_victims(const State& state, StateFleet& fleet,
     Candidates candidates;
     for (const VmId victim : vms) {
       const Vm* vm = state.find_vm(victim);
-      if (vm->spec.wishes->priority >= request.wishes->priority || spared.contains(victim)) continue;
+      if (vm->spec.wishes->priority >= request.wishes->priority || spared.contains(victim))
+        continue;
       auto demand = cluster::demand_of(vm->spec, policy.overcommit);
       const std::int64_t size = dominant_share(demand.amounts, all);
       candidates.push_back({.vm = vm, .demand = std::move(demand), .size = size});
@@ -95,12 +96,10 @@ std::optional<Victims> find_victims(const State& state, StateFleet& fleet,
       for (const Candidate& each : chosen)
         best->vms.push_back(each.vm);
     };
-    offer([](const Candidate& each) {
-      return std::tuple(each.priority(), -each.size, each.vm->id);
-    });
-    offer([](const Candidate& each) {
-      return std::tuple(-each.size, each.priority(), each.vm->id);
-    });
+    offer(
+        [](const Candidate& each) { return std::tuple(each.priority(), -each.size, each.vm->id); });
+    offer(
+        [](const Candidate& each) { return std::tuple(-each.size, each.priority(), each.vm->id); });
   }
   return best;
 }

@@ -29,7 +29,6 @@ struct Victims {
 // preemptible).
 std::optional<Victims> find_victims(const cluster::State& state, StateFleet& fleet,
                                     const Circumstances& circumstances, const Request& request,
-                                    const std::set<VmId>& spared,
-                                    const resources::Amounts& all);
+                                    const std::set<VmId>& spared, const resources::Amounts& all);
 
 }  // namespace blixard::sched

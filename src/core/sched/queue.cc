@@ -53,11 +53,12 @@ void take_turns(std::vector<Turn>& turns, const Amounts& all, std::vector<const 
 
 std::int64_t dominant_share(const Amounts& demand, const Amounts& all) {
   std::int64_t most = 0;
-  for (const auto kind : {resources::Kind::kCpu, resources::Kind::kMemory, resources::Kind::kDisk}) {
+  for (const auto kind :
+       {resources::Kind::kCpu, resources::Kind::kMemory, resources::Kind::kDisk}) {
     const std::int64_t there = all.of(kind);
     if (there > 0 && demand.of(kind) > 0)
-      most = std::max(most, demand.of(kind) / there * kMillion +
-                                demand.of(kind) % there * kMillion / there);
+      most = std::max(
+          most, demand.of(kind) / there * kMillion + demand.of(kind) % there * kMillion / there);
   }
   return most;
 }

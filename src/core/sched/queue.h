@@ -20,7 +20,6 @@ namespace blixard::sched {
 std::int64_t dominant_share(const resources::Amounts& demand, const resources::Amounts& all);
 
 // All pending VMs. O(n log n).
-std::vector<const cluster::Vm*> in_turn(const cluster::State& state,
-                                        const resources::Amounts& all);
+std::vector<const cluster::Vm*> in_turn(const cluster::State& state, const resources::Amounts& all);
 
 }  // namespace blixard::sched

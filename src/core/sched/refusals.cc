@@ -146,8 +146,8 @@ std::vector<Refusals::Cause> Refusals::causes() const {
 
 std::string Refusals::sentence() const {
   if (nodes_ == 0) return "no node has joined yet";
-  std::string text = fmt::format("none of {} {} can take it: ", nodes_,
-                                 nodes_ == 1 ? "node" : "nodes");
+  std::string text =
+      fmt::format("none of {} {} can take it: ", nodes_, nodes_ == 1 ? "node" : "nodes");
   bool is_first = true;
   for (const Cause& cause : causes()) {
     text += fmt::format("{}{} {}", is_first ? "" : "; ", cause.nodes, cause.text);

@@ -38,8 +38,7 @@ Closed closed_of(const Node& node, bool some_run_guests) {
 bool may_be_preempted(const Vm& vm) {
   const cluster::Wishes& wishes = *vm.spec.wishes;
   return vm.node && wishes.preemptible && !vm.evicting &&
-         vm.desired != cluster::VmDesired::kDeleted &&
-         wishes.on_evict != cluster::OnEvict::kStop;
+         vm.desired != cluster::VmDesired::kDeleted && wishes.on_evict != cluster::OnEvict::kStop;
 }
 
 template <class Map, class Key>

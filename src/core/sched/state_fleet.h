@@ -32,9 +32,7 @@ class StateFleet {
   [[nodiscard]] Fleet& fleet() { return fleet_; }
   // VMs that may be stopped for others, by node: preemptible, not on their way out, and not such
   // that stay where they stop.
-  [[nodiscard]] const std::map<NodeId, std::set<VmId>>& preemptible() const {
-    return preemptible_;
-  }
+  [[nodiscard]] const std::map<NodeId, std::set<VmId>>& preemptible() const { return preemptible_; }
   // VMs that are on their way out for the one of that name; null: none are.
   [[nodiscard]] const std::set<VmId>* making_room_for(const Name& vm) const;
 

@@ -103,8 +103,8 @@ v1::PlaceVm Placer::place_command(const sched::Placement& placement) const {
 telemetry::PlacementStrategy Placer::strategy_of(VmId vm) const {
   const cluster::PlacementPolicy& policy = replica_.state().policy();
   const cluster::Vm* known = replica_.state().find_vm(vm);
-  return telemetry::label_of(
-      known == nullptr ? policy.strategy : sched::strategy_of(*known->spec.wishes, policy));
+  return telemetry::label_of(known == nullptr ? policy.strategy
+                                              : sched::strategy_of(*known->spec.wishes, policy));
 }
 
 void Placer::record_decisions(const sched::Plan& plan, Duration planning) {

@@ -61,10 +61,14 @@ enum class GuestEnd : std::uint8_t { kClean, kFailed };
 namespace blixard::observe {
 template <>
 inline constexpr std::array<std::string_view, 9> kLabelValues<telemetry::PlacementStrategy>{
-    "fragmentation_aware", "most_available",
-    "least_available",     "round_robin",
-    "manual",              "priority_based",
-    "locality_aware",      "spread_across_failure_domains",
+    "fragmentation_aware",
+    "most_available",
+    "least_available",
+    "round_robin",
+    "manual",
+    "priority_based",
+    "locality_aware",
+    "spread_across_failure_domains",
     "cost_optimized"};
 template <>
 inline constexpr std::array<std::string_view, 4> kLabelValues<telemetry::PlacementOutcome>{

@@ -283,6 +283,16 @@ env::Task<Result<void>> Node::tell_address() {
   co_return Result<void>();
 }
 
+// Of those that the cluster knows, as many as may be told.
+std::vector<Name> Node::images_here() const {
+  std::vector<Name> names;
+  for (const auto& [id, image] : replica_->state().images())
+    if (images_->has(image)) names.push_back(image.name);
+  std::ranges::sort(names);
+  if (names.size() > limits::kNodeImages) names.resize(limits::kNodeImages);
+  return names;
+}
+
 // What this node is and offers.
 env::Task<Result<cluster::Node>> Node::own_facts() {
   const env::MachineFacts& facts = env_.machine.facts();
@@ -314,6 +324,7 @@ env::Task<Result<cluster::Node>> Node::own_facts() {
   node.told_labels = offer.labels;
   node.topology = offer.topology;
   node.cost_per_hour_micro = offer.cost_per_hour_micro;
+  node.images = images_here();
   co_return node;
 }
 
@@ -332,12 +343,13 @@ env::Task<Result<void>> Node::introduce() {
 }
 
 // Until the cluster has taken it; again when the driver learns at its first start whether KVM is
-// worth anything, and when the last node of a program that knew less of nodes has gone: placement
-// must hear of it.
+// worth anything, when the last node of a program that knew less of nodes has gone, and when an
+// image comes or goes: placement must hear of it.
 env::Task<void> Node::keep_introduced() {
   while (true) {
     const vm::Capabilities told = capabilities_;
     const std::uint32_t told_in = replica_->state().model_version();
+    const std::vector<Name> told_images = images_here();
     const auto done = co_await introduce();
     if (!done) {
       if (done.error().code() == Code::kCancelled) co_return;
@@ -349,8 +361,11 @@ env::Task<void> Node::keep_introduced() {
     introduced_ = true;
     changed_.notify_all();
     while (told.accelerator == capabilities_.accelerator &&
-           told_in == replica_->state().model_version()) {
-      if (!co_await env_.clock.sleep(kCapabilitiesInterval)) co_return;
+           told_in == replica_->state().model_version() && told_images == images_here()) {
+      const Instant again = env_.clock.monotonic() + kCapabilitiesInterval;
+      const auto woken =
+          co_await env::with_deadline(env_.executor, env_.clock, again, images_->news().wait());
+      if (!woken && woken.error().code() == Code::kCancelled) co_return;
       if (const auto now = co_await driver_.probe()) capabilities_ = *now;
     }
   }

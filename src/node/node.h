@@ -139,6 +139,7 @@ class Node final : private replica::RequestHandler {
   env::Task<Result<void>> tell_address();
   env::Task<Result<void>> wait_until_known(Instant deadline);
   env::Task<Result<void>> serve(std::function<void(const Ready&)> on_ready);
+  [[nodiscard]] std::vector<Name> images_here() const;
   env::Task<Result<void>> register_node();
   [[nodiscard]] env::Task<Result<cluster::Node>> own_facts();
   env::Task<void> keep_introduced();

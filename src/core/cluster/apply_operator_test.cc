@@ -18,7 +18,8 @@ constexpr const char* kAll = R"(register_node { node_id: 1 name: "n1" version: "
                devices { kind: "gpu" model: "a100" count: 4 } devices { kind: "fpga" count: 1 } }
     architecture: "x86_64" kernel_version: "6.1" hypervisors: "qemu" hypervisors: "firecracker"
     labels { key: "b" value: "1" } labels { key: "a" value: "2" }
-    topology { datacenter: "d" zone: "z" rack: "r" } cost_per_hour_micro: 1500000 })";
+    topology { datacenter: "d" zone: "z" rack: "r" } cost_per_hour_micro: 1500000
+    images: "alpine" images: "guest" })";
 
 TEST_F(ApplyOperator, ANodeTellsWhatItOffers) {
   must(kAll);
@@ -30,6 +31,7 @@ TEST_F(ApplyOperator, ANodeTellsWhatItOffers) {
   EXPECT_EQ(label_of(node(1), "c"), nullptr);
   EXPECT_EQ(node(1).topology.rack, "r");
   EXPECT_EQ(node(1).cost_per_hour_micro, 1'500'000);
+  EXPECT_EQ(node(1).images, (std::vector<Name>{Name("alpine"), Name("guest")}));
   EXPECT_EQ(supply_of(node(1)).amounts, (resources::Amounts{8000, 2048, 100, 10}));
   EXPECT_EQ(cluster_.state.room_on(node(1)).devices().size(), 5u);
   const std::uint64_t revision = node(1).revision;
@@ -52,6 +54,10 @@ TEST_F(ApplyOperator, RegistrationIsRefused) {
     return all;
   };
   bad("capacity { disk_mib: -1 }");
+  bad("images: 'b' images: 'a'");
+  bad("images: 'a' images: 'a'");
+  bad(many("images: 'a", "' ", 1001));
+  expect_refused("register_node { node_id: 1 name: 'n1' images: 'A' }", kBad, "name_invalid");
   bad("capacity { disk_mib: 1099511627777 }");
   bad("capacity { network_mbit: 10000001 }");
   bad("capacity { counters { name: 'a' amount: -1 } }");
@@ -216,7 +222,8 @@ TEST(RequiredVersion, IsThatOfWhatTheCommandSays) {
         "register_node { capacity { counters { } } }", "register_node { capacity { devices { } } }",
         "register_node { architecture: 'a' }", "register_node { kernel_version: 'a' }",
         "register_node { hypervisors: 'a' }", "register_node { labels { } }",
-        "register_node { topology { } }", "register_node { cost_per_hour_micro: 1 }"}) {
+        "register_node { topology { } }", "register_node { cost_per_hour_micro: 1 }",
+        "register_node { images: 'a' }"}) {
     v1::Command command = Scenario::command(text);
     EXPECT_EQ(required_version(command), 4u) << text;
     command.set_version(3);

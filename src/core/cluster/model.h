@@ -182,6 +182,7 @@ struct Node {
   std::vector<Label> told_labels;  // of its configuration; by key
   Topology topology;
   std::int64_t cost_per_hour_micro = 0;  // in millionths of what the operator counts in
+  std::vector<Name> images;              // on its disk, by name
 
   // By operators.
   std::vector<Label> set_labels;  // by key; before those of its configuration

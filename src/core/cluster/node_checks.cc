@@ -88,6 +88,16 @@ Result<void> check_devices(const std::vector<resources::DeviceGroup>& groups) {
   return check_count("capacity.devices", count, limits::kNodeDevices);
 }
 
+// Whether the cluster knows them is not for the node to say.
+Result<void> check_images(const std::vector<Name>& images) {
+  BLX_TRY(check_count("images", images.size(), limits::kNodeImages));
+  for (std::size_t at = 0; at < images.size(); ++at) {
+    BLX_TRY(check_name(images[at]));
+    if (at != 0 && images[at - 1] >= images[at]) return fault("images: not by name");
+  }
+  return {};
+}
+
 // Of model version 4.
 Result<void> check_more(const Node& node) {
   BLX_TRY(check_amount("capacity.disk_mib", node.disk_mib, limits::kDiskMib));
@@ -105,6 +115,7 @@ Result<void> check_more(const Node& node) {
   BLX_TRY(check_word("topology.zone", node.topology.zone));
   BLX_TRY(check_word("topology.rack", node.topology.rack));
   BLX_TRY(check_amount("cost_per_hour_micro", node.cost_per_hour_micro, limits::kCostPerHourMicro));
+  BLX_TRY(check_images(node.images));
   BLX_TRY(check_labels("set_labels", node.set_labels));
   return check_taints(node.taints);
 }

@@ -38,6 +38,8 @@ void read_offers(const auto& message, Node& node) {
   node.told_labels = read_labels(message.labels());
   node.topology = read_topology(message.topology());
   node.cost_per_hour_micro = message.cost_per_hour_micro();
+  for (const std::string& image : message.images())
+    node.images.emplace_back(image);
 }
 
 void write_offers(const Node& node, auto* out) {
@@ -58,6 +60,8 @@ void write_offers(const Node& node, auto* out) {
   write_labels(node.told_labels, out->mutable_labels());
   if (node.topology != Topology{}) write_topology(node.topology, out->mutable_topology());
   out->set_cost_per_hour_micro(node.cost_per_hour_micro);
+  for (const Name& image : node.images)
+    out->add_images(image.text());
 }
 
 Result<Drain> read_drain(const v1::DrainRecord& record) {

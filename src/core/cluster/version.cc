@@ -15,7 +15,7 @@ bool says_more(const v1::RegisterNode& node) {
          capacity.counters_size() != 0 || capacity.devices_size() != 0 ||
          !node.architecture().empty() || !node.kernel_version().empty() ||
          node.hypervisors_size() != 0 || node.labels_size() != 0 || node.has_topology() ||
-         node.cost_per_hour_micro() != 0;
+         node.cost_per_hour_micro() != 0 || node.images_size() != 0;
 }
 
 std::uint32_t version_if(bool says_more) { return says_more ? kPlacementVersion : kFirstVersion; }
@@ -76,6 +76,7 @@ void fit_to_version(v1::Command& command) {
     node.clear_labels();
     node.clear_topology();
     node.clear_cost_per_hour_micro();
+    node.clear_images();
   } else if (command.has_place_vm()) {
     // Whatever constraints were looked at: no VM can have any yet.
     command.mutable_place_vm()->clear_node_revision();

@@ -52,6 +52,7 @@ struct FleetNode {
   cluster::Topology topology;
   std::vector<cluster::Taint> taints;
   std::string architecture;  // empty: not told
+  std::vector<Name> images;  // on its disk, by name
   std::int64_t cost_per_hour_micro = 0;
   std::uint64_t revision = 0;
   Closed closed = Closed::kOpen;

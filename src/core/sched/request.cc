@@ -76,6 +76,7 @@ Request request_of(const cluster::VmSpec& spec, const Name& name, VmId vm,
                   .demand = cluster::demand_of(spec, overcommit),
                   .wishes = spec.wishes,
                   .ports = {},
+                  .image = spec.image,
                   .architecture = {}};
   for (const auto& port : spec.published_ports)
     if (port.host_port != 0) request.ports.push_back(port.host_port);
@@ -89,7 +90,7 @@ std::string shape_key(const Request& request, cluster::Strategy strategy) {
   key.number(static_cast<std::int64_t>(strategy));
   key.number(amounts.cpu_milli).number(amounts.memory_mib);
   key.number(amounts.disk_mib).number(amounts.network_mbit);
-  key.text(request.architecture);
+  key.text(request.image).text(request.architecture);
   if (!request.demand.counters.empty() || !request.demand.devices.empty() ||
       !request.wishes.is_default()) {
     add_demand(key, request.demand);

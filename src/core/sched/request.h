@@ -20,7 +20,8 @@ struct Request {
   resources::Demand demand;
   cluster::Shared<cluster::Wishes> wishes;
   std::vector<std::uint16_t> ports;  // of the host, ascending
-  std::string architecture;          // of its image; empty: not told
+  Name image;
+  std::string architecture;  // of its image; empty: not told
 };
 
 Request request_of(const cluster::VmSpec& spec, const Name& name, VmId vm,

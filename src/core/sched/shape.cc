@@ -43,6 +43,7 @@ Shape& Shapes::of(const Request& request, cluster::Strategy strategy,
   auto shape = std::make_unique<Shape>();
   shape->demand = request.demand;
   shape->wishes = request.wishes;
+  shape->image = request.image;
   shape->architecture = request.architecture;
   shape->strategy = strategy;
   for (const cluster::Constraint& constraint : request.wishes->constraints)

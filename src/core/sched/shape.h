@@ -21,6 +21,7 @@ namespace blixard::sched {
 struct Shape {
   resources::Demand demand;
   cluster::Shared<cluster::Wishes> wishes;
+  Name image;
   std::string architecture;
   cluster::Strategy strategy{};
   std::vector<Condition> constraints;

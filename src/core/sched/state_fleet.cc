@@ -123,6 +123,7 @@ void StateFleet::put_node(const State& state, const Node& node) {
                 .topology = node.topology,
                 .taints = node.taints,
                 .architecture = node.architecture,
+                .images = node.images,
                 .cost_per_hour_micro = node.cost_per_hour_micro,
                 .revision = node.revision,
                 .closed = closed_of(node, some_run_guests_)};

@@ -15,7 +15,9 @@ constexpr Score kFull = 100 * kPoint;
 // Of nodes that are equally good for what comes the emptier is taken, so that VMs spread.
 constexpr Score kTie = 10'000;
 constexpr Score kAvoided = 20 * kPoint;
-// Above all preferences together.
+// Above all preferences together. A guest cannot start where its image is not.
+constexpr Score kImage = 5'000 * kPoint;
+// Above that.
 constexpr Score kZone = 10'000 * kPoint;
 constexpr Score kDatacenter = 4 * kZone;
 
@@ -153,6 +155,7 @@ Score base_score(const Fleet& fleet, NodeIndex at, const Shape& shape,
       sum.add("fragmentation", fragmentation_score(fleet, at, shape));
       add_shares(sum, node.supply.amounts, free, false, kTie);
   }
+  if (std::ranges::binary_search(node.images, shape.image)) sum.add("image there", kImage);
   if (!node.taints.empty() || !shape.wishes.is_default()) add_wishes(sum, node, shape);
   return sum.sum();
 }

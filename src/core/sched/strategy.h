@@ -16,7 +16,8 @@
 //
 // Shares are of CPU, memory, disk and network, of those that the node tells. On top of any of them
 // come what the request prefers: points for each preference that is met, 20 less for each taint to
-// be avoided, and a datacenter or zone that it wants before all else.
+// be avoided; before that nodes that have its image, and before all else a datacenter or zone that
+// it wants.
 
 #include <string_view>
 #include <vector>

@@ -53,6 +53,7 @@ env::Task<Result<http::Response>> Api::import_image(const Call& call) {
     }
     co_return std::unexpected(outcome.error());
   }
+  images_.news().notify_all();
   const cluster::Image* kept = replica_.state().find_image(image.name);
   http::Response response = json_response(201, to_message(kept != nullptr ? *kept : image));
   response.headers.push_back({"Location", "/v1/images/" + image.name.text()});
@@ -90,6 +91,7 @@ env::Task<Result<http::Response>> Api::delete_image(const Call& call) {
   const bool is_back = now != nullptr && now->files == image.files;
   if (!image.files.empty() && !is_back) {
     const auto removed = co_await images_.remove(image);
+    images_.news().notify_all();
     if (!removed) {
       BLX_LOG(env_.log, kWarn, "the files of image {} stay on the disk: {}", image.name,
               removed.error().message());

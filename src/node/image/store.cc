@@ -71,7 +71,7 @@ class Store::Turn {
 };
 
 Store::Store(env::Env env, std::string root)
-    : env_(env), root_(std::move(root)), changed_(env.executor) {}
+    : env_(env), root_(std::move(root)), changed_(env.executor), news_(env.executor) {}
 
 env::Task<Result<std::unique_ptr<Store>>> Store::open(env::Env env, std::string root) {
   std::unique_ptr<Store> store(new Store(env, root));
@@ -87,7 +87,10 @@ env::Task<Result<void>> Store::sweep() {
   const observe::AllocationTag tag(observe::Subsystem::kImage);
   BLX_CO_TRY(const auto entries, co_await env_.disk.list(root_));
   for (const auto& entry : entries) {
-    if (!entry.name.starts_with(kTemporaryPrefix)) continue;
+    if (!entry.name.starts_with(kTemporaryPrefix)) {
+      present_.insert(env::join_path(root_, entry.name));
+      continue;
+    }
     BLX_CO_TRY(co_await env_.disk.remove_tree(env::join_path(root_, entry.name)));
     BLX_LOG(env_.log, kInfo, "removed {}, left by an import that was cut short", entry.name);
   }
@@ -107,6 +110,10 @@ std::string Store::directory_of(const cluster::Image& image) const {
   }
   return env::join_path(
       root_, fmt::format("{}-{}", image.name, digest_text(hasher.finish()).substr(0, 16)));
+}
+
+bool Store::has(const cluster::Image& image) const {
+  return present_.contains(directory_of(image));
 }
 
 env::Task<Result<cluster::Image>> Store::import(std::string folder, std::string name) {
@@ -223,6 +230,7 @@ env::Task<Result<cluster::ImageFile>> Store::unpack(std::string from, std::strin
 env::Task<Result<void>> Store::settle(const cluster::Image& image, std::string temporary) {
   const std::string directory = directory_of(image);
   if (co_await check(image)) {
+    present_.insert(directory);
     checked_.insert(directory);
     co_return co_await env_.disk.remove_tree(temporary);
   }
@@ -231,6 +239,7 @@ env::Task<Result<void>> Store::settle(const cluster::Image& image, std::string t
   BLX_CO_TRY(co_await env_.disk.remove_tree(directory));
   BLX_CO_TRY(co_await env_.disk.rename(temporary, directory));
   BLX_CO_TRY(co_await env_.disk.sync_directory(root_));
+  present_.insert(directory);
   checked_.insert(directory);
   co_return Result<void>();
 }
@@ -284,6 +293,7 @@ env::Task<Result<void>> Store::remove(cluster::Image image) {
   const Turn turn(*this);
   const std::string directory = directory_of(image);
   BLX_CO_FAILPOINT(env_, "image::remove", kUnavailable, "io_error");
+  present_.erase(directory);
   checked_.erase(directory);
   BLX_CO_TRY(co_await env_.disk.remove_tree(directory));
   co_return co_await env_.disk.sync_directory(root_);

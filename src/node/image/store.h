@@ -54,6 +54,12 @@ class Store {
   // kNotFound "image_file_missing", kDataLoss "image_damaged".
   env::Task<Result<Paths>> paths(cluster::Image image);
 
+  // Whether its files are here; nothing is read.
+  [[nodiscard]] bool has(const cluster::Image& image) const;
+
+  // Notified when the cluster has heard of an image that was imported or removed here.
+  [[nodiscard]] env::Signal& news() { return news_; }
+
   // Fine if it is not there.
   env::Task<Result<void>> remove(cluster::Image image);
 
@@ -73,9 +79,11 @@ class Store {
 
   env::Env env_;
   std::string root_;
-  std::set<std::string> checked_;  // directories whose digests were right
+  std::set<std::string> present_;  // directories
+  std::set<std::string> checked_;  // those whose digests were right
   bool busy_ = false;              // one import, check or removal at a time
   env::Signal changed_;            // of busy_
+  env::Signal news_;
 };
 
 }  // namespace blixard::image

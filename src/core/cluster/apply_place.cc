@@ -193,16 +193,6 @@ Result<void> State::check_tenant_on(const Vm& vm, const Node& node) const {
                           tenant->name, vms, tenant->quota.vms_per_node, node.name));
 }
 
-Result<void> State::may_place(const Vm& vm, const Node& node) const {
-  v1::PlaceVm command;
-  command.set_node_id(node.id.value);
-  BLX_TRY(node_to_place_on(command, vm));
-  BLX_TRY(check_room(command, vm, node));
-  BLX_TRY(check_groups(vm, node));
-  BLX_TRY(check_tenant_on(vm, node));
-  return check_gangs(vm, 1);
-}
-
 Result<const Vm*> State::place(const v1::PlaceVm& command, Gang gang, const Step& step) {
   BLX_TRY(const Vm* vm, pending_vm(VmId(command.vm_id()), Generation(command.generation())));
   BLX_TRY(const Node* node, node_to_place_on(command, *vm));

@@ -182,9 +182,6 @@ class State {
   // priority.
   [[nodiscard]] resources::Amounts held_back(NodeId node, const Name& tenant,
                                              std::uint32_t priority) const;
-  // Whether PlaceVm would be taken now, for all that does not depend on its plan: room, ports,
-  // taints, groups, quotas. Errors: PlaceVm's.
-  [[nodiscard]] Result<void> may_place(const Vm& vm, const Node& node) const;
   // The first host port the spec asks for that another VM on the node has; 0 if there is none.
   [[nodiscard]] std::uint16_t taken_port(NodeId node, const VmSpec& spec) const;
   [[nodiscard]] bool is_port_taken(NodeId node, std::uint16_t host_port) const {

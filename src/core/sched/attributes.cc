@@ -115,10 +115,6 @@ std::vector<std::string> attribute_of(const Node& node, std::string_view name) {
   return value.empty() ? Values() : Values{std::move(value)};
 }
 
-bool meets(const Node& node, const Constraint& constraint) {
-  return Condition(constraint).holds(attribute_of(node, constraint.attribute));
-}
-
 std::vector<cluster::Label> attributes_of(const Node& node) {
   std::vector<cluster::Label> all;
   const auto add = [&](const std::string& name) {

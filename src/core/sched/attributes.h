@@ -1,15 +1,11 @@
 #pragma once
 
-// What is known of a node by name, and whether it meets a constraint.
+// What is known of a node by name; condition.h looks at it.
 //
 //   name role architecture kernel version accelerator hypervisor vcpus memory_mib disk_mib
 //   network_mbit cost_per_hour datacenter zone rack label.KEY device.KIND device.KIND.model
 //
-// `hypervisor` and `device.KIND.model` may have several values: a constraint is met when one of
-// them meets it, and a negative one when none of them is what it excludes. An attribute without a
-// value meets only the negative ones and not-exists.
-//
-// Patterns are RE2's: their cost is linear in the text, their memory bounded.
+// `hypervisor` and `device.KIND.model` may have several values.
 
 #include <string>
 #include <string_view>
@@ -26,8 +22,6 @@ std::vector<std::string> attribute_of(const cluster::Node& node, std::string_vie
 
 // All that it has, by name.
 std::vector<cluster::Label> attributes_of(const cluster::Node& node);
-
-bool meets(const cluster::Node& node, const cluster::Constraint& constraint);
 
 // What cluster::check_wishes() cannot know: whether the attributes exist and the patterns can be
 // read. Errors: kInvalidArgument "constraint_invalid".

@@ -4,6 +4,8 @@
 
 #include <gtest/gtest.h>
 
+#include "core/sched/condition.h"
+
 namespace blixard::sched {
 namespace {
 
@@ -26,7 +28,8 @@ cluster::Node a_node() {
 }
 
 bool is_met(const char* attribute, cluster::ConstraintOp op, std::vector<std::string> values) {
-  return meets(a_node(), {.attribute = attribute, .op = op, .values = std::move(values)});
+  const Condition condition({.attribute = attribute, .op = op, .values = std::move(values)});
+  return condition.holds(attributes_of(a_node()));
 }
 
 TEST(Attributes, HaveTheValuesOfTheNode) {

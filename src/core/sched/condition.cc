@@ -99,12 +99,6 @@ bool Condition::holds(std::span<const Label> attributes) const {
                                 : std::any_of(first, last, is_met);
 }
 
-bool Condition::holds(const std::vector<std::string>& values) const {
-  const auto is_met = [&](const std::string& value) { return meets(value); };
-  return denies(constraint_.op) ? std::ranges::all_of(values, is_met)
-                                : std::ranges::any_of(values, is_met);
-}
-
 bool Condition::meets(std::string_view value) const {
   const auto is_listed = [&] {
     return std::ranges::find(constraint_.values, value) != constraint_.values.end();

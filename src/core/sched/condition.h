@@ -29,8 +29,6 @@ class Condition {
 
   // `attributes` by key.
   [[nodiscard]] bool holds(std::span<const cluster::Label> attributes) const;
-  // Of its attribute alone.
-  [[nodiscard]] bool holds(const std::vector<std::string>& values) const;
   [[nodiscard]] const cluster::Constraint& constraint() const { return constraint_; }
   // False: it has a pattern that cannot be read, and holds nowhere.
   [[nodiscard]] bool is_valid() const;

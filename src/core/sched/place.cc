@@ -396,6 +396,7 @@ bool Planner::has_place_elsewhere(const State& state, const Vm& vm) {
 }
 
 Plan plan_pending(const State& state, WallTime now) {
+  if (state.pending().empty()) return {};
   Planner planner;
   planner.follow(state);
   return planner.plan(state, now);

@@ -30,7 +30,7 @@ constexpr std::array kTable{
     BLX_ROW(kSnapshotDropsRequests, "crowded", 10, "equal-state"),
     BLX_ROW(kReadsWithoutBarrier, "reads", 10, "linearizable", "read"),
     BLX_ROW(kReadsBeforeApplied, "reads", 10, "linearizable", "read"),
-    BLX_ROW(kAnswersByIndex, "leaders", 60, "acknowledged"),
+    BLX_ROW(kAnswersByIndex, "leaders", 20, "acknowledged", "equal-state"),
     BLX_ROW(kAnswersWhenPlaced, "leaders", 20, "acknowledged", "linearizable"),
     BLX_ROW(kSpeaksItsOwnVersion, "upgrades", 5, "model-version"),
 };

@@ -280,9 +280,11 @@ TEST(PlacementBudget, APlanOfManyAndOneThatFindsNothing) {
     ASSERT_TRUE(cluster.add_node(id, 64, 64 * 1024));
   for (std::uint64_t i = 0; i < 64; ++i)
     ASSERT_TRUE(cluster.create(name_of(i)));
-  look_at(sched::plan_pending(cluster.state));
+  sched::Planner planner;
+  planner.follow(cluster.state);
+  look_at(planner.plan(cluster.state));
   const Meter meter;
-  const sched::Plan plan = sched::plan_pending(cluster.state);
+  const sched::Plan plan = planner.plan(cluster.state);
   const auto spent = meter.spent();
   ASSERT_EQ(plan.placements.size(), 64u);
   EXPECT_TRUE(within_budget("plan.64_vms_on_16_nodes", 64, spent));
@@ -295,7 +297,8 @@ TEST(PlacementBudget, APlanOfManyAndOneThatFindsNothing) {
     ASSERT_TRUE(settled.create(name_of(i)));
     ASSERT_TRUE(settled.place(name_of(i), i % 16 + 1));
   }
-  const auto idle = spent_by([&](std::uint64_t) { look_at(sched::plan_pending(settled.state)); });
+  planner.follow(settled.state);
+  const auto idle = spent_by([&](std::uint64_t) { look_at(planner.plan(settled.state)); });
   EXPECT_TRUE(within_budget("plan.nothing_waits", kRuns, idle));
 }
 

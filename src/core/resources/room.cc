@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <span>
+#include <utility>
 
 #include "base/assert.h"
 
@@ -49,6 +50,33 @@ Lack device_lack(const DeviceNeed& need, const std::vector<Device>& devices) {
   return lack;
 }
 
+// In the order of Lack, until `visit` has enough (false).
+template <class Visit>
+void each_lack(const Room& room, const Demand& demand, Visit visit) {
+  if (!demand.amounts.fits(room.amounts())) {
+    for (const Kind kind : {Kind::kMemory, Kind::kCpu, Kind::kDisk, Kind::kNetwork}) {
+      const std::int64_t needed = demand.amounts.of(kind);
+      const std::int64_t left = room.amounts().of(kind);
+      if (needed == 0 || needed <= left) continue;
+      if (!visit(Lack{.kind = kind, .needed = needed, .left = left})) return;
+    }
+  }
+  for (const Counter& counter : demand.counters) {
+    const std::int64_t left = amount_of(room.counters(), counter.name);
+    if (counter.amount <= left) continue;
+    const bool goes_on = visit(Lack{.what = Lack::What::kCounter,
+                                    .name = counter.name,
+                                    .needed = counter.amount,
+                                    .left = left});
+    if (!goes_on) return;
+  }
+  for (const DeviceNeed& need : demand.devices) {
+    const auto serving = std::ranges::count_if(
+        room.devices(), [&](const Device& one) { return can_serve(need, one); });
+    if (serving < need.count && !visit(device_lack(need, room.devices()))) return;
+  }
+}
+
 }  // namespace
 
 Room::Room(const Supply& supply) : amounts_(supply.amounts), counters_(supply.counters) {
@@ -58,28 +86,21 @@ Room::Room(const Supply& supply) : amounts_(supply.amounts), counters_(supply.co
 }
 
 std::optional<Lack> Room::lack(const Demand& demand) const {
-  if (!demand.amounts.fits(amounts_)) {
-    for (const Kind kind : {Kind::kMemory, Kind::kCpu, Kind::kDisk, Kind::kNetwork}) {
-      const std::int64_t needed = demand.amounts.of(kind);
-      const std::int64_t left = amounts_.of(kind);
-      if (needed != 0 && needed > left) return Lack{.kind = kind, .needed = needed, .left = left};
-    }
-  }
-  for (const Counter& counter : demand.counters) {
-    const std::int64_t left = amount_of(counters_, counter.name);
-    if (counter.amount > left) {
-      return Lack{.what = Lack::What::kCounter,
-                  .name = counter.name,
-                  .needed = counter.amount,
-                  .left = left};
-    }
-  }
-  for (const DeviceNeed& need : demand.devices) {
-    const auto serving =
-        std::ranges::count_if(devices_, [&](const Device& one) { return can_serve(need, one); });
-    if (serving < need.count) return device_lack(need, devices_);
-  }
-  return std::nullopt;
+  std::optional<Lack> first;
+  each_lack(*this, demand, [&](Lack lack) {
+    first = std::move(lack);
+    return false;
+  });
+  return first;
+}
+
+std::vector<Lack> Room::lacks(const Demand& demand) const {
+  std::vector<Lack> all;
+  each_lack(*this, demand, [&](Lack lack) {
+    all.push_back(std::move(lack));
+    return true;
+  });
+  return all;
 }
 
 DeviceNumbers Room::choose_devices(const Demand& demand) const {

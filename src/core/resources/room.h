@@ -69,6 +69,8 @@ class Room {
   [[nodiscard]] bool fits(const Demand& demand) const { return !lack(demand); }
   // Nothing: it fits.
   [[nodiscard]] std::optional<Lack> lack(const Demand& demand) const;
+  // All of them, in that order.
+  [[nodiscard]] std::vector<Lack> lacks(const Demand& demand) const;
   // The devices that serve it with the least left over: a fraction from the fullest device that
   // has it, whole ones from the first. Precondition: it fits.
   [[nodiscard]] DeviceNumbers choose_devices(const Demand& demand) const;

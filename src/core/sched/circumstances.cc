@@ -103,10 +103,11 @@ void Circumstances::each_rule(const Request& request, Visit visit) const {
   }
 }
 
-std::optional<Obstacle> Circumstances::reserved(const Fleet& fleet, NodeIndex at,
-                                                const Request& request) const {
+template <class Visit>
+bool Circumstances::each_reserved(const Fleet& fleet, NodeIndex at, const Request& request,
+                                  Visit visit) const {
   const NodeId id = fleet.node(at).id;
-  if (state_->reservations_on(id).empty()) return std::nullopt;
+  if (state_->reservations_on(id).empty()) return true;
   const resources::Amounts held =
       state_->held_back(id, request.wishes->tenant, request.wishes->priority);
   const resources::Amounts& room = fleet.room(at).amounts();
@@ -114,47 +115,70 @@ std::optional<Obstacle> Circumstances::reserved(const Fleet& fleet, NodeIndex at
     const std::int64_t needed = request.demand.amounts.of(kind);
     const std::int64_t left = room.of(kind) - held.of(kind);
     if (needed == 0 || needed <= left) continue;
-    return Obstacle{.kind = Kind::kReserved,
-                    .number = held.of(kind),
-                    .name = {},
-                    .lack = {.kind = kind, .name = {}, .needed = needed, .left = left}};
+    const bool goes_on =
+        visit({.kind = Kind::kReserved,
+               .number = held.of(kind),
+               .name = {},
+               .lack = {.kind = kind, .name = {}, .needed = needed, .left = left}});
+    if (!goes_on) return false;
   }
-  return std::nullopt;
+  return true;
+}
+
+template <class Visit>
+bool Circumstances::each_obstacle(const Fleet& fleet, NodeIndex at, const Request& request,
+                                  Visit visit) const {
+  const NodeId id = fleet.node(at).id;
+  const bool was_there = left_out_on_ && left_out_on_ == id;
+  for (const std::uint16_t port : request.ports) {
+    const bool is_taken = fleet.is_taken(at, port) ||
+                          (state_ != nullptr && !was_there && state_->is_port_taken(id, port));
+    if (!is_taken || BLX_BUG(kIgnoresTakenPorts)) continue;
+    if (!visit({.kind = Kind::kPort, .number = port, .name = {}, .lack = {}})) return false;
+  }
+  if (state_ == nullptr) return true;
+  if (!each_reserved(fleet, at, request, visit)) return false;
+  if (const std::uint32_t cap = cap_of(request); cap != 0) {
+    const Name& tenant = request.wishes->tenant;
+    const std::uint32_t vms =
+        state_->share_of(id, tenant).vms + fleet.vms_of(at, tenant) - (was_there ? 1 : 0);
+    if (vms >= cap && !visit({.kind = Kind::kTenant, .number = vms, .name = tenant, .lack = {}}))
+      return false;
+  }
+  const cluster::Node* node = state_->find_node(id);
+  if (request.wishes->groups.empty() || node == nullptr) return true;
+  bool goes_on = true;
+  each_rule(request, [&](const cluster::PlacementGroup& group, const GroupRule& rule, bool away) {
+    if (!goes_on || !rule.hard) return;
+    const bool is_broken = away ? members_in(group.name, *node, rule.level) != 0
+                                : excess(group, rule, request, *node) != 0;
+    if (!is_broken) return;
+    goes_on = visit({.kind = Kind::kGroup,
+                     .number = &rule - group.rules.data(),
+                     .name = group.name,
+                     .lack = {}});
+  });
+  return goes_on;
 }
 
 std::optional<Obstacle> Circumstances::obstacle(const Fleet& fleet, NodeIndex at,
                                                 const Request& request) const {
-  for (const std::uint16_t port : request.ports) {
-    const bool is_own = left_out_on_ && left_out_on_ == fleet.node(at).id;
-    const bool is_taken =
-        fleet.is_taken(at, port) ||
-        (state_ != nullptr && !is_own && state_->is_port_taken(fleet.node(at).id, port));
-    if (is_taken && !BLX_BUG(kIgnoresTakenPorts))
-      return Obstacle{.kind = Kind::kPort, .number = port, .name = {}, .lack = {}};
-  }
-  if (state_ == nullptr) return std::nullopt;
-  if (auto kept = reserved(fleet, at, request)) return kept;
-  if (const std::uint32_t cap = cap_of(request); cap != 0) {
-    const Name& tenant = request.wishes->tenant;
-    const bool is_there = left_out_on_ && left_out_on_ == fleet.node(at).id;
-    const std::uint32_t vms = state_->share_of(fleet.node(at).id, tenant).vms +
-                              fleet.vms_of(at, tenant) - (is_there ? 1 : 0);
-    if (vms >= cap)
-      return Obstacle{
-          .kind = Kind::kTenant, .number = vms, .name = request.wishes->tenant, .lack = {}};
-  }
-  if (request.wishes->groups.empty()) return std::nullopt;
-  const cluster::Node* node = state_->find_node(fleet.node(at).id);
-  std::optional<Obstacle> broken;
-  each_rule(request, [&](const cluster::PlacementGroup& group, const GroupRule& rule, bool away) {
-    if (broken || !rule.hard || node == nullptr) return;
-    const bool is_broken = away ? members_in(group.name, *node, rule.level) != 0
-                                : excess(group, rule, request, *node) != 0;
-    if (!is_broken) return;
-    broken = Obstacle{
-        .kind = Kind::kGroup, .number = &rule - group.rules.data(), .name = group.name, .lack = {}};
+  std::optional<Obstacle> first;
+  each_obstacle(fleet, at, request, [&](Obstacle obstacle) {
+    first = std::move(obstacle);
+    return false;
   });
-  return broken;
+  return first;
+}
+
+std::vector<Obstacle> Circumstances::obstacles(const Fleet& fleet, NodeIndex at,
+                                               const Request& request) const {
+  std::vector<Obstacle> all;
+  each_obstacle(fleet, at, request, [&](Obstacle obstacle) {
+    all.push_back(std::move(obstacle));
+    return true;
+  });
+  return all;
 }
 
 Score Circumstances::penalty(const Fleet& fleet, NodeIndex at, const Request& request) const {

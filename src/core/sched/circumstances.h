@@ -37,6 +37,9 @@ class Circumstances {
   // Precondition: the node has room for it.
   [[nodiscard]] std::optional<Obstacle> obstacle(const Fleet& fleet, NodeIndex at,
                                                  const Request& request) const;
+  // All of them.
+  [[nodiscard]] std::vector<Obstacle> obstacles(const Fleet& fleet, NodeIndex at,
+                                                const Request& request) const;
   // Of soft rules of its groups; 0 or more.
   [[nodiscard]] Score penalty(const Fleet& fleet, NodeIndex at, const Request& request) const;
 
@@ -47,8 +50,11 @@ class Circumstances {
                                      const cluster::Node& node) const;
   [[nodiscard]] std::uint32_t members_in(const Name& group, const cluster::Node& node,
                                          cluster::TopologyLevel level) const;
-  [[nodiscard]] std::optional<Obstacle> reserved(const Fleet& fleet, NodeIndex at,
-                                                 const Request& request) const;
+  // These until `visit` has enough (false). Return whether it has not.
+  template <class Visit>
+  bool each_obstacle(const Fleet& fleet, NodeIndex at, const Request& request, Visit visit) const;
+  template <class Visit>
+  bool each_reserved(const Fleet& fleet, NodeIndex at, const Request& request, Visit visit) const;
   [[nodiscard]] std::uint32_t cap_of(const Request& request) const;  // 0: none
   template <class Visit>
   void each_rule(const Request& request, Visit visit) const;

@@ -60,6 +60,11 @@ class Decider {
     return base - circumstances.penalty(fleet_, at, request_);
   }
 
+  void offer(Best& best, NodeIndex at, Score score) const {
+    if (std::ranges::find(situation_.passed_over, at) == situation_.passed_over.end())
+      best.offer(at, score);
+  }
+
   Best exact() {
     if (shape_.index == nullptr) shape_.index = std::make_unique<ScoreIndex>();
     ScoreIndex& index = *shape_.index;
@@ -69,12 +74,13 @@ class Decider {
       shape_.refused_at = fleet_.growth();
       return {};
     }
-    if (!has_neighbours_) return {.at = first, .score = index.score(first)};
+    const bool is_it = !has_neighbours_ && situation_.passed_over.empty();
+    if (is_it) return {.at = first, .score = index.score(first)};
     // Neighbours only take away, so what scores less by itself is not better with them.
     Best best;
     index.best_first([&](NodeIndex at, Score base) {
       if (best.at != kNoNode && base < best.score) return false;
-      if (const Score score = with_neighbours(at, base); score != kNoScore) best.offer(at, score);
+      if (const Score score = with_neighbours(at, base); score != kNoScore) offer(best, at, score);
       return true;
     });
     return best;
@@ -136,7 +142,7 @@ class Decider {
       const Score score = with_neighbours(at, base);
       if (score == kNoScore) return;
       ++candidates;
-      best.offer(at, score);
+      offer(best, at, score);
     };
     for (std::size_t quota = kCandidates / kParts; candidates < kCandidates; quota = kCandidates) {
       bool is_over = true;
@@ -178,8 +184,9 @@ class Decider {
     for (NodeIndex at = 0; at < fleet_.size(); ++at)
       vms[domain_of(at)] += fleet_.vms(at);
     std::map<Domain, Best> bests;
-    each_feasible([&](NodeIndex at, Score score) { bests[domain_of(at)].offer(at, score); });
+    each_feasible([&](NodeIndex at, Score score) { offer(bests[domain_of(at)], at, score); });
     if (bests.size() < fleet_.policy().spread_domains_min) return {};
+    std::erase_if(bests, [](const auto& each) { return each.second.at == kNoNode; });
     const auto fewest =
         std::ranges::min_element(bests, {}, [&](const auto& each) { return vms.at(each.first); });
     return fewest == bests.end() ? Best() : fewest->second;
@@ -199,7 +206,7 @@ class Decider {
                                cheapest % kWhole * fleet_.policy().cost_increase_percent / kWhole;
     Best best;
     for (const auto& [at, score] : feasible)
-      if (fleet_.node(at).cost_per_hour_micro <= limit) best.offer(at, score);
+      if (fleet_.node(at).cost_per_hour_micro <= limit) offer(best, at, score);
     return best;
   }
 

@@ -11,6 +11,7 @@
 
 #include <cstdint>
 #include <optional>
+#include <span>
 
 #include "core/resources/room.h"
 #include "core/sched/circumstances.h"
@@ -29,6 +30,8 @@ struct Situation {
   const Circumstances* circumstances = nullptr;  // null: no other VM matters but for its room
   Search search = Search::kBySize;
   std::uint64_t seed = 0;
+  // Not chosen, and as they are for all else: so the next best is found.
+  std::span<const NodeIndex> passed_over;
 };
 
 struct Decision {

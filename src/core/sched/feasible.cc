@@ -1,6 +1,7 @@
 #include "core/sched/feasible.h"
 
 #include <algorithm>
+#include <utility>
 
 namespace blixard::sched {
 
@@ -8,24 +9,59 @@ namespace {
 
 using Kind = Obstacle::Kind;
 
-std::optional<Obstacle> locality_obstacle(const FleetNode& node, const cluster::Locality& wanted,
-                                          const cluster::PlacementPolicy& policy) {
+// Both until `visit` has enough (false). Return whether it has not.
+template <class Visit>
+bool each_of_locality(const FleetNode& node, const cluster::Locality& wanted,
+                      const cluster::PlacementPolicy& policy, Visit visit) {
   const cluster::Topology& place = node.topology;
+  const auto found = [&](Kind kind, std::int64_t number, const Name& name) {
+    return visit(Obstacle{.kind = kind, .number = number, .name = name, .lack = {}});
+  };
   const bool is_excluded = std::ranges::find(wanted.excluded_datacenters, place.datacenter) !=
                            wanted.excluded_datacenters.end();
   const bool is_elsewhere =
       wanted.strict && !wanted.datacenter.empty() && place.datacenter != wanted.datacenter;
-  if (is_excluded || is_elsewhere)
-    return Obstacle{.kind = Kind::kDatacenter, .name = place.datacenter, .lack = {}};
-  if (wanted.strict && !wanted.zone.empty() && place.zone != wanted.zone)
-    return Obstacle{.kind = Kind::kZone, .name = place.zone, .lack = {}};
-  if (wanted.max_latency_ms == 0 || wanted.datacenter.empty()) return std::nullopt;
+  if ((is_excluded || is_elsewhere) && !found(Kind::kDatacenter, 0, place.datacenter)) return false;
+  const bool is_other_zone = wanted.strict && !wanted.zone.empty() && place.zone != wanted.zone;
+  if (is_other_zone && !found(Kind::kZone, 0, place.zone)) return false;
+  if (wanted.max_latency_ms == 0 || wanted.datacenter.empty()) return true;
   const auto ms = latency_ms(policy, wanted.datacenter, place.datacenter);
-  if (ms && *ms <= wanted.max_latency_ms) return std::nullopt;
-  return Obstacle{.kind = Kind::kLatency,
-                  .number = ms ? std::int64_t{*ms} : -1,
-                  .name = place.datacenter,
-                  .lack = {}};
+  if (ms && *ms <= wanted.max_latency_ms) return true;
+  return found(Kind::kLatency, ms ? std::int64_t{*ms} : -1, place.datacenter);
+}
+
+template <class Visit>
+bool each_lasting(const Fleet& fleet, NodeIndex at, const Shape& shape, Visit visit) {
+  const auto found = [&](Kind kind, std::size_t number, const Name& name) {
+    return visit(Obstacle{
+        .kind = kind, .number = static_cast<std::int64_t>(number), .name = name, .lack = {}});
+  };
+  const FleetNode& node = fleet.node(at);
+  const bool is_closed = node.closed != Closed::kOpen;
+  if (is_closed &&
+      !visit(Obstacle{.kind = Kind::kClosed, .closed = node.closed, .name = {}, .lack = {}})) {
+    return false;
+  }
+  const bool is_other = !shape.architecture.empty() && !node.architecture.empty() &&
+                        shape.architecture != node.architecture;
+  if (is_other && !found(Kind::kArchitecture, 0, {})) return false;
+  const bool is_manual = shape.strategy == cluster::Strategy::kManual;
+  if (shape.wishes.is_default() && node.taints.empty() && !is_manual) return true;
+  const cluster::Wishes& wishes = *shape.wishes;
+  const bool is_named = is_manual || !wishes.node.empty();
+  if (is_named && node.name != wishes.node && !found(Kind::kNotNamed, 0, wishes.node)) return false;
+  for (std::size_t number = 0; number < node.taints.size(); ++number) {
+    const cluster::Taint& taint = node.taints[number];
+    const bool is_tolerated = std::ranges::any_of(
+        wishes.tolerations, [&](const auto& each) { return each.tolerates(taint); });
+    if (taint.effect != cluster::TaintEffect::kRefuse || is_tolerated) continue;
+    if (!found(Kind::kTaint, number, {})) return false;
+  }
+  for (std::size_t number = 0; number < shape.constraints.size(); ++number) {
+    if (shape.constraints[number].holds(node.attributes)) continue;
+    if (!found(Kind::kConstraint, number, {})) return false;
+  }
+  return each_of_locality(node, wishes.locality, fleet.policy(), visit);
 }
 
 }  // namespace
@@ -39,34 +75,23 @@ std::optional<std::uint32_t> latency_ms(const cluster::PlacementPolicy& policy, 
 }
 
 std::optional<Obstacle> lasting_obstacle(const Fleet& fleet, NodeIndex at, const Shape& shape) {
-  const FleetNode& node = fleet.node(at);
-  if (node.closed != Closed::kOpen)
-    return Obstacle{.kind = Kind::kClosed, .closed = node.closed, .name = {}, .lack = {}};
-  if (!shape.architecture.empty() && !node.architecture.empty() &&
-      shape.architecture != node.architecture)
-    return Obstacle{.kind = Kind::kArchitecture, .name = {}, .lack = {}};
-  const bool is_manual = shape.strategy == cluster::Strategy::kManual;
-  if (shape.wishes.is_default() && node.taints.empty() && !is_manual) return std::nullopt;
-  const cluster::Wishes& wishes = *shape.wishes;
-  const bool is_named = is_manual || !wishes.node.empty();
-  if (is_named && node.name != wishes.node)
-    return Obstacle{.kind = Kind::kNotNamed, .name = wishes.node, .lack = {}};
-  for (std::size_t number = 0; number < node.taints.size(); ++number) {
-    const cluster::Taint& taint = node.taints[number];
-    const bool is_tolerated = std::ranges::any_of(
-        wishes.tolerations, [&](const auto& each) { return each.tolerates(taint); });
-    if (taint.effect != cluster::TaintEffect::kRefuse || is_tolerated) continue;
-    return Obstacle{
-        .kind = Kind::kTaint, .number = static_cast<std::int64_t>(number), .name = {}, .lack = {}};
-  }
-  for (std::size_t number = 0; number < shape.constraints.size(); ++number) {
-    if (shape.constraints[number].holds(node.attributes)) continue;
-    return Obstacle{.kind = Kind::kConstraint,
-                    .number = static_cast<std::int64_t>(number),
-                    .name = {},
-                    .lack = {}};
-  }
-  return locality_obstacle(node, wishes.locality, fleet.policy());
+  std::optional<Obstacle> first;
+  each_lasting(fleet, at, shape, [&](Obstacle obstacle) {
+    first = std::move(obstacle);
+    return false;
+  });
+  return first;
+}
+
+std::vector<Obstacle> obstacles(const Fleet& fleet, NodeIndex at, const Shape& shape) {
+  std::vector<Obstacle> all;
+  each_lasting(fleet, at, shape, [&](Obstacle obstacle) {
+    all.push_back(std::move(obstacle));
+    return true;
+  });
+  for (resources::Lack& lack : fleet.room(at).lacks(shape.demand))
+    all.push_back({.kind = Kind::kRoom, .name = {}, .lack = std::move(lack)});
+  return all;
 }
 
 bool has_room(const Fleet& fleet, NodeIndex at, const Shape& shape) {

@@ -9,6 +9,7 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "core/sched/fleet.h"
 #include "core/sched/shape.h"
@@ -42,6 +43,8 @@ struct Obstacle {
 std::optional<Obstacle> obstacle(const Fleet& fleet, NodeIndex at, const Shape& shape);
 // All of those but room: what does not change with other VMs.
 std::optional<Obstacle> lasting_obstacle(const Fleet& fleet, NodeIndex at, const Shape& shape);
+// All, in that order; each thing that the node lacks is one.
+std::vector<Obstacle> obstacles(const Fleet& fleet, NodeIndex at, const Shape& shape);
 // The same as !room(at).lack(demand), and faster.
 bool has_room(const Fleet& fleet, NodeIndex at, const Shape& shape);
 

@@ -9,7 +9,6 @@
 
 #include "base/bug.h"
 #include "base/limits.h"
-#include "core/sched/decide.h"
 #include "core/sched/preempt.h"
 #include "core/sched/queue.h"
 #include "core/sched/refusals.h"
@@ -33,14 +32,6 @@ std::uint64_t looked_at(const Vm& vm, const FleetNode& node) {
   const cluster::Wishes& wishes = *vm.spec.wishes;
   const bool asks = !wishes.constraints.empty() || wishes.locality != cluster::Locality();
   return asks ? node.revision : 0;
-}
-
-// Of open nodes: what tenants have shares of.
-resources::Amounts all_of(const Fleet& fleet) {
-  resources::Amounts all;
-  for (NodeIndex at = 0; at < fleet.size(); ++at)
-    if (fleet.node(at).closed == Closed::kOpen) all += fleet.node(at).supply.amounts;
-  return all;
 }
 
 class OnePlan {
@@ -85,7 +76,7 @@ class OnePlan {
       return;
     }
     const Request request = request_of(state_, vm);
-    Decision decision = best(vm, request);
+    Decision decision = choose(fleet_, vm, request, situation());
     if (!decision.is_placed()) {
       wait(vm, request);
       return;
@@ -94,25 +85,14 @@ class OnePlan {
     ++lines_;
   }
 
-  // A VM that had to leave for a node goes there, if that still takes it.
-  Decision best(const Vm& vm, const Request& request) {
-    if (!vm.eviction.is_default() && vm.eviction->target) {
-      const NodeIndex target = fleet_.find(vm.eviction->target);
-      if (target != kNoNode) {
-        if (auto decision = decide_on(fleet_, target, request, situation()); decision.is_placed())
-          return decision;
-      }
-    }
-    return decide(fleet_, request, situation());
-  }
-
   Placement take(const Vm& vm, const Request& request, Decision decision) {
     const FleetNode& node = fleet_.node(decision.at);
     Placement placement{.vm = vm.id,
                         .generation = vm.generation,
                         .node = node.id,
                         .devices = decision.devices,
-                        .node_revision = looked_at(vm, node)};
+                        .node_revision = looked_at(vm, node),
+                        .score = decision.score};
     if (BLX_BUG(kTrustsThePlan)) return placement;
     circumstances_.count(request, node.id);
     fleet_.take(decision.at, request, decision.devices);
@@ -183,7 +163,8 @@ class OnePlan {
     for (const Vm* vm : members) {
       const Request request = request_of(state_, *vm);
       Decision decision;
-      if (gang.placements.size() < limits::kGang) decision = best(*vm, request);
+      if (gang.placements.size() < limits::kGang)
+        decision = choose(fleet_, *vm, request, situation());
       if (decision.is_placed()) {
         gang.placements.push_back(take(*vm, request, std::move(decision)));
       } else {
@@ -372,6 +353,17 @@ class OnePlan {
 };
 
 }  // namespace
+
+Decision choose(Fleet& fleet, const Vm& vm, const Request& request, const Situation& situation) {
+  if (!vm.eviction.is_default() && vm.eviction->target) {
+    const NodeIndex target = fleet.find(vm.eviction->target);
+    if (target != kNoNode) {
+      if (auto decision = decide_on(fleet, target, request, situation); decision.is_placed())
+        return decision;
+    }
+  }
+  return decide(fleet, request, situation);
+}
 
 void Planner::follow(const State& state,
                      const std::optional<std::span<const cluster::Change>>& changes) {

@@ -20,6 +20,7 @@
 #include "base/ids.h"
 #include "base/units.h"
 #include "core/cluster/state.h"
+#include "core/sched/decide.h"
 #include "core/sched/state_fleet.h"
 
 namespace blixard::sched {
@@ -31,6 +32,7 @@ struct Placement {
   resources::DeviceNumbers devices;  // of the node
   // The node's now, where that decided; 0: nothing that could change did.
   std::uint64_t node_revision = 0;
+  Score score = 0;  // of the node, when it was chosen
   friend bool operator==(const Placement&, const Placement&) = default;
 };
 
@@ -66,6 +68,11 @@ struct Plan {
   }
   friend bool operator==(const Plan&, const Plan&) = default;
 };
+
+// The node for a VM of the state: one that had to leave for a node goes there, if that still takes
+// it. Takes nothing.
+Decision choose(Fleet& fleet, const cluster::Vm& vm, const Request& request,
+                const Situation& situation);
 
 // Plans on a state that it follows, so that planning again costs what has changed. What it
 // remembers is acceleration: one that followed for long and one that begins now make the same plan.

@@ -63,6 +63,13 @@ std::int64_t dominant_share(const Amounts& demand, const Amounts& all) {
   return most;
 }
 
+Amounts all_of(const Fleet& fleet) {
+  Amounts all;
+  for (NodeIndex at = 0; at < fleet.size(); ++at)
+    if (fleet.node(at).closed == Closed::kOpen) all += fleet.node(at).supply.amounts;
+  return all;
+}
+
 std::vector<const Vm*> in_turn(const State& state, const Amounts& all) {
   std::vector<Waiting> waiting;
   waiting.reserve(state.pending().size());

@@ -19,6 +19,9 @@ namespace blixard::sched {
 // The largest share of what there is, in millionths.
 std::int64_t dominant_share(const resources::Amounts& demand, const resources::Amounts& all);
 
+// Of open nodes: what tenants have shares of.
+resources::Amounts all_of(const Fleet& fleet);
+
 // All pending VMs. O(n log n).
 std::vector<const cluster::Vm*> in_turn(const cluster::State& state, const resources::Amounts& all);
 

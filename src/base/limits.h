@@ -127,6 +127,8 @@ inline constexpr std::size_t kEventStreams = 64;
 inline constexpr std::size_t kHttpConnectionsMost = 4096;
 inline constexpr std::size_t kEventStreamsMost = 1024;
 inline constexpr Duration kEventHeartbeat = 15s;
+inline constexpr std::size_t kPlannedVms = 1000;  // that one request asks about
+inline constexpr std::size_t kStateCopies = 4;    // that requests have, at once
 inline constexpr std::size_t kJsonDepth = 16;
 inline constexpr std::size_t kLogTailBytes = 1024 * 1024;
 

@@ -97,6 +97,7 @@ class Api final : public http::Handler {
   static std::vector<Route> cluster_routes();
   static std::vector<Route> member_routes();
   static std::vector<Route> placement_routes();
+  static std::vector<Route> planning_routes();
   static std::vector<Route> group_routes();
   static std::vector<Route> tenancy_routes();
   static std::vector<Route> token_routes();
@@ -134,6 +135,9 @@ class Api final : public http::Handler {
   Answer start_vm(const Call& call);
   Answer stop_vm(const Call& call);
   Answer vm_logs(const Call& call);
+  Answer explain_vm(const Call& call);
+  Answer plan(const Call& call);
+  Answer copy_state(const Call& call);
   Answer import_image(const Call& call);
   Answer list_images(const Call& call);
   Answer get_image(const Call& call);
@@ -188,6 +192,7 @@ class Api final : public http::Handler {
 
   env::Task<Result<void>> stream_events(http::BodyWriter& writer, std::uint64_t since);
   env::Task<Result<void>> send_changes(http::BodyWriter& writer, std::uint64_t& since);
+  env::Task<Result<void>> send_state(http::BodyWriter& writer);
   [[nodiscard]] std::string event_text(const cluster::Change& change) const;
 
   env::Env env_;
@@ -201,6 +206,7 @@ class Api final : public http::Handler {
   std::string openapi_;  // empty until somebody asks: it costs more than all else of a start
   Instruments counted_;
   std::size_t event_streams_ = 0;
+  std::size_t state_copies_ = 0;   // under way
   std::size_t metrics_bytes_ = 0;  // that their text may need
 };
 

@@ -7,6 +7,7 @@
 
 #include "core/cluster/wishes_codec.h"
 #include "core/image/digest.h"
+#include "core/sched/attributes.h"
 
 namespace blixard::api {
 namespace {
@@ -109,6 +110,28 @@ void add_operators_word(const cluster::Node& node, const cluster::State& state, 
   drain.set_vms_leaving(leaving);
 }
 
+std::uint64_t mixed(std::uint64_t x) {  // splitmix64's finalizer
+  x += 0x9E3779B97F4A7C15;
+  x = (x ^ (x >> 30)) * 0xBF58476D1CE4E5B9;
+  x = (x ^ (x >> 27)) * 0x94D049BB133111EB;
+  return x ^ (x >> 31);
+}
+
+// The guest's identity follows from the request, so that a repeated request is the same command.
+Uuid guest_uuid(const Uuid& request_id, std::string_view name) {
+  std::uint64_t high = 1;
+  std::uint64_t low = 2;
+  const auto take = [&](std::uint8_t byte) {
+    high = mixed(high ^ byte);
+    low = mixed(low + byte);
+  };
+  for (const std::uint8_t byte : request_id.bytes)
+    take(byte);
+  for (const char c : name)
+    take(static_cast<std::uint8_t>(c));
+  return Uuid::from_random(high, low);
+}
+
 }  // namespace
 
 std::string time_text(WallTime time) {
@@ -191,6 +214,34 @@ v1::Image to_message(const cluster::Image& image) {
   }
   message.set_added(time_text(image.added));
   return message;
+}
+
+Result<v1::CreateVm> to_command(const v1::CreateVmRequest& request, const Uuid& request_id) {
+  v1::CreateVm create;
+  create.set_name(request.name());
+  const Uuid uuid = guest_uuid(request_id, request.name());
+  create.set_uuid(uuid.bytes.data(), uuid.bytes.size());
+  const bool start = !request.has_start() || request.start();
+  create.set_desired(start ? v1::VM_DESIRED_RUNNING : v1::VM_DESIRED_STOPPED);
+  const cluster::VmSpec defaults;
+  auto& spec = *create.mutable_spec();
+  spec.set_image(request.image());
+  spec.set_vcpus(request.has_vcpus() ? request.vcpus() : defaults.vcpus);
+  spec.set_memory_mib(request.has_memory_mib() ? request.memory_mib() : defaults.memory_mib);
+  spec.set_restart(request.has_restart() ? request.restart()
+                                         : static_cast<v1::RestartPolicy>(defaults.restart));
+  spec.set_stop_grace_seconds(request.has_stop_grace_seconds() ? request.stop_grace_seconds()
+                                                               : defaults.stop_grace_seconds);
+  for (const auto& port : request.publish()) {
+    auto* added = spec.add_published_ports();
+    added->set_host_port(port.host_port());
+    added->set_guest_port(port.guest_port());
+  }
+  if (!request.has_placement()) return create;
+  BLX_TRY(const cluster::Wishes wishes, cluster::read_wishes(request.placement()));
+  BLX_TRY(sched::check_attributes(wishes));
+  *spec.mutable_placement() = request.placement();
+  return create;
 }
 
 v1::AddImage to_command(const cluster::Image& image) {

@@ -6,6 +6,7 @@
 #include "blixard/v1/api.pb.h"
 #include "node/api/api.h"
 #include "node/api/convert.h"
+#include "node/api/counted.h"
 #include "node/api/json.h"
 #include "node/http/event_stream.h"
 
@@ -53,18 +54,6 @@ Named named(cluster::Change::Kind kind) {
 std::string encoded(const v1::Event& event, const char* type) {
   return http::encode_event({std::to_string(event.revision()), type, to_json(event)});
 }
-
-// Counts a stream while it lives.
-class Counted {
- public:
-  explicit Counted(std::size_t& count) : count_(count) { ++count_; }
-  ~Counted() { --count_; }
-  Counted(const Counted&) = delete;
-  Counted& operator=(const Counted&) = delete;
-
- private:
-  std::size_t& count_;
-};
 
 }  // namespace
 

@@ -74,6 +74,37 @@ std::vector<Route> Api::placement_routes() {
   };
 }
 
+std::vector<Route> Api::planning_routes() {
+  return {
+      {.method = Method::kGet,
+       .pattern = "/v1/vms/{name}/explain",
+       .name = "explain_vm",
+       .summary = "Say why a VM is where it is or waits: what keeps it from nodes, how good the "
+                  "chosen one and the next ones are, and what would make it fit",
+       .parameters = kConsistency,
+       .response = message<v1::VmExplanation>(),
+       .errors = "vm_not_found",
+       .handler = &Api::explain_vm},
+      {.method = Method::kPost,
+       .pattern = "/v1/plan",
+       .name = "plan",
+       .summary = "Say what would become of VMs if they were created now; nothing is changed",
+       .parameters = kConsistency,
+       .request = message<v1::PlanRequest>(),
+       .response = message<v1::PlanAnswer>(),
+       .errors = "too_many_copies",
+       .handler = &Api::plan},
+      {.method = Method::kGet,
+       .pattern = "/v1/cluster/state",
+       .name = "copy_state",
+       .summary = "Copy the replicated state, to plan on it elsewhere: blixard plan --state",
+       .parameters = kConsistency,
+       .content_type = "application/octet-stream",
+       .errors = "too_many_copies no_leader no_quorum",
+       .handler = &Api::copy_state},
+  };
+}
+
 std::vector<Route> Api::group_routes() {
   return {
       {.method = Method::kGet,

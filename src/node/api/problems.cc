@@ -48,6 +48,8 @@ constexpr auto kRows = std::to_array<ProblemRow>({
      "directory."},
     {"too_many_streams", 503, "The node has all the event streams it takes",
      "Close a stream that is not used, then try again."},
+    {"too_many_copies", 503, "The node copies its state for as many others as it can at once",
+     "Try again in a while, or plan on a saved state: blixard plan --save-state."},
     {"trace_id_invalid", 400, "This is not the id of a trace",
      "Give its 32 lower case hex digits."},
     {"trace_not_found", 404, "No node has a span of this trace",

@@ -345,8 +345,8 @@ std::span<const Route> Api::routes() {
     std::vector<Route> all;
     for (const auto& part :
          {vm_routes(), image_routes(), cluster_routes(), member_routes(), placement_routes(),
-          group_routes(), tenancy_routes(), token_routes(), trace_routes(), configuration_routes(),
-          failpoint_routes(), program_routes()}) {
+          planning_routes(), group_routes(), tenancy_routes(), token_routes(), trace_routes(),
+          configuration_routes(), failpoint_routes(), program_routes()}) {
       all.insert(all.end(), part.begin(), part.end());
     }
     return all;

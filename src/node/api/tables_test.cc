@@ -129,6 +129,12 @@ TEST(Schema, BoundsAreThoseOfTheModel) {
   EXPECT_EQ(rules("memory_mib").maximum(), limits::kMemoryMibMax);
   EXPECT_EQ(rules("publish").items_max(), limits::kPublishedPorts);
   EXPECT_EQ(rules("stop_grace_seconds").maximum(), limits::kStopGraceSecondsMax);
+  EXPECT_EQ(v1::PlanRequest::descriptor()
+                ->FindFieldByName("vms")
+                ->options()
+                .GetExtension(v1::rules)
+                .items_max(),
+            limits::kPlannedVms);
   const cluster::VmSpec spec;
   EXPECT_EQ(rules("vcpus").default_value(), std::to_string(spec.vcpus));
   EXPECT_EQ(rules("memory_mib").default_value(), std::to_string(spec.memory_mib));

@@ -8,69 +8,12 @@
 #include "base/limits.h"
 #include "blixard/v1/api.pb.h"
 #include "blixard/v1/cluster.pb.h"
-#include "core/cluster/wishes_codec.h"
-#include "core/sched/attributes.h"
 #include "node/api/api.h"
 #include "node/api/convert.h"
 #include "node/api/json.h"
 
 namespace blixard::api {
 namespace {
-
-std::uint64_t mixed(std::uint64_t x) {  // splitmix64's finalizer
-  x += 0x9E3779B97F4A7C15;
-  x = (x ^ (x >> 30)) * 0xBF58476D1CE4E5B9;
-  x = (x ^ (x >> 27)) * 0x94D049BB133111EB;
-  return x ^ (x >> 31);
-}
-
-// The guest's identity follows from the request, so that a repeated request is the same command.
-Uuid guest_uuid(const Uuid& request_id, std::string_view name) {
-  std::uint64_t high = 1;
-  std::uint64_t low = 2;
-  const auto take = [&](std::uint8_t byte) {
-    high = mixed(high ^ byte);
-    low = mixed(low + byte);
-  };
-  for (const std::uint8_t byte : request_id.bytes)
-    take(byte);
-  for (const char c : name)
-    take(static_cast<std::uint8_t>(c));
-  return Uuid::from_random(high, low);
-}
-
-v1::Command create_command(const v1::CreateVmRequest& request, const Uuid& request_id) {
-  v1::Command command;
-  auto& create = *command.mutable_create_vm();
-  create.set_name(request.name());
-  const Uuid uuid = guest_uuid(request_id, request.name());
-  create.set_uuid(uuid.bytes.data(), uuid.bytes.size());
-  const bool start = !request.has_start() || request.start();
-  create.set_desired(start ? v1::VM_DESIRED_RUNNING : v1::VM_DESIRED_STOPPED);
-  const cluster::VmSpec defaults;
-  auto& spec = *create.mutable_spec();
-  spec.set_image(request.image());
-  spec.set_vcpus(request.has_vcpus() ? request.vcpus() : defaults.vcpus);
-  spec.set_memory_mib(request.has_memory_mib() ? request.memory_mib() : defaults.memory_mib);
-  spec.set_restart(request.has_restart() ? request.restart()
-                                         : static_cast<v1::RestartPolicy>(defaults.restart));
-  spec.set_stop_grace_seconds(request.has_stop_grace_seconds() ? request.stop_grace_seconds()
-                                                               : defaults.stop_grace_seconds);
-  for (const auto& port : request.publish()) {
-    auto* added = spec.add_published_ports();
-    added->set_host_port(port.host_port());
-    added->set_guest_port(port.guest_port());
-  }
-  if (request.has_placement()) *spec.mutable_placement() = request.placement();
-  return command;
-}
-
-// What apply would not refuse and no node could ever meet.
-Result<void> check_placement(const v1::CreateVmRequest& request) {
-  if (!request.has_placement()) return {};
-  BLX_TRY(const cluster::Wishes wishes, cluster::read_wishes(request.placement()));
-  return sched::check_attributes(wishes);
-}
 
 std::unexpected<Error> no_vm(std::string_view name) {
   return fail(Code::kNotFound, "vm_not_found", fmt::format("no VM is named {}", name));
@@ -166,9 +109,10 @@ env::Task<Result<http::Response>> Api::create_vm(const Call& call) {
   const Instant deadline = env_.clock.monotonic() + call.query.timeout;
   v1::CreateVmRequest request;
   BLX_CO_TRY(from_json(call.request.body, request));
-  BLX_CO_TRY(check_placement(request));
-  BLX_CO_TRY(const auto outcome, co_await operate(call, telemetry::VmOperation::kCreate,
-                                                  create_command(request, call.request_id)));
+  v1::Command command;
+  BLX_CO_TRY(*command.mutable_create_vm(), to_command(request, call.request_id));
+  BLX_CO_TRY(const auto outcome,
+             co_await operate(call, telemetry::VmOperation::kCreate, std::move(command)));
   const VmId id(outcome.object_id);
   BLX_CO_TRY(co_await wait_for(call, id, deadline));
   const cluster::Vm* vm = replica_.state().find_vm(id);

@@ -253,6 +253,7 @@ class CommandLine {
     add_vm_action(*vm, "delete", "Stop VMs and remove all of them", delete_,
                   VmAction::Kind::kDelete, "Wait until they are gone");
     add_vm_action(*vm, "status", "Show VMs in full", show_, VmAction::Kind::kStatus, nullptr);
+    placement_.add_to_vm(*vm);
     add(*vm, "list", "List the VMs", ListCommand{ListCommand::What::kVms});
     CLI::App* logs = add_bound(*vm, "logs", "Print a VM's console", logs_);
     logs->add_option("name", logs_.name, "Name of the VM")->required();

@@ -62,6 +62,15 @@ struct VmAction {
   Kind kind = Kind::kStatus;
   std::vector<std::string> names;
 };
+struct VmExplain {
+  std::string name;
+};
+// What would become of VMs, or what that is planned on.
+struct PlanCommand {
+  std::string file;             // of requests, "-": standard input
+  std::string state_file;       // empty: on the cluster as it is
+  std::string save_state_file;  // not empty: nothing is planned, the state goes there
+};
 struct VmLogs {
   std::string name;
   std::uint32_t tail_bytes = 64 * 1024;
@@ -192,12 +201,13 @@ struct TelemetryCommand {
   What what = What::kMetrics;
 };
 
-using Action = std::variant<NodeOptions, VmCreate, VmAction, VmLogs, ListCommand, ImageBuild,
-                            ImageImport, ImageDelete, NodeAction, TokenCreate, TokenRevoke,
-                            ConfigCheck, ConfigShow, ConfigReload, ConfigExample, FailpointAction,
-                            StatusCommand, EventsCommand, DoctorCommand, CompletionCommand,
-                            TelemetryCommand, TraceList, TraceShow, NodeUpdate, NodeShow, NodeDrain,
-                            PolicyCommand, GroupCommand, TenantCommand, ReservationCommand>;
+using Action =
+    std::variant<NodeOptions, VmCreate, VmAction, VmLogs, ListCommand, ImageBuild, ImageImport,
+                 ImageDelete, NodeAction, TokenCreate, TokenRevoke, ConfigCheck, ConfigShow,
+                 ConfigReload, ConfigExample, FailpointAction, StatusCommand, EventsCommand,
+                 DoctorCommand, CompletionCommand, TelemetryCommand, TraceList, TraceShow,
+                 NodeUpdate, NodeShow, NodeDrain, PolicyCommand, GroupCommand, TenantCommand,
+                 ReservationCommand, VmExplain, PlanCommand>;
 
 struct Command {
   Connection connection;

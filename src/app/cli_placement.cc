@@ -190,7 +190,37 @@ void PlacementWords::add_drain(CLI::App& node) {
   undrain->add_option("node", undrain_.name, "Name of the node")->required();
 }
 
+void PlacementWords::add_to_vm(CLI::App& vm) {
+  CLI::App* explain = add(
+      vm, "explain", "Say why a VM is where it is or waits, and what would make it fit", explain_);
+  explain->add_option("name", explain_.name, "Name of the VM")->required();
+  explain->footer("Examples:\n  blixard vm explain web\n  blixard vm explain web --output json");
+}
+
+void PlacementWords::add_plan(CLI::App& app) {
+  CLI::App* plan =
+      add(app, "plan", "Say where VMs would go if they were created now, without doing it", plan_);
+  auto* file = plan->add_option(
+      "file", plan_.file,
+      "JSON as of POST /v1/plan: a list \"vms\" of VMs as they are created; -: standard input");
+  auto* state = plan->add_option("--state", plan_.state_file,
+                                 "Plan on the state in this file, without a daemon");
+  auto* save = plan->add_option("--save-state", plan_.save_state_file,
+                                "Plan nothing: write the cluster's state to this file");
+  save->excludes(file)->excludes(state);
+  plan->require_option(1, 2);
+  state->needs(file);
+  plan->footer(
+      "Ends with 0 if all of them would be placed, with 1 if not.\n"
+      "Example of a file:\n"
+      "  {\"vms\": [{\"name\": \"web\", \"image\": \"guest\", \"vcpus\": 2, \"memory_mib\": 512},\n"
+      "           {\"name\": \"db\", \"image\": \"guest\", \"placement\": {\"priority\": 800}}]}\n"
+      "Examples:\n  blixard plan vms.json\n  blixard plan --save-state cluster.state\n"
+      "  blixard plan vms.json --state cluster.state");
+}
+
 void PlacementWords::add_to_program(CLI::App& app) {
+  add_plan(app);
   add_policy(app);
   add_groups(app);
   add_tenants(app);

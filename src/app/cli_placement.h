@@ -34,6 +34,7 @@ class PlacementWords {
   explicit PlacementWords(Add add) : add_(std::move(add)) {}
 
   void add_to_create(CLI::App& create);
+  void add_to_vm(CLI::App& vm);
   void add_to_node(CLI::App& node);
   void add_to_program(CLI::App& app);
 
@@ -74,6 +75,7 @@ class PlacementWords {
   void add_wishes(CLI::App& create);
   void add_locality(CLI::App& create);
   void add_drain(CLI::App& node);
+  void add_plan(CLI::App& app);
   void add_policy(CLI::App& app);
   void add_groups(CLI::App& app);
   void add_tenants(CLI::App& app);
@@ -83,6 +85,8 @@ class PlacementWords {
   Asked asked_;
   NodeUpdate label_, unlabel_, taint_, untaint_, cordon_, uncordon_;
   NodeShow node_show_;
+  VmExplain explain_;
+  PlanCommand plan_;
   NodeDrain drain_, undrain_;
   bool drain_in_background_ = false;
   PolicyCommand policy_;

@@ -17,6 +17,7 @@
 #include "app/output.h"
 #include "app/placement_commands.h"
 #include "app/placement_json.h"
+#include "app/plan_commands.h"
 #include "app/trace_commands.h"
 #include "linux/runtime.h"
 #include "node/http/target.h"
@@ -380,6 +381,12 @@ class Session {
   }
   env::Task<Result<void>> act(const ReservationCommand& reservation) {
     return change_reservation(api_, reservation, command_.output);
+  }
+  env::Task<Result<void>> act(const VmExplain& explain) {
+    return explain_vm(api_, explain, command_.output);
+  }
+  env::Task<Result<void>> act(const PlanCommand& plan) {
+    return plan_vms(env_, api_, plan, command_.output);
   }
   // Carried out before a session is opened.
   env::Task<Result<void>> act(const NodeOptions&) { co_return Result<void>(); }

@@ -79,6 +79,16 @@ const boost::json::array& items_of(const boost::json::value& object, std::string
   return array != nullptr ? *array : kNone;
 }
 
+std::string joined(const boost::json::array& items) {
+  std::string text;
+  for (const auto& item : items) {
+    if (!text.empty()) text += ",";
+    text +=
+        item.is_string() ? printable(std::string(item.get_string())) : boost::json::serialize(item);
+  }
+  return text;
+}
+
 std::string age_since(std::string_view rfc3339, WallTime now) {
   std::tm parts{};
   const std::string text(rfc3339);

@@ -31,6 +31,8 @@ std::string pretty(const boost::json::value& value);
 std::string text_of(const boost::json::value& object, std::string_view member);
 // The elements of an array member; empty when it is missing.
 const boost::json::array& items_of(const boost::json::value& object, std::string_view member);
+// "a,b": texts bare, all else as JSON has it.
+std::string joined(const boost::json::array& items);
 
 // "3s", "12m", "4h", "9d" since an RFC 3339 time.
 std::string age_since(std::string_view rfc3339, WallTime now);

@@ -29,15 +29,6 @@ std::string target_of(std::string_view list, const std::string& name) {
   return fmt::format("/v1/{}/{}", list, http::percent_encoded(name));
 }
 
-std::string joined(const json::array& items) {
-  std::string text;
-  for (const auto& item : items) {
-    if (!text.empty()) text += ",";
-    text += item.is_string() ? printable(std::string(item.get_string())) : json::serialize(item);
-  }
-  return text;
-}
-
 const json::value& member_of(const json::value& object, std::string_view member) {
   static const json::value kNone;
   const auto* fields = object.if_object();

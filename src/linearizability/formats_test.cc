@@ -240,6 +240,14 @@ TEST(BlixardJson, Vms) {
                  "{\"process\":2,\"type\":\"ok\",\"f\":\"list\",\"value\":[{\"name\":\"w\","
                  "\"desired\":\"stopped\"}]}\n"),
             "ok");
+  const std::string sees_it_stopped =
+      "{\"process\":1,\"type\":\"ok\",\"f\":\"create\",\"key\":\"w\"}\n"
+      "{\"process\":1,\"type\":\"invoke\",\"f\":\"get\",\"key\":\"w\"}\n"
+      "{\"process\":1,\"type\":\"ok\",\"f\":\"get\",\"key\":\"w\",\"value\":"
+      "{\"desired\":\"stopped\"}}\n";
+  const std::string create = "{\"process\":1,\"type\":\"invoke\",\"f\":\"create\",\"key\":\"w\"";
+  EXPECT_EQ(ours(create + "}\n" + sees_it_stopped), "violation");
+  EXPECT_EQ(ours(create + ",\"value\":{\"on_evict\":\"stop\"}}\n" + sees_it_stopped), "ok");
 }
 
 TEST(BlixardJson, RegistersByKey) {

@@ -122,6 +122,8 @@ Result<Interpreted<VmModel>> as_vms(const RecordedHistory& recorded) {
     if (*action == Action::kCreate) {
       const Form* start = call.argument.find("start");
       input.create_stopped = start != nullptr && start->printed() == "false";
+      const Form* on_evict = call.argument.find("on_evict");
+      input.stops_when_evicted = on_evict != nullptr && on_evict->printed() == "\"stop\"";
     }
     std::optional<VmModel::Output> output;
     if (call.answer) {

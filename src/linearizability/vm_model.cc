@@ -48,6 +48,9 @@ bool narrow(Known& known, const Seen& seen) {
     if (known.id != 0 && known.id != seen.id) return false;
     known.id = seen.id;
   }
+  if (known.stops_when_evicted && !known.deleting && seen.desired == VmDesired::kStopped) {
+    known.desired = VmDesired::kStopped;
+  }
   const VmDesired desired = known.deleting ? VmDesired::kDeleted : known.desired;
   if (seen.desired && *seen.desired != desired) return false;
   if (!seen.tells_generation) return true;
@@ -74,7 +77,8 @@ bool create(State& state, const VmModel::Input& input, const std::optional<Outpu
   const bool may_be_free = known == state.end() || known->second.deleting;
   if (output && output->answer == VmModel::Answer::kExists) return known != state.end();
   if (!may_be_free || (output && output->answer != VmModel::Answer::kDone)) return false;
-  Known made{.desired = input.create_stopped ? VmDesired::kStopped : VmDesired::kRunning};
+  Known made{.desired = input.create_stopped ? VmDesired::kStopped : VmDesired::kRunning,
+             .stops_when_evicted = input.stops_when_evicted};
   if (output && !output->seen.empty() && !narrow(made, output->seen.front())) return false;
   state.insert_or_assign(input.name, made);
   return true;
@@ -165,7 +169,8 @@ std::uint64_t VmModel::hash(const State& state) const {
     hash = mix(mix(hash, name), known.id);
     hash = mix(hash, known.generation);
     hash = mix(hash, (known.deleting ? 1U : 0U) | (static_cast<unsigned>(known.desired) << 1) |
-                         (known.state ? static_cast<unsigned>(*known.state) << 8 : 0U));
+                         (known.state ? static_cast<unsigned>(*known.state) << 8 : 0U) |
+                         (known.stops_when_evicted ? 1U << 16 : 0U));
   }
   return hash;
 }
@@ -210,6 +215,7 @@ std::string text_of(const VmModel::Input& input, const std::optional<Output>& ou
   std::string text(action_name(input.action));
   if (!input.name.empty()) text += " " + input.name;
   if (input.create_stopped) text += " stopped";
+  if (input.stops_when_evicted) text += " stops when evicted";
   text += " ->";
   if (!output) return text + " ?";
   if (output->answer != VmModel::Answer::kDone || output->seen.empty()) {

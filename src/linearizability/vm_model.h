@@ -3,8 +3,9 @@
 // The product's VMs, as clients of the API see them: create, start, stop, delete, get, list.
 //
 // What is really guaranteed, and so is modelled, by name:
-// - Existence and what is desired change only by these commands. A name is given once until its VM
-//   is gone; ids are never given twice.
+// - Existence and what is desired change only by these commands, but for a VM that was made to stop
+//   when it has to leave its node: that makes it desired stopped, at any time. A name is given once
+//   until its VM is gone; ids are never given twice.
 // - A deleted VM goes when its node has let go of it, at once if it had none. A client cannot know
 //   when. So after a delete the VM is "deleting or gone" until an answer tells: vm_not_found says
 //   gone, any sight of it says not yet. Nothing but a create brings the name back, and that only
@@ -44,6 +45,7 @@ class VmModel {
     Action action = Action::kGet;
     std::string name;  // "" for a list
     bool create_stopped = false;
+    bool stops_when_evicted = false;  // of a create
     friend auto operator<=>(const Input&, const Input&) = default;
   };
   // A VM as an answer shows it. What is 0 or none was not told.
@@ -69,6 +71,7 @@ class VmModel {
     cluster::VmDesired desired = cluster::VmDesired::kRunning;
     std::uint64_t generation = 0;           // the highest seen
     std::optional<cluster::VmState> state;  // the last seen in that generation
+    bool stops_when_evicted = false;
     friend bool operator==(const Known&, const Known&) = default;
   };
   using State = std::map<std::string, Known, std::less<>>;  // names missing are free

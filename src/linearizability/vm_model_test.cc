@@ -33,6 +33,11 @@ class Story {
                         .returned = position + 1});
     return *this;
   }
+  // Of the create before it.
+  Story& stops_when_evicted() {
+    history_.back().input.stops_when_evicted = true;
+    return *this;
+  }
   Story& lost(Action action, std::string name = "web") {
     and_then(action, {}, std::move(name));
     history_.back().output.reset();
@@ -63,6 +68,27 @@ Output refused(Answer answer) { return {.answer = answer, .seen = {}}; }
 const Output kDone;
 
 Story created() { return Story().and_then(Action::kCreate, kDone); }
+
+TEST(VmModel, OnlyWhoStopsWhenEvictedIsWantedStoppedByItself) {
+  const auto ending = [](Story story) {
+    return story.and_then(Action::kGet, shows(1, VmDesired::kRunning))
+        .and_then(Action::kGet, shows(1, VmDesired::kStopped));
+  };
+  EXPECT_FALSE(ending(created()).is_ok());
+  Story evicted = ending(created().stops_when_evicted());
+  EXPECT_TRUE(evicted.is_ok());
+  // It stays so until somebody starts it.
+  EXPECT_FALSE(Story(evicted).and_then(Action::kGet, shows(1, VmDesired::kRunning)).is_ok());
+  EXPECT_TRUE(Story(evicted)
+                  .and_then(Action::kStart, kDone)
+                  .and_then(Action::kGet, shows(1, VmDesired::kRunning))
+                  .and_then(Action::kGet, shows(1, VmDesired::kStopped))
+                  .is_ok());
+  EXPECT_FALSE(Story(evicted)
+                   .and_then(Action::kDelete, kDone)
+                   .and_then(Action::kGet, shows(1, VmDesired::kStopped))
+                   .is_ok());
+}
 
 TEST(VmModel, ALifeInOrder) {
   Story story = created();

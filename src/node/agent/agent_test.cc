@@ -70,16 +70,17 @@ class AgentTest : public testing::Test {
     node.mutable_register_node()->mutable_capacity()->set_memory_mib(4096);
     node.mutable_register_node()->set_accelerator("tcg");
     node.mutable_register_node()->set_version("1");
+    node.mutable_register_node()->set_model_version(cluster::kModelVersion);
     BLX_CO_TRY(co_await replica.propose(std::move(node)));
     co_return Result<void>();
   }
 
   // Gives every pending VM to this node, but "far".
-  static env::Task<void> place(replica::Replica& replica) {
+  env::Task<void> place(replica::Replica& replica) {
     while (true) {
       std::vector<cluster::Vm> pending;
       for (const auto& [id, vm] : replica.state().vms()) {
-        if (vm.state == VmState::kPending && vm.name != "far") pending.push_back(vm);
+        if (places && vm.state == VmState::kPending && vm.name != "far") pending.push_back(vm);
       }
       for (const cluster::Vm& vm : pending) {
         v1::Command command;
@@ -143,6 +144,7 @@ class AgentTest : public testing::Test {
     create.mutable_spec()->set_memory_mib(128);
     create.mutable_spec()->set_restart(restart);
     create.mutable_spec()->set_stop_grace_seconds(5);
+    *create.mutable_spec()->mutable_placement() = wishes;
     EXPECT_TRUE(co_await daemon.replica->propose(std::move(command)));
   }
   env::Task<void> desire(std::string name, v1::VmDesired desired) {
@@ -150,6 +152,43 @@ class AgentTest : public testing::Test {
     command.mutable_set_desired()->set_name(name);
     command.mutable_set_desired()->set_desired(desired);
     EXPECT_TRUE(co_await daemon.replica->propose(std::move(command)));
+  }
+  env::Task<void> place_only(std::string name) {
+    v1::Command command;
+    command.mutable_place_vm()->set_vm_id(find(name)->id.value);
+    command.mutable_place_vm()->set_generation(find(name)->generation.value);
+    command.mutable_place_vm()->set_node_id(kSelf.value);
+    EXPECT_TRUE(co_await daemon.replica->propose(std::move(command)));
+  }
+  void place_again() {
+    places = true;
+    daemon.replica->applied().notify_all();
+  }
+  // Tells "web" to leave; nothing is placed from then on.
+  env::Task<void> evict(v1::EvictCause cause, std::string by = "") {
+    places = false;
+    v1::Command command;
+    auto& evict = *command.mutable_evict_vm();
+    evict.set_vm_id(find("web")->id.value);
+    evict.set_generation(find("web")->generation.value);
+    evict.set_cause(cause);
+    if (!by.empty()) evict.set_by_vm_id(find(by)->id.value);
+    const auto told = co_await daemon.replica->propose(std::move(command));
+    EXPECT_TRUE(told) << told.error().message();
+  }
+  env::Task<void> set_grace(std::uint32_t seconds) {
+    v1::Command command;
+    command.mutable_set_policy()->mutable_policy()->set_preemption_grace_seconds(seconds);
+    EXPECT_TRUE(co_await daemon.replica->propose(std::move(command)));
+  }
+  // Between two reports of "web".
+  Duration from_to(v1::VmState first, v1::VmState last) {
+    std::optional<Instant> begun;
+    for (const Proposed& proposed : replica_faults.proposed) {
+      if (proposed.report.state() == first) begun = proposed.at;
+      if (proposed.report.state() == last && begun) return proposed.at - *begun;
+    }
+    return Duration(-1);
   }
   // A daemon with one running VM "web".
   env::Task<bool> up_with_web(v1::RestartPolicy restart = v1::RESTART_POLICY_NEVER) {
@@ -208,6 +247,8 @@ class AgentTest : public testing::Test {
   DriverFaults driver_faults;
   std::vector<env::ProcessId> spawned;
   std::string cmdline;
+  v1::PlacementSpec wishes;  // of what is created
+  bool places = true;
   Daemon daemon;
   Result<void> agent_result;
   bool left = false;
@@ -656,6 +697,168 @@ TEST_F(AgentTest, LeaveEndsThoughNothingCanBeReleased) {
   }(*this));
 }
 
+// Evictions.
+
+TEST_F(AgentTest, AnEvictedVmIsGivenBackAndMayComeAgain) {
+  run([](AgentTest& t) -> env::Task<void> {
+    CO_ASSERT(co_await t.up_with_web(kNever));
+    const Generation first = t.find("web")->generation;
+    t.replica_faults.proposed.clear();
+    co_await t.evict(v1::EVICT_CAUSE_REBALANCE);
+    EXPECT_TRUE(t.find("web")->evicting);
+    CO_ASSERT(co_await t.until_state("web", VmState::kPending));
+    EXPECT_TRUE(co_await t.until([&] { return t.idle(); }));
+    EXPECT_EQ(t.states_of_web(),
+              (std::vector{v1::VM_STATE_STOPPING, v1::VM_STATE_STOPPED, v1::VM_STATE_PENDING}));
+    const cluster::Vm web = *t.find("web");
+    EXPECT_FALSE(web.node);
+    EXPECT_FALSE(web.evicting);
+    EXPECT_EQ(web.desired, VmDesired::kRunning);
+    EXPECT_EQ(web.eviction->from, kSelf);
+    EXPECT_EQ(web.generation, first);
+    EXPECT_TRUE(t.nothing_is_left());
+    EXPECT_EQ(t.spawned.size(), 1u);
+    // Given to the same node once more, it is a new assignment.
+    t.place_again();
+    CO_ASSERT(co_await t.until_state("web", VmState::kRunning));
+    EXPECT_EQ(t.find("web")->generation, first.next());
+    EXPECT_EQ(t.find("web")->restarts, 0u);
+    EXPECT_EQ(t.spawned.size(), 2u);
+    EXPECT_EQ(t.machine.processes(), 1u);
+  }(*this));
+}
+
+// The guest asked for 5 s; what it does not hear is followed by the power button, and its end.
+TEST_F(AgentTest, APreemptedGuestHasTheSmallerGraceAndAnyOtherItsOwn) {
+  run([](AgentTest& t) -> env::Task<void> {
+    t.cmdline = "blx.test=ignore-shutdown";
+    t.wishes.set_priority(100);
+    t.wishes.set_preemptible(true);
+    CO_ASSERT(co_await t.up_with_web(kNever));
+    t.places = false;
+    t.wishes.set_priority(900);
+    co_await t.create("high", kNever);
+    struct Row {
+      std::uint32_t policy_seconds;
+      v1::EvictCause cause;
+      Duration grace;
+    };
+    for (const Row& row :
+         {Row{1, v1::EVICT_CAUSE_PREEMPTION, 1s}, Row{60, v1::EVICT_CAUSE_PREEMPTION, 5s},
+          Row{1, v1::EVICT_CAUSE_REBALANCE, 5s}}) {
+      co_await t.set_grace(row.policy_seconds);
+      t.replica_faults.proposed.clear();
+      const bool is_preemption = row.cause == v1::EVICT_CAUSE_PREEMPTION;
+      co_await t.evict(row.cause, is_preemption ? "high" : "");
+      CO_ASSERT(co_await t.until_state("web", VmState::kPending));
+      EXPECT_EQ(t.find("web")->eviction->by, is_preemption ? "high" : "");
+      const Duration taken = t.from_to(v1::VM_STATE_STOPPING, v1::VM_STATE_PENDING);
+      constexpr vm::StopLadder kLadder;
+      EXPECT_GE(taken, row.grace + kLadder.button);
+      EXPECT_LT(taken, row.grace + kLadder.button + kLadder.quit);
+      co_await t.place_only("web");
+      CO_ASSERT(co_await t.until_state("web", VmState::kRunning));
+    }
+  }(*this));
+}
+
+TEST_F(AgentTest, WhoStopsWhenEvictedStaysStoppedWhereItIs) {
+  run([](AgentTest& t) -> env::Task<void> {
+    t.wishes.set_on_evict(v1::ON_EVICT_STOP);
+    CO_ASSERT(co_await t.up_with_web(kOnFailure));
+    co_await t.evict(v1::EVICT_CAUSE_REBALANCE);
+    CO_ASSERT(co_await t.until_state("web", VmState::kStopped));
+    t.place_again();
+    EXPECT_TRUE(co_await t.env().clock.sleep(10min));
+    EXPECT_EQ(t.find("web")->state, VmState::kStopped);
+    EXPECT_EQ(t.find("web")->desired, VmDesired::kStopped);
+    EXPECT_EQ(t.find("web")->node, kSelf);
+    EXPECT_FALSE(t.find("web")->evicting);
+    EXPECT_TRUE(t.nothing_is_left());
+    // Whoever wants it starts it.
+    co_await t.desire("web", v1::VM_DESIRED_RUNNING);
+    EXPECT_TRUE(co_await t.until_state("web", VmState::kRunning));
+    EXPECT_EQ(t.spawned.size(), 2u);
+  }(*this));
+}
+
+TEST_F(AgentTest, AnEvictionGoesOnAfterACrashInTheMiddle) {
+  run([](AgentTest& t) -> env::Task<void> {
+    t.cmdline = "blx.test=ignore-shutdown";
+    CO_ASSERT(co_await t.up_with_web(kOnFailure));
+    co_await t.evict(v1::EVICT_CAUSE_REBALANCE);
+    CO_ASSERT(co_await t.until_state("web", VmState::kStopping));
+    t.crash_daemon();
+    EXPECT_TRUE(t.machine.is_alive(t.spawned.at(0)));
+    t.start_daemon();
+    CO_ASSERT(co_await t.until_state("web", VmState::kPending));
+    EXPECT_EQ(t.driver_faults.adopt_calls, 1u);
+    EXPECT_TRUE(t.nothing_is_left());
+    EXPECT_EQ(t.spawned.size(), 1u) << "it was not started once more";
+    t.place_again();
+    EXPECT_TRUE(co_await t.until_state("web", VmState::kRunning));
+    EXPECT_EQ(t.machine.processes(), 1u);
+  }(*this));
+}
+
+TEST_F(AgentTest, EvictedWhileItsDaemonWasAway) {
+  run([](AgentTest& t) -> env::Task<void> {
+    CO_ASSERT(co_await t.up_with_web(kOnFailure));
+    t.crash_daemon();
+    t.replica_faults.barrier_closed = true;
+    t.start_daemon();
+    CO_ASSERT(co_await t.until_up());
+    co_await t.evict(v1::EVICT_CAUSE_REBALANCE);
+    EXPECT_TRUE(t.machine.is_alive(t.spawned.at(0)));
+    t.replica_faults.barrier_closed = false;
+    CO_ASSERT(co_await t.until_state("web", VmState::kPending));
+    EXPECT_TRUE(t.nothing_is_left());
+    EXPECT_EQ(t.spawned.size(), 1u);
+  }(*this));
+}
+
+TEST_F(AgentTest, AnEvictionEndsABoot) {
+  run([](AgentTest& t) -> env::Task<void> {
+    t.hypervisor.hang_next_starts = true;
+    t.start_daemon();
+    CO_ASSERT(co_await t.until_up());
+    co_await t.create("web", kOnFailure);
+    CO_ASSERT(co_await t.until([&] { return t.machine.processes() == 1; }));
+    CO_ASSERT(co_await t.until_state("web", VmState::kStarting));
+    co_await t.evict(v1::EVICT_CAUSE_REBALANCE);
+    // Long before the monitor's patience is over.
+    EXPECT_TRUE(co_await t.until_state("web", VmState::kPending, 2s));
+    EXPECT_TRUE(t.nothing_is_left());
+  }(*this));
+}
+
+TEST_F(AgentTest, WhoIsStoppedIsGivenBackAsItIs) {
+  run([](AgentTest& t) -> env::Task<void> {
+    CO_ASSERT(co_await t.up_with_web(kNever));
+    co_await t.desire("web", v1::VM_DESIRED_STOPPED);
+    CO_ASSERT(co_await t.until_state("web", VmState::kStopped));
+    co_await t.evict(v1::EVICT_CAUSE_REBALANCE);
+    CO_ASSERT(co_await t.until_state("web", VmState::kPending));
+    EXPECT_EQ(t.find("web")->desired, VmDesired::kStopped);
+    t.place_again();
+    EXPECT_TRUE(co_await t.until_state("web", VmState::kStopped));
+    EXPECT_EQ(t.spawned.size(), 1u);
+  }(*this));
+}
+
+TEST_F(AgentTest, ADeleteEndsAnEviction) {
+  run([](AgentTest& t) -> env::Task<void> {
+    t.cmdline = "blx.test=ignore-shutdown";
+    CO_ASSERT(co_await t.up_with_web(kOnFailure));
+    co_await t.evict(v1::EVICT_CAUSE_REBALANCE);
+    CO_ASSERT(co_await t.until_state("web", VmState::kStopping));
+    co_await t.desire("web", v1::VM_DESIRED_DELETED);
+    EXPECT_TRUE(co_await t.until([&] { return t.find("web") == nullptr; }));
+    EXPECT_TRUE(t.nothing_is_left());
+    EXPECT_EQ(t.spawned.size(), 1u);
+  }(*this));
+}
+
 // What has no owner.
 
 TEST_F(AgentTest, NothingIsTouchedBeforeTheStateIsCurrent) {
@@ -759,6 +962,7 @@ TEST_F(AgentTest, ConsoleOfAVm) {
     node.mutable_register_node()->mutable_capacity()->set_memory_mib(4096);
     node.mutable_register_node()->set_accelerator("tcg");
     node.mutable_register_node()->set_version("1");
+    node.mutable_register_node()->set_model_version(cluster::kModelVersion);
     EXPECT_TRUE(co_await t.daemon.replica->propose(std::move(node)));
     v1::Command create;
     create.mutable_create_vm()->set_name("far");

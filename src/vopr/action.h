@@ -75,9 +75,19 @@ enum class Action : std::uint8_t {
   kRemove,   // a node leaves
   kUpgrade,  // the daemon comes back as another version
   kRotate,   // the node's certificate is renewed
+  kPolicy,   // of placement; `amount`: which
+  kGroup,    // a placement group is set; `amount`: which, and its rules
+  kTenant,   // quota and rates of a tenant, or none any more; `amount`: which
+  kReserve,  // room of the node for a tenant, or it is given back; `amount`: how much
+  kTaint,    // the node is tainted, or not any more; `amount`: which
+  kCordon,
+  kUncordon,
+  kDrain,  // `amount`: until when, and how many VMs at once
+  kUndrain,
 
   // Clients.
-  kCreate,  // `amount`: its size, policy and ports
+  kCreate,            // `amount`: its size, policy and ports
+  kCreateWithWishes,  // and what it asks of its node, too
   kStart,
   kStop,
   kDelete,
@@ -90,7 +100,7 @@ enum class Action : std::uint8_t {
   kScrape,  // metrics and status
   kDigest,  // of the replicated state
 };
-inline constexpr std::size_t kActions = 60;
+inline constexpr std::size_t kActions = 70;
 
 enum class Group : std::uint8_t {
   kMachine,

@@ -8,6 +8,7 @@
 #include <fmt/format.h>
 
 #include "node/http/event_stream.h"
+#include "vopr/bodies.h"
 
 namespace blixard::vopr {
 namespace {
@@ -19,31 +20,23 @@ constexpr Duration kPause = 100ms;   // between two
 constexpr Duration kVanishesAfter = 3ms;
 constexpr std::uint32_t kReadTries = 3;
 
-// What a client asks for, from a number: size, policy, ports, whether it starts at once.
-std::string body_of_create(const std::string& name, std::uint64_t amount, std::uint32_t vm) {
-  constexpr std::string_view kPolicies[] = {"never", "on-failure", "always"};
-  constexpr std::uint32_t kSizes[] = {128, 128, 256, 512};
-  const std::string_view policy = kPolicies[amount % 3];
-  const std::uint32_t memory = kSizes[amount / 3 % 4];
-  const bool starts = amount / 12 % 8 != 0;
-  const std::uint64_t ports = amount / 96 % 4;
-  std::string publish;
-  if (ports == 1) publish = R"(,"publish":[{"guest_port":80}])";
-  // Two VMs share a port of the host: they cannot be on one node.
-  if (ports == 2) {
-    publish = fmt::format(R"(,"publish":[{{"host_port":{},"guest_port":80}}])", 8000 + vm / 2);
-  }
-  return fmt::format(R"({{"name":"{}","image":"tiny","restart":"{}","memory_mib":{},"start":{},)"
-                     R"("stop_grace_seconds":{}{}}})",
-                     name, policy, memory, starts, amount % 4, publish);
-}
-
 // " 17": 17.
 double value_of(std::string_view text) {
   double value = 0;
   std::from_chars(text.data() + std::min<std::size_t>(text.size(), 1), text.data() + text.size(),
                   value);
   return value;
+}
+
+// What of it a judge of the history has to know.
+std::string argument_of_create(const Step& step, const std::string& body) {
+  std::string argument;
+  if (body.contains(R"("start":false)")) argument = R"("start":false)";
+  if (stops_when_evicted(step)) {
+    argument += argument.empty() ? "" : ",";
+    argument += R"("on_evict":"stop")";
+  }
+  return argument.empty() ? "" : "{" + argument + "}";
 }
 
 class Counted {
@@ -106,9 +99,10 @@ Clients::Request Clients::request_of(const Step& step) {
   };
   switch (step.action) {
     case Action::kCreate:
+    case Action::kCreateWithWishes:
       change(Method::kPost, "/v1/vms", "create");
-      request.body = body_of_create(vm, step.amount, step.vm);
-      if (request.body.contains(R"("start":false)")) request.argument = R"({"start":false})";
+      request.body = body_of_create(vm, step);
+      request.argument = argument_of_create(step, request.body);
       if (step.amount % 7 == 0) request.target += "?wait=running&timeout=5s";
       break;
     case Action::kStart:
@@ -170,6 +164,7 @@ Clients::Meaning Clients::meaning_of(const Request& request, const rest::Reply& 
   if (code == "vm_exists" || code == "vm_not_found" || code == "vm_being_deleted") {
     return Meaning::kTold;
   }
+  if (code == "rate_exceeded") return Meaning::kRefused;  // by apply, however often it is asked
   // Whoever left the cluster does not know what became of it; without a token nobody is heard.
   if (reply.status == 0 || reply.status == 401 || reply.status >= 500 || reply.status == 429 ||
       code == "removed") {

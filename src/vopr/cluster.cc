@@ -30,6 +30,17 @@ Role role_of(raft::Role role) {
   return Role::kFollower;
 }
 
+// Two zones; every second machine has something that VMs may ask for.
+node::Offer offer_of(const Site& site) {
+  node::Offer offer{
+      .topology = {.datacenter = Name("d1"), .zone = Name(site.number % 2 == 0 ? "z2" : "z1")}};
+  if (site.number % 2 == 0) {
+    offer.devices = {{.kind = Name("gpu"), .model = Name("small"), .count = 1}};
+    offer.counters = {{.name = Name("licence"), .amount = 2}};
+  }
+  return offer;
+}
+
 bool is_of_leader(const raft::Message& message) {
   return message.type == raft::MessageType::kAppend ||
          message.type == raft::MessageType::kHeartbeat ||
@@ -133,6 +144,7 @@ void Cluster::add_site() {
   Site& site = *sites_.back();
   site.number = static_cast<std::uint32_t>(sites_.size());
   site.name = fmt::format("n{}", site.number);
+  site.version = plan_.settings.version;
   site.machine = &world_.add_machine(site.name);
   sim::SeededRandom random(random_.seed_for(site.name));
   site.machine->kvm().usable = random.one_in(2);
@@ -255,6 +267,7 @@ env::Task<Result<void>> Cluster::run_node(Site& site, std::uint64_t life, env::E
                    .peer_listen = env::Endpoint::tcp(site.machine->address(), Site::kPeerPort),
                    .version = fmt::format("1.{}", site.version),
                    .model_version = site.model_version(),
+                   .offer = offer_of(site),
                    .replica = {.log = {.segment_bytes = kSegmentBytes},
                                .snapshot_entries = settings.snapshot_entries,
                                .trailing_entries = settings.trailing_entries,

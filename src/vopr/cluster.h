@@ -41,7 +41,7 @@ struct Site {
   std::uint32_t terms = 0;  // how often it became one: each has a data directory and a name
   bool bootstrap = false;
   std::string join;           // TOKEN@HOST:PORT
-  std::uint32_t version = 1;  // of the program
+  std::uint32_t version = 1;  // of the program; Settings::version at first
   // The newest version of the model that its program knows: the first one is of before.
   [[nodiscard]] std::uint32_t model_version() const {
     return version > 1 ? cluster::kModelVersion : cluster::kModelVersion - 1;
@@ -88,6 +88,7 @@ class Cluster {
   [[nodiscard]] sim::World& world() { return world_; }
   [[nodiscard]] Recorder& recorder() { return recorder_; }
   [[nodiscard]] Judge& judge() { return judge_; }
+  [[nodiscard]] const StateJudge& states() const { return states_; }
   [[nodiscard]] Weather& weather() { return weather_; }
   // Of the clients' machine.
   [[nodiscard]] env::Env env() { return observer_.env(); }

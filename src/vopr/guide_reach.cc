@@ -93,7 +93,13 @@ bool is_possible(Event event, const Drawn& drawn) {
     case Event::kVmStopped:
     case Event::kVmFailed:
     case Event::kVmGone:
-      return drawn.has(Action::kCreate);
+      return drawn.has(Action::kCreate) || drawn.has(Action::kCreateWithWishes);
+    case Event::kVmEvicted:
+      return drawn.has(Action::kCreateWithWishes) ||
+             (drawn.has(Action::kCreate) && drawn.has(Action::kDrain));
+    case Event::kDrainBegins:
+    case Event::kDrainEnds:
+      return drawn.has(Action::kDrain);
     case Event::kNodeLeaving:
     case Event::kNodeGone:
       return drawn.has(Action::kRemove) || loses_disk(drawn);

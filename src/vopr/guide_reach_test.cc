@@ -36,7 +36,8 @@ TEST(GuideReach, OfNothingOnlyWhatAClusterDoesByItself) {
   for (const Event event :
        {Event::kStep, Event::kHealed, Event::kSkipped, Event::kEnded, Event::kGuestStarts,
         Event::kVmRunning, Event::kNodeLeaving, Event::kAsked, Event::kUncertain, Event::kRare,
-        Event::kFrameRefused, Event::kVmLost, Event::kViolation})
+        Event::kFrameRefused, Event::kVmEvicted, Event::kDrainEnds, Event::kVmLost,
+        Event::kViolation})
     EXPECT_FALSE(has(reach, event)) << event_name(event);
   for (const auto& with : reach.pairs)
     EXPECT_TRUE(with.none());
@@ -58,6 +59,13 @@ TEST(GuideReach, OfWorkloadsWhatTheyAskFor) {
   EXPECT_TRUE(has(vms, Event::kUncertain));
   // What clients ask is over at once and everywhere.
   EXPECT_FALSE(has(vms, Event::kVmFailed, Action::kCreate));
+
+  EXPECT_FALSE(has(vms, Event::kVmEvicted));
+
+  scenario.workloads.push_back({.kind = "drains", .gap = {100ms, 1s}});
+  const Reach drains = reach_of_one(scenario);
+  EXPECT_TRUE(has(drains, Event::kVmEvicted));
+  EXPECT_TRUE(has(drains, Event::kDrainEnds, Action::kUndrain));
 
   scenario.vms = {0, 0};
   EXPECT_FALSE(has(reach_of_one(scenario), Event::kVmFailed));

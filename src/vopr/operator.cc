@@ -205,11 +205,10 @@ env::Task<void> Operator::mend() {
 
 // Steps.
 
-env::Task<void> Operator::once(const Step& step, std::string target, std::string body) {
-  Site* site = cluster_.resolve(step.node);
+env::Task<void> Operator::once(Site* site, Ask ask) {
   if (site == nullptr || !site->ready) co_return;
   // It may be too late, or the wrong one.
-  co_await clients_.call(*site, Method::kPost, std::move(target), std::move(body),
+  co_await clients_.call(*site, ask.method, std::move(ask.target), std::move(ask.body),
                          cluster_.env().random.uuid().text(), kAttempt);
 }
 
@@ -249,17 +248,21 @@ env::Task<void> Operator::act(const Step& step) {
   switch (step.action) {
     case Action::kTransferLeader: {
       Site* to = cluster_.resolve(step.node);
-      co_return co_await once(step, "/v1/cluster/transfer-leader",
-                              fmt::format(R"({{"node":"{}"}})", to->node_name()));
+      co_return co_await once(to, {.target = "/v1/cluster/transfer-leader",
+                                   .body = fmt::format(R"({{"node":"{}"}})", to->node_name())});
     }
     case Action::kRotate:
-      co_return co_await once(step, "/v1/certificate/rotate", "");
+      co_return co_await once(site, {.target = "/v1/certificate/rotate", .body = {}});
     case Action::kJoin:
       co_return co_await join(*site);
     case Action::kRemove:
       co_return co_await remove(*site);
-    default:
+    case Action::kUpgrade:
       co_return co_await upgrade(step, *site);
+    default:
+      // Of a node that is down, others are told.
+      co_return co_await once(cluster_.serving(site->number),
+                              placement_ask(step, site->node_name()));
   }
 }
 

@@ -1,7 +1,8 @@
 #pragma once
 
 // Who runs the cluster: forms it, lets machines join, removes and replaces nodes, upgrades daemons,
-// moves the lead. What he asks for may fail at any step; he asks again until he knows.
+// moves the lead, decides about placement. What he asks for may fail at any step; of what changes
+// the members he asks again until he knows.
 //
 // He keeps to the rules of operation: one change of the members at a time; nothing that a quorum
 // cannot survive (may_lose()); a node is removed by force only while its machine is off; and a node
@@ -11,6 +12,7 @@
 #include <string>
 
 #include "env/scope.h"
+#include "vopr/bodies.h"
 #include "vopr/clients.h"
 #include "vopr/cluster.h"
 
@@ -44,7 +46,7 @@ class Operator {
   env::Task<void> remove(Site& site);
   env::Task<void> replace(Site& site);
   env::Task<void> upgrade(const Step& step, Site& site);
-  env::Task<void> once(const Step& step, std::string target, std::string body);
+  env::Task<void> once(Site* site, Ask ask);
   [[nodiscard]] std::size_t voters() const;
   [[nodiscard]] std::size_t lost() const;
 

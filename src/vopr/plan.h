@@ -50,6 +50,7 @@ struct Settings {
   std::uint64_t trailing_entries = 20;
   std::uint32_t rare_percent = 0;  // of the rare-event points that are on
   Duration boot = 1500ms;          // of a guest
+  std::uint32_t version = 1;       // of the program that daemons begin with; 2 is the newest
   friend bool operator==(const Settings&, const Settings&) = default;
 };
 

@@ -54,9 +54,12 @@ enum class Event : std::uint8_t {
   kVmFailed,
   kVmLost,
   kVmGone,
+  kVmEvicted,  // told to leave its node
   kNodeJoined,
   kNodeLeaving,
   kNodeGone,
+  kDrainBegins,
+  kDrainEnds,
   kAsked,         // a client begins
   kAnswered,      // with what it asked for
   kRefused,       // certainly nothing happened
@@ -66,7 +69,7 @@ enum class Event : std::uint8_t {
   kSettled,
   kViolation,
 };
-inline constexpr std::size_t kEvents = 34;
+inline constexpr std::size_t kEvents = 37;
 std::string_view event_name(Event event);
 
 struct TraceEvent {

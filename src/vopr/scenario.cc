@@ -307,14 +307,15 @@ Result<> read_settings(const toml::table& table, Scenario& scenario) {
   BLX_TRY(read_range(table, "snapshot_entries", kSnapshotBounds, scenario.snapshot_entries));
   BLX_TRY(read_range(table, "trailing_entries", kEntriesBounds, scenario.trailing_entries));
   BLX_TRY(read_range(table, "rare_percent", kPercentBounds, scenario.rare_percent));
-  return read_range(table, "boot", kBootBounds, scenario.boot);
+  BLX_TRY(read_range(table, "boot", kBootBounds, scenario.boot));
+  return read_range(table, "version", kVersionBounds, scenario.version);
 }
 
 Result<Scenario> read_scenario(const toml::table& table) {
   BLX_TRY(check_keys(table, "of a scenario",
                      {"name", "seed", "until", "nodes", "spares", "clients", "vms", "tick",
                       "election_ticks", "snapshot_entries", "trailing_entries", "rare_percent",
-                      "boot", "workload", "faults", "step"}));
+                      "boot", "version", "workload", "faults", "step"}));
   Scenario scenario;
   BLX_TRY(read_settings(table, scenario));
   const auto add_workload = [&](const toml::table& entry) -> Result<> {

@@ -41,6 +41,7 @@ Settings draw_settings(const Scenario& scenario, const sim::SeededRandom& root) 
   settings.trailing_entries = number("trailing_entries", scenario.trailing_entries);
   settings.rare_percent = static_cast<std::uint32_t>(number("rare_percent", scenario.rare_percent));
   settings.boot = draw_setting(root, "boot", scenario.boot);
+  settings.version = static_cast<std::uint32_t>(number("version", scenario.version));
   return settings;
 }
 

@@ -102,6 +102,15 @@ gap = ["100ms", "5s"]
 [[workload]]
 kind = "intruders"
 gap = ["100ms", "5s"]
+[[workload]]
+kind = "wishes"
+gap = ["50ms", "1s"]
+[[workload]]
+kind = "placement"
+gap = ["100ms", "5s"]
+[[workload]]
+kind = "drains"
+gap = ["100ms", "5s"]
 [faults]
 gap = ["50ms", "3s"]
 length = ["1ms", "9s"]
@@ -142,6 +151,7 @@ nodes = [3, 5]
 spares = 2
 tick = "40ms"
 boot = ["1s", "2s"]
+version = [1, 2]
 [[workload]]
 kind = "vms"
 gap = "300ms"
@@ -157,6 +167,7 @@ of = ["cut", "crash"]
   EXPECT_EQ(scenario.clients, Scenario{}.clients);
   EXPECT_EQ(scenario.tick, (TimeRange{40ms, 40ms}));
   EXPECT_EQ(scenario.boot, (TimeRange{1s, 2s}));
+  EXPECT_EQ(scenario.version, (NumberRange{1, 2}));
   EXPECT_THAT(scenario.workloads,
               ElementsAre(Workload{.kind = "vms", .gap = {300ms, 300ms}, .noisy_percent = 7}));
   EXPECT_EQ(scenario.faults.gap, (TimeRange{1s, 2s}));

@@ -60,6 +60,7 @@ std::string scenario_text(const Plan& plan) {
       {"trailing_entries", std::to_string(settings.trailing_entries)},
       {"rare_percent", std::to_string(settings.rare_percent)},
       {"boot", quoted(time_text(settings.boot))},
+      {"version", std::to_string(settings.version)},
   });
   std::string text;
   for (const auto& [key, value] : lines)

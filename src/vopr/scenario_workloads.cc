@@ -9,6 +9,7 @@
 #include <utility>
 
 #include "base/assert.h"
+#include "vopr/bodies.h"
 #include "vopr/scenario_steps.h"
 
 namespace blixard::vopr {
@@ -94,9 +95,10 @@ class Stream {
 // belief is often wrong.
 class VmUser {
  public:
-  VmUser(Stream& stream, std::uint32_t client)
+  VmUser(Stream& stream, std::uint32_t client, Action creates)
       : stream_(stream),
         client_(client),
+        creates_(creates),
         home_(static_cast<std::uint32_t>(1 + stream.random().below(stream.settings().nodes))),
         believed_(stream.settings().vms, Belief::kAbsent),
         own_{any_vm(), any_vm()} {}
@@ -105,9 +107,10 @@ class VmUser {
     const std::size_t vm =
         stream_.random().below(10) < 6 ? own_.at(stream_.random().below(2)) : any_vm();
     const bool changes = stream_.random().below(100) < kChangesPercent;
-    const Action action = changes ? change(believed_[vm]) : Action::kGet;
+    Action action = changes ? change(believed_[vm]) : Action::kGet;
+    if (action == Action::kCreate) action = creates_;
     stream_.ask(action, client_, stream_.server(home_), static_cast<std::uint32_t>(vm + 1));
-    if (action == Action::kCreate || action == Action::kStart) believed_[vm] = Belief::kRunning;
+    if (action == creates_ || action == Action::kStart) believed_[vm] = Belief::kRunning;
     if (action == Action::kStop) believed_[vm] = Belief::kStopped;
     if (action == Action::kDelete) believed_[vm] = Belief::kAbsent;
   }
@@ -134,16 +137,23 @@ class VmUser {
 
   Stream& stream_;
   std::uint32_t client_;
+  Action creates_;
   std::uint32_t home_;
   std::vector<Belief> believed_;
   std::array<std::size_t, 2> own_;
 };
 
-void vms(Stream& stream, std::uint32_t client) {
+void use_vms(Stream& stream, std::uint32_t client, Action creates) {
   if (stream.settings().vms == 0) return;
-  VmUser user(stream, client);
+  VmUser user(stream, client, creates);
   while (stream.advance())
     user.act();
+}
+
+void vms(Stream& stream, std::uint32_t client) { use_vms(stream, client, Action::kCreate); }
+
+void wishes(Stream& stream, std::uint32_t client) {
+  use_vms(stream, client, Action::kCreateWithWishes);
 }
 
 void reads(Stream& stream, std::uint32_t client) {
@@ -242,6 +252,45 @@ void certificates(Stream& stream, std::uint32_t /*operator*/) {
         {.action = Action::kRotate, .node = draw_target(stream.random(), stream.settings())});
 }
 
+// Which one.
+std::uint32_t on_some_node(Stream& stream, Action action) {
+  const std::uint32_t node = draw_target(stream.random(), stream.settings());
+  stream.add({.action = action, .node = node, .amount = draw_amount(stream.random(), action)});
+  return node;
+}
+
+// What is set is set again and again, so that VMs meet rules that came after them.
+void placement(Stream& stream, std::uint32_t /*operator*/) {
+  using enum Action;
+  // First each group without a rule, so that VMs can be in them and rules can name them.
+  for (std::uint64_t group = 0; group < kPlacementGroups; ++group)
+    stream.add({.action = kGroup, .amount = group});
+  while (stream.advance())
+    on_some_node(stream, stream.pick({{kPolicy, 3}, {kGroup, 5}, {kTenant, 3}, {kReserve, 2}}));
+}
+
+// Nodes are closed and opened; the more are closed, the more likely one is opened next.
+void drains(Stream& stream, std::uint32_t /*operator*/) {
+  using enum Action;
+  const std::uint32_t count = machines(stream.settings());
+  std::vector<bool> closed(count + 1, false);
+  while (stream.advance()) {
+    const auto now = static_cast<std::uint64_t>(std::ranges::count(closed, true));
+    if (stream.random().below(count + 1) < now) {
+      auto node = static_cast<std::uint32_t>(stream.random().below(count + 1));
+      while (!closed[node])
+        node = (node + 1) % (count + 1);
+      closed[node] = false;
+      for (const Action opens : {kUndrain, kUncordon})
+        stream.add({.action = opens, .node = node});
+      continue;
+    }
+    const Action action = stream.pick({{kDrain, 4}, {kCordon, 2}, {kTaint, 3}});
+    const std::uint32_t node = on_some_node(stream, action);
+    closed[node] = closed[node] || action != kTaint;
+  }
+}
+
 void intruders(Stream& stream, std::uint32_t /*operator*/) {
   using enum Action;
   while (stream.advance()) {
@@ -266,6 +315,9 @@ constexpr auto kKinds = std::to_array<Kind>({{"vms", true, vms},
                                              {"restarts", false, restarts},
                                              {"upgrades", false, upgrades},
                                              {"certificates", false, certificates},
+                                             {"wishes", true, wishes},
+                                             {"placement", false, placement},
+                                             {"drains", false, drains},
                                              {"intruders", false, intruders}});
 
 const Kind& kind_of(const Workload& workload) {

@@ -7,6 +7,7 @@
 #include <fmt/format.h>
 
 #include "base/limits.h"
+#include "core/sched/place.h"
 
 namespace blixard::vopr {
 namespace {
@@ -14,14 +15,22 @@ namespace {
 using cluster::VmDesired;
 using cluster::VmState;
 
-// Whether some node could take this pending VM.
+// Whether some node could take this pending VM, for all that can be said without a plan.
 bool has_place(const cluster::Vm& vm, const cluster::State& state) {
+  if (!vm.spec.wishes->constraints.empty()) return false;
   return std::ranges::any_of(state.nodes(), [&](const auto& entry) {
     const cluster::Node& node = entry.second;
-    if (!cluster::takes_vms(node) || node.registered.unix_ms == 0) return false;
-    const resources::Demand demand = cluster::demand_of(vm.spec, state.policy().overcommit);
-    return state.room_on(node).fits(demand) && state.taken_port(node.id, vm.spec) == 0;
+    return node.registered.unix_ms != 0 && state.may_place(vm, node).has_value();
   });
+}
+
+// What the leader's loop still has to do for those that wait.
+std::string unplanned(const cluster::State& state, WallTime now) {
+  const sched::Plan plan = sched::plan_pending(state, now);
+  if (plan.empty()) return {};
+  return fmt::format("placement has {} VMs to place, {} gangs, {} VMs to tell to leave, {} reasons",
+                     plan.placements.size(), plan.gangs.size(), plan.preemptions.size(),
+                     plan.unplaced.size());
 }
 
 }  // namespace
@@ -39,6 +48,7 @@ std::string Settling::missing() {
   compare_states(*leader);
   for (const auto& [id, node] : state.nodes()) {
     if (node.leaving) return fmt::format("node {} is leaving", id.value);
+    if (node.drain.is_under_way()) return fmt::format("node {} is drained", id.value);
     const bool is_here = std::ranges::any_of(
         cluster_.sites(), [&](const auto& site) { return site->belongs && site->id == id; });
     if (!is_here) return fmt::format("node {} has no machine", id.value);
@@ -52,6 +62,9 @@ std::string Settling::missing() {
   }
   for (const auto& [id, vm] : state.vms()) {
     if (std::string what = missing_of(vm, state); !what.empty()) return what;
+  }
+  if (std::string what = unplanned(state, leader->machine->env().clock.wall()); !what.empty()) {
+    return what;
   }
   return ownerless(state);
 }
@@ -84,6 +97,7 @@ void Settling::compare_states(const Site& leader) {
 }
 
 std::string Settling::missing_of(const cluster::Vm& vm, const cluster::State& state) {
+  if (vm.evicting) return fmt::format("{} is leaving node {}", vm.name, vm.node.value);
   const bool may_be_over =
       vm.spec.restart == cluster::RestartPolicy::kNever ||
       (vm.spec.restart == cluster::RestartPolicy::kOnFailure && vm.state == VmState::kStopped);

@@ -29,7 +29,7 @@ std::uint64_t hash_of(const Plan& plan) {
         std::uint64_t{settings.vms}, std::uint64_t{settings.rare_percent},
         static_cast<std::uint64_t>(settings.tick.count()), std::uint64_t{settings.election_ticks},
         settings.snapshot_entries, settings.trailing_entries,
-        static_cast<std::uint64_t>(settings.boot.count())})
+        static_cast<std::uint64_t>(settings.boot.count()), std::uint64_t{settings.version}})
     mix(hash, word);
   for (const Step& step : plan.steps)
     for (const std::uint64_t word :
@@ -241,6 +241,7 @@ class Shrinker {
     set(&Settings::snapshot_entries);
     set(&Settings::trailing_entries);
     set(&Settings::boot);
+    set(&Settings::version);
     return smaller;
   }
 

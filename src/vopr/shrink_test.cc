@@ -105,6 +105,7 @@ TEST(Shrink, TakesTheUsualSettingsWhereAnyWillDo) {
   needs(&Settings::trailing_entries);
   needs(&Settings::rare_percent);
   needs(&Settings::boot);
+  needs(&Settings::version);
 }
 
 TEST(Shrink, TakesTheFirstNames) {

@@ -73,7 +73,7 @@ void StateJudge::on_applied(std::uint32_t machine, const cluster::State& state, 
   revision_ = state.revision();
   check_nodes(machine, state);
   check_vms(machine, state);
-  check_capacity(state);
+  check_ports(state);
 }
 
 std::string StateJudge::name_of(const Uuid& uuid) const {
@@ -86,7 +86,7 @@ std::string StateJudge::name_of(const Uuid& uuid) const {
 // Its node released it, which comes after the end of its process.
 void StateJudge::check_gone(const Seen& vm) {
   const auto node = nodes_.find(vm.node);
-  if (node == nodes_.end() || node->second || !guest_lives_(vm.uuid)) return;
+  if (node == nodes_.end() || node->second.leaving || !guest_lives_(vm.uuid)) return;
   recorder_.fail("ownerless",
                  fmt::format("{} is gone and its guest lives on node {}", vm.name, vm.node.value));
 }
@@ -100,6 +100,7 @@ void StateJudge::check_vms(std::uint32_t machine, const cluster::State& state) {
   });
   std::set<std::string_view> names;
   std::set<Uuid> uuids;
+  PlacementChanges changes;
   for (const auto& [id, vm] : state.vms()) {
     if (!names.insert(vm.name.text()).second || !uuids.insert(vm.uuid).second) {
       recorder_.fail("unique", fmt::format("{}: its name or uuid is given twice", text_of(vm)));
@@ -108,7 +109,8 @@ void StateJudge::check_vms(std::uint32_t machine, const cluster::State& state) {
                    .uuid = vm.uuid,
                    .node = vm.node,
                    .generation = vm.generation,
-                   .state = vm.state};
+                   .state = vm.state,
+                   .eviction = vm.eviction};
     const auto [at, is_new] = vms_.try_emplace(id, now);
     const Seen before = std::exchange(at->second, now);
     if (is_new) {
@@ -123,7 +125,23 @@ void StateJudge::check_vms(std::uint32_t machine, const cluster::State& state) {
       recorder_.note(machine, event_of(vm.state), text_of(vm));
     }
     if (vm.node && (is_new || before.generation != vm.generation)) check_place(state, vm);
+    note_changes(is_new ? nullptr : &before, vm, changes);
+    if (!changes.evicted.empty() && changes.evicted.back() == &vm) {
+      recorder_.note(
+          machine, Event::kVmEvicted,
+          fmt::format("{} from node {}: {}", vm.name, vm.node.value, vm.eviction->explanation));
+    }
   }
+  placement_.look(state, changes);
+}
+
+void StateJudge::note_changes(const Seen* before, const cluster::Vm& vm,
+                              PlacementChanges& changes) {
+  const bool was_placed = before != nullptr && before->node;
+  if (before == nullptr) changes.created.push_back(&vm);
+  if (vm.node && !was_placed) changes.placed.push_back(&vm);
+  if (vm.node && (before == nullptr || before->generation != vm.generation)) ++assignments_;
+  if (was_placed && !(before->eviction == vm.eviction)) changes.evicted.push_back(&vm);
 }
 
 void StateJudge::check_change(const Seen& before, const cluster::Vm& vm) {
@@ -146,7 +164,7 @@ void StateJudge::check_place(const cluster::State& state, const cluster::Vm& vm)
   const cluster::Node* node = state.find_node(vm.node);
   if (node == nullptr) {
     recorder_.fail("places", fmt::format("{}: there is no such node", text_of(vm)));
-  } else if (node->leaving && vm.state == VmState::kPlaced && nodes_[vm.node]) {
+  } else if (node->leaving && vm.state == VmState::kPlaced && nodes_[vm.node].leaving) {
     recorder_.fail("places", fmt::format("{}: that node is leaving", text_of(vm)));
   }
 }
@@ -158,43 +176,35 @@ void StateJudge::check_nodes(std::uint32_t machine, const cluster::State& state)
     return true;
   });
   for (const auto& [id, node] : state.nodes()) {
-    const auto [at, is_new] = nodes_.try_emplace(id, node.leaving);
-    const bool was_leaving = std::exchange(at->second, node.leaving);
-    const std::string text = fmt::format("node {} ({})", id.value, node.name);
-    if (is_new) recorder_.note(machine, Event::kNodeJoined, text);
-    if (node.leaving && !was_leaving) recorder_.note(machine, Event::kNodeLeaving, text);
+    const SeenNode now{.leaving = node.leaving, .is_draining = node.drain.is_under_way()};
+    const auto [at, is_new] = nodes_.try_emplace(id, now);
+    if (is_new) {
+      recorder_.note(machine, Event::kNodeJoined, fmt::format("node {} ({})", id.value, node.name));
+    }
+    note_node(machine, std::exchange(at->second, now), node);
   }
 }
 
-void StateJudge::check_capacity(const cluster::State& state) {
-  struct Sum {
-    resources::Amounts amounts;
-    std::set<std::uint16_t> ports;
-  };
-  std::map<NodeId, Sum> sums;
+void StateJudge::note_node(std::uint32_t machine, const SeenNode& before,
+                           const cluster::Node& node) {
+  const std::string text = fmt::format("node {} ({})", node.id.value, node.name);
+  if (node.leaving && !before.leaving) recorder_.note(machine, Event::kNodeLeaving, text);
+  const bool is_draining = node.drain.is_under_way();
+  if (is_draining && !before.is_draining) recorder_.note(machine, Event::kDrainBegins, text);
+  if (is_draining || !before.is_draining) return;
+  const std::string how = node.drain.is_set() ? node.drain.outcome : "cancelled";
+  recorder_.note(machine, Event::kDrainEnds, text + ": " + how);
+}
+
+void StateJudge::check_ports(const cluster::State& state) {
+  std::map<NodeId, std::set<std::uint16_t>> ports;
   for (const auto& [id, vm] : state.vms()) {
     if (!vm.node) continue;
-    Sum& sum = sums[vm.node];
-    sum.amounts += cluster::demand_of(vm.spec, state.policy().overcommit).amounts;
     for (const cluster::PublishedPort& port : vm.spec.published_ports) {
-      if (port.host_port != 0 && !sum.ports.insert(port.host_port).second) {
+      if (port.host_port != 0 && !ports[vm.node].insert(port.host_port).second) {
         recorder_.fail("ports", fmt::format("{}: host port {} is promised twice", text_of(vm),
                                             port.host_port));
       }
-    }
-  }
-  for (const auto& [id, sum] : sums) {
-    const cluster::Node* node = state.find_node(id);
-    if (node == nullptr || node->registered.unix_ms == 0) continue;
-    const resources::Amounts offered =
-        cluster::offered_by(*node, state.policy().overcommit).amounts;
-    if (!sum.amounts.fits(offered)) {
-      recorder_.fail(
-          "capacity",
-          fmt::format("node {} offers {} MiB and {} vCPUs; {} MiB and {} vCPUs of it "
-                      "are promised",
-                      id.value, offered.memory_mib, cluster::whole_vcpus(offered.cpu_milli),
-                      sum.amounts.memory_mib, cluster::whole_vcpus(sum.amounts.cpu_milli)));
     }
   }
 }

@@ -1,5 +1,4 @@
-// Every route on a real one-voter replica and a real image store, in virtual time. The test plays
-// the part of the agent: it reports what VMs do.
+// Every route but those about placement, in virtual time.
 
 #include "node/api/api.h"
 
@@ -14,12 +13,10 @@
 #include <gtest/gtest.h>
 
 #include "base/limits.h"
-#include "blixard/v1/cluster.pb.h"
+#include "node/api/test_bench.h"
 #include "node/http/client.h"
 #include "node/http/event_stream.h"
 #include "node/http/server.h"
-#include "node/replica/test_alone.h"
-#include "sim/world.h"
 
 namespace blixard::api {
 namespace {
@@ -30,153 +27,7 @@ using env::Task;
 using http::Method;
 using testing::HasSubstr;
 
-constexpr const char* kToken = "secret-token";
 constexpr const char* kKey = "6f9619ff-8b86-4d01-b42d-00cf4fc964ff";
-
-struct Reply {
-  int status = 0;
-  std::string body;
-  http::Headers headers;
-
-  [[nodiscard]] json::value document() const {
-    boost::system::error_code error;
-    return json::parse(body, error);
-  }
-  [[nodiscard]] std::string text(std::string_view key) const {
-    const auto value = document();
-    const auto* object = value.if_object();
-    const auto* member = object == nullptr ? nullptr : object->if_contains(key);
-    if (member == nullptr) return "<none>";
-    return member->is_string() ? std::string(member->get_string()) : json::serialize(*member);
-  }
-  [[nodiscard]] std::string header(std::string_view name) const {
-    const std::string* value = http::find_header(headers, name);
-    return value == nullptr ? "<none>" : *value;
-  }
-};
-
-struct Bench {
-  Env env;
-  replica::NoPeers peers;
-  std::unique_ptr<replica::Replica> replica;
-  std::unique_ptr<image::Store> images;
-  observe::Metrics metrics;
-  std::unique_ptr<Api> api;
-  std::string console = "boot\nready\n";
-
-  explicit Bench(Env e) : env(e) {}
-
-  Task<Result<void>> open() {
-    BLX_CO_TRY(replica, co_await replica::open_alone(env, "/data/log", NodeId(1), {}, peers));
-    BLX_CO_TRY(images, co_await image::Store::open(env, "/data/images"));
-    api = std::make_unique<Api>(
-        env, *replica, *images, metrics,
-        Options{.token = kToken, .version = "1.2.3", .self = NodeId(1), .own_uid = 1000},
-        [this](VmId, std::size_t size) { return logs(size); });
-    v1::Command command;
-    auto* node = command.mutable_register_node();
-    node->set_node_id(1);
-    node->set_name("n1");
-    node->mutable_capacity()->set_vcpus(8);
-    node->mutable_capacity()->set_memory_mib(4096);
-    node->set_accelerator("tcg");
-    node->set_version("1.2.3");
-    BLX_CO_TRY(co_await replica->propose(std::move(command)));
-    v1::Command add;
-    auto* image = add.mutable_add_image();
-    image->set_name("tiny");
-    image->set_architecture("x86_64");
-    image->set_kernel_version("6.1");
-    for (const char* name : {"initrd", "vmlinux"}) {
-      auto* file = image->add_files();
-      file->set_name(name);
-      file->set_bytes(10);
-      file->set_digest(std::string(32, 'd'));
-    }
-    BLX_CO_TRY(co_await replica->propose(std::move(add)));
-    co_return Result<void>();
-  }
-
-  Task<Result<std::string>> logs(std::size_t size) {
-    co_return console.substr(console.size() - std::min(size, console.size()));
-  }
-
-  Task<Reply> call(Method method, std::string target, std::string body = "",
-                   http::Headers headers = {}) {
-    http::Request request{.method = method, .headers = std::move(headers), .body = std::move(body)};
-    const auto question = target.find('?');
-    request.path = target.substr(0, question);
-    if (question != std::string::npos) {
-      std::string rest = target.substr(question + 1);
-      while (!rest.empty()) {
-        const auto end = std::min(rest.find('&'), rest.size());
-        const std::string pair = rest.substr(0, end);
-        rest.erase(0, end + 1);
-        const auto equals = std::min(pair.find('='), pair.size());
-        request.query[pair.substr(0, equals)] = equals < pair.size() ? pair.substr(equals + 1) : "";
-      }
-    }
-    if (!request.body.empty() && request.header("Content-Type") == nullptr) {
-      request.headers.push_back({"Content-Type", "application/json"});
-    }
-    request.transport = http::Transport::kUnix;
-    request.peer.uid = 1000;
-    const http::Response response = co_await api->handle(request);
-    co_return Reply{response.status, response.body, response.headers};
-  }
-
-  // As the leader's loop and the node's agent would.
-  Task<Result<void>> place(std::string name) {
-    const cluster::Vm* vm = replica->state().find_vm(name);
-    v1::Command command;
-    command.mutable_place_vm()->set_vm_id(vm->id.value);
-    command.mutable_place_vm()->set_generation(vm->generation.value);
-    command.mutable_place_vm()->set_node_id(1);
-    BLX_CO_TRY(co_await replica->propose(std::move(command)));
-    co_return Result<void>();
-  }
-  Task<Result<void>> report(std::string name, v1::VmState state, std::string reason = "",
-                            bool released = false) {
-    const cluster::Vm* vm = replica->state().find_vm(name);
-    v1::Command command;
-    command.mutable_report_vms()->set_node_id(1);
-    auto* report = command.mutable_report_vms()->add_reports();
-    report->set_vm_id(vm->id.value);
-    report->set_generation(vm->generation.value);
-    report->set_state(state);
-    report->set_reason(std::move(reason));
-    report->set_released(released);
-    BLX_CO_TRY(co_await replica->propose(std::move(command)));
-    co_return Result<void>();
-  }
-  Task<void> boot(std::string name, v1::VmState last, std::string reason = "") {
-    EXPECT_TRUE(co_await env.clock.sleep(1s));
-    EXPECT_TRUE(co_await place(name));
-    EXPECT_TRUE(co_await report(name, v1::VM_STATE_STARTING));
-    EXPECT_TRUE(co_await env.clock.sleep(1s));
-    const auto reported = co_await report(name, last, std::move(reason));
-    EXPECT_TRUE(reported) << reported.error().message();
-  }
-};
-
-Task<void> bench_main(Env env, std::function<Task<void>(Bench&)> body, bool& done) {
-  Bench bench(env);
-  const auto opened = co_await bench.open();
-  EXPECT_TRUE(opened) << opened.error().message();
-  if (!opened) co_return;
-  co_await body(bench);
-  bench.api.reset();
-  co_await bench.replica->stop();
-  done = true;
-}
-
-void run(std::function<Task<void>(Bench&)> body) {
-  sim::World world(3);
-  auto& machine = world.add_machine("n1");
-  bool done = false;
-  EXPECT_TRUE(world.run(bench_main(machine.env(), std::move(body), done)));
-  EXPECT_TRUE(done);
-}
 
 TEST(Api, CreatesAVmWithDefaults) {
   run([](Bench& bench) -> Task<void> {

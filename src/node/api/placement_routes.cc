@@ -122,7 +122,7 @@ std::vector<Route> Api::group_routes() {
        .is_mutation = true,
        .request = message<v1::PlacementGroup>(),
        .response = message<v1::PlacementGroup>(),
-       .errors = "name_invalid group_invalid group_not_found group_cycle too_many_groups "
+       .errors = "group_invalid group_not_found group_cycle too_many_groups "
                  "model_too_old",
        .handler = &Api::set_group},
       {.method = Method::kDelete,
@@ -131,7 +131,7 @@ std::vector<Route> Api::group_routes() {
        .summary = "Delete a placement group that nothing uses",
        .is_mutation = true,
        .response = message<v1::PlacementGroup>(),
-       .errors = "group_not_found group_in_use",
+       .errors = "name_invalid group_not_found group_in_use",
        .handler = &Api::delete_group},
   };
 }
@@ -152,7 +152,7 @@ std::vector<Route> Api::tenancy_routes() {
        .is_mutation = true,
        .request = message<v1::Tenant>(),
        .response = message<v1::TenantState>(),
-       .errors = "name_invalid tenant_invalid too_many_tenants model_too_old",
+       .errors = "tenant_invalid too_many_tenants model_too_old",
        .handler = &Api::set_tenant},
       {.method = Method::kDelete,
        .pattern = "/v1/tenants/{name}",
@@ -160,7 +160,7 @@ std::vector<Route> Api::tenancy_routes() {
        .summary = "Forget the limits of a tenant; its VMs stay",
        .is_mutation = true,
        .response = message<v1::TenantState>(),
-       .errors = "tenant_not_found",
+       .errors = "name_invalid tenant_not_found",
        .handler = &Api::delete_tenant},
       {.method = Method::kGet,
        .pattern = "/v1/reservations",
@@ -176,7 +176,7 @@ std::vector<Route> Api::tenancy_routes() {
        .is_mutation = true,
        .request = message<v1::ReservationRequest>(),
        .response = message<v1::ReservationState>(),
-       .errors = "name_invalid reservation_invalid reservation_exists node_not_found node_full "
+       .errors = "reservation_invalid reservation_exists node_not_found node_full "
                  "too_many_reservations model_too_old",
        .handler = &Api::set_reservation},
       {.method = Method::kDelete,
@@ -185,7 +185,7 @@ std::vector<Route> Api::tenancy_routes() {
        .summary = "Give the room back",
        .is_mutation = true,
        .response = message<v1::ReservationState>(),
-       .errors = "reservation_not_found",
+       .errors = "name_invalid reservation_not_found",
        .handler = &Api::delete_reservation},
   };
 }

@@ -126,7 +126,8 @@ constexpr auto kRows = std::to_array<ProblemRow>({
     {"node_exists", 409, "A node of this name exists", "Give the node another name."},
     {"node_full", 507, "The node has not enough room", "Delete or shrink VMs, or add a node."},
     {"node_invalid", 400, "The node's description is not valid",
-     "Update the node's program to the version of the others."},
+     "Correct what the detail names; if the node said it, update its program to the version of the "
+     "others."},
     {"node_not_found", 404, "There is no such node", "List the nodes with: blixard node list."},
     {"port_taken", 409, "The port is published by another VM",
      "Publish another host port, or 0 to have one chosen."},

@@ -7,7 +7,9 @@
 #include <fmt/format.h>
 
 #include "base/limits.h"
+#include "core/sched/drain.h"
 #include "core/sched/place.h"
+#include "vopr/run.h"
 
 namespace blixard::vopr {
 namespace {
@@ -24,13 +26,24 @@ bool has_place(const cluster::Vm& vm, const cluster::State& state) {
   });
 }
 
-// What the leader's loop still has to do for those that wait.
+// What the leader's loops still have to do.
 std::string unplanned(const cluster::State& state, WallTime now) {
-  const sched::Plan plan = sched::plan_pending(state, now);
-  if (plan.empty()) return {};
-  return fmt::format("placement has {} VMs to place, {} gangs, {} VMs to tell to leave, {} reasons",
-                     plan.placements.size(), plan.gangs.size(), plan.preemptions.size(),
-                     plan.unplaced.size());
+  sched::Planner planner;
+  planner.follow(state);
+  const sched::Plan plan = planner.plan(state, now);
+  const sched::DrainPlan drains = sched::plan_drains(state, planner, now);
+  if (plan.empty() && drains.evictions.empty() && drains.ends.empty()) return {};
+  return fmt::format(
+      "there are {} VMs to place, {} gangs, {} VMs to tell to leave, {} reasons to "
+      "say, {} drains to end",
+      plan.placements.size(), plan.gangs.size(), plan.preemptions.size() + drains.evictions.size(),
+      plan.unplaced.size(), drains.ends.size());
+}
+
+// A clock that was ahead when the drain began may have put its deadline far off: until then it
+// waits for a place for the VMs that are left.
+bool is_to_end(const cluster::Drain& drain, WallTime now) {
+  return drain.is_under_way() && drain.deadline.unix_ms <= now.unix_ms + kSettle / 1ms;
 }
 
 }  // namespace
@@ -45,10 +58,11 @@ std::string Settling::missing() {
     if (std::string what = missing_at(*site, *leader); !what.empty()) return what;
   }
   const cluster::State& state = leader->replica()->state();
+  const WallTime now = leader->machine->env().clock.wall();
   compare_states(*leader);
   for (const auto& [id, node] : state.nodes()) {
     if (node.leaving) return fmt::format("node {} is leaving", id.value);
-    if (node.drain.is_under_way()) return fmt::format("node {} is drained", id.value);
+    if (is_to_end(node.drain, now)) return fmt::format("node {} is drained", id.value);
     const bool is_here = std::ranges::any_of(
         cluster_.sites(), [&](const auto& site) { return site->belongs && site->id == id; });
     if (!is_here) return fmt::format("node {} has no machine", id.value);
@@ -63,9 +77,7 @@ std::string Settling::missing() {
   for (const auto& [id, vm] : state.vms()) {
     if (std::string what = missing_of(vm, state); !what.empty()) return what;
   }
-  if (std::string what = unplanned(state, leader->machine->env().clock.wall()); !what.empty()) {
-    return what;
-  }
+  if (std::string what = unplanned(state, now); !what.empty()) return what;
   return ownerless(state);
 }
 

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <chrono>
 #include <cstdio>
+#include <ctime>
 #include <random>
 
 #include <boost/json/serialize.hpp>
@@ -123,6 +124,9 @@ class ArrivedMix {
   std::uint64_t next_ = 1;
 };
 
+// What this program has used of one core: whatever else the machine does is not in it.
+double processor_s() { return static_cast<double>(std::clock()) / CLOCKS_PER_SEC; }
+
 double percentile_us(std::vector<std::int64_t>& nanoseconds, std::size_t percent) {
   if (nanoseconds.empty()) return 0;
   const auto at =
@@ -203,12 +207,12 @@ TraceResult run_trace(const PlaceTrace& command, std::vector<sched::FleetNode> n
   std::uint64_t rival_random = command.seed.value_or(0);
   sched::Situation situation{.search = command.search, .seed = command.seed.value_or(0)};
   std::vector<std::int64_t> nanoseconds;
-  std::int64_t spent = 0;
   std::int64_t arrived = 0;
   std::map<std::string, std::string> reasons;  // by shape: looked for once
   resources::Amounts taken;
   std::int64_t taken_gpu = 0;
-  constexpr std::uint64_t kPerSecond = 1'000'000'000;
+  const double began_s = processor_s();
+  double aside_s = 0;
   while (share(arrived, whole) < command.load && (grows || nanoseconds.size() < once)) {
     const std::size_t number = arrivals.next();
     const sched::Request& request = requests[number];
@@ -219,9 +223,7 @@ TraceResult run_trace(const PlaceTrace& command, std::vector<sched::FleetNode> n
                                          ? sched::decide(fleet, request, situation)
                                          : decide_as(command.rival, fleet, request, rival_random);
     if (decision.is_placed()) fleet.take(decision.at, request, decision.devices);
-    const std::int64_t took = std::chrono::nanoseconds(Steady::now() - begin).count();
-    nanoseconds.push_back(took);
-    spent += took;
+    nanoseconds.push_back(std::chrono::nanoseconds(Steady::now() - begin).count());
     if (decision.is_placed()) {
       ++result.placed;
       taken += request.demand.amounts;
@@ -230,14 +232,20 @@ TraceResult run_trace(const PlaceTrace& command, std::vector<sched::FleetNode> n
     }
     if (result.failed.empty()) result.first_failure_load = share(arrived, whole);
     std::string& reason = reasons[sched::shape_key(request, command.strategy)];
-    if (reason.empty()) reason = reason_of(fleet, request);
+    if (reason.empty()) {
+      const double looks_s = processor_s();
+      reason = reason_of(fleet, request);
+      aside_s += processor_s() - looks_s;
+    }
     ++result.failed[reason];
   }
+  const double spent_s = processor_s() - began_s - aside_s;
+  result.decisions_per_s =
+      static_cast<double>(nanoseconds.size()) / std::max(spent_s, 1.0 / CLOCKS_PER_SEC);
   result.load = share(arrived, whole);
   result.gpu_share = share(taken_gpu, gpus);
   result.cpu_share = share(taken.cpu_milli, all.cpu_milli);
   result.memory_share = share(taken.memory_mib, all.memory_mib);
-  result.decisions_per_s = share(static_cast<std::int64_t>(nanoseconds.size() * kPerSecond), spent);
   result.p50_us = percentile_us(nanoseconds, 50);
   result.p99_us = percentile_us(nanoseconds, 99);
   return result;

@@ -129,6 +129,7 @@ class Decider {
       walk.is_over = length == 0;
       walk.start = walk.begin + (length == 0 ? 0 : static_cast<NodeIndex>(random % length));
       walk.next = walk.start;
+      if (!walk.is_over) fleet_.prefetch(walk.start);
     }
     Best best;
     bool had_room = false;

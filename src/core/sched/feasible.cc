@@ -75,6 +75,11 @@ std::optional<std::uint32_t> latency_ms(const cluster::PlacementPolicy& policy, 
 }
 
 std::optional<Obstacle> lasting_obstacle(const Fleet& fleet, NodeIndex at, const Shape& shape) {
+  const bool is_of_another = !shape.architecture.empty() && !fleet.architecture(at).empty() &&
+                             shape.architecture != fleet.architecture(at);
+  const bool asks_nothing =
+      shape.wishes.is_default() && shape.strategy != cluster::Strategy::kManual;
+  if (fleet.is_plain(at) && asks_nothing && !is_of_another) return std::nullopt;
   std::optional<Obstacle> first;
   each_lasting(fleet, at, shape, [&](Obstacle obstacle) {
     first = std::move(obstacle);
@@ -95,10 +100,9 @@ std::vector<Obstacle> obstacles(const Fleet& fleet, NodeIndex at, const Shape& s
 }
 
 bool has_room(const Fleet& fleet, NodeIndex at, const Shape& shape) {
-  const resources::Room& room = fleet.room(at);
-  if (!shape.demand.amounts.fits(room.amounts())) return false;
+  if (!shape.demand.amounts.fits(fleet.free(at))) return false;
   if (!shape.demand.counters.empty() || fleet.classes().size() == DeviceClasses::kMost)
-    return room.fits(shape.demand);
+    return fleet.room(at).fits(shape.demand);
   for (std::size_t each = 0; each < shape.serving.size(); ++each) {
     const resources::DeviceNeed& need = shape.demand.devices[each];
     std::uint32_t serving = 0;

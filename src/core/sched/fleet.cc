@@ -1,6 +1,7 @@
 #include "core/sched/fleet.h"
 
 #include <algorithm>
+#include <cstddef>
 
 #include "base/assert.h"
 #include "core/sched/shape.h"
@@ -108,7 +109,6 @@ void Fleet::rebuild() {
     place_devices(at);
     refresh(at);
   }
-  fragmentation_.clear();
   ++epoch_;
 }
 
@@ -122,11 +122,26 @@ void Fleet::place_devices(NodeIndex at) {
 
 // What is kept beside the room.
 void Fleet::refresh(NodeIndex at) {
+  Hot& hot = hot_[at];
+  const FleetNode& node = nodes_[at];
+  hot.free = rooms_[at].amounts();
+  hot.supply = node.supply.amounts;
+  hot.is_plain = node.closed == Closed::kOpen && node.taints.empty();
+  if (!(hot.architecture == std::string_view(node.architecture)))
+    hot.architecture = Name(node.architecture);
   const auto& devices = rooms_[at].devices();
   for (std::size_t number = 0; number < devices.size(); ++number)
-    slots_[hot_[at].first_device + number].free_milli =
+    slots_[hot.first_device + number].free_milli =
         static_cast<std::int16_t>(devices[number].free_milli);
   note_change(at);
+}
+
+void Fleet::prefetch(NodeIndex at) const {
+  constexpr std::size_t kNodes = 4;
+  constexpr std::size_t kLine = 64;
+  const auto bytes = std::as_bytes(std::span(hot_).subspan(at, std::min(hot_.size() - at, kNodes)));
+  for (std::size_t line = 0; line < bytes.size(); line += kLine)
+    __builtin_prefetch(&bytes[line]);
 }
 
 void Fleet::note_change(NodeIndex at) {
@@ -139,7 +154,7 @@ void Fleet::note_change(NodeIndex at) {
   if (!has_tree_) return;
   RoomTree::Most most;
   if (nodes_[at].closed == Closed::kOpen) {
-    const resources::Amounts& free = rooms_[at].amounts();
+    const resources::Amounts& free = hot_[at].free;
     most = {.cpu_milli = RoomTree::left(free.cpu_milli),
             .memory_mib = RoomTree::left(free.memory_mib),
             .disk_mib = RoomTree::left(free.disk_mib),
@@ -280,14 +295,12 @@ const Fragmentation& Fleet::measure() const {
 
 std::int64_t Fleet::fragmentation(NodeIndex at) const {
   const Fragmentation& measure = this->measure();
-  if (fragmentation_.size() != nodes_.size()) fragmentation_.assign(nodes_.size(), Remembered());
-  Remembered& known = fragmentation_[at];
-  if (known.epoch != epoch_ || known.version != hot_[at].version) {
-    known = {.epoch = epoch_,
-             .version = hot_[at].version,
-             .value = measure.of(rooms_[at].amounts(), devices(at))};
+  const Hot& hot = hot_[at];
+  if (hot.fragmentation.epoch != epoch_ || hot.fragmentation.version != hot.version) {
+    hot.fragmentation = {
+        .epoch = epoch_, .value = measure.of(hot.free, devices(at)), .version = hot.version};
   }
-  return known.value;
+  return hot.fragmentation.value;
 }
 
 std::int64_t Fleet::fragmentation(const resources::Amounts& free,

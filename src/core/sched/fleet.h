@@ -103,9 +103,17 @@ class Fleet {
   // For scores and indexes.
 
   [[nodiscard]] const DeviceClasses& classes() const { return classes_; }
+  // The same as of room(at) and node(at), from what scores find in one place.
+  [[nodiscard]] const resources::Amounts& free(NodeIndex at) const { return hot_[at].free; }
+  [[nodiscard]] const resources::Amounts& supply(NodeIndex at) const { return hot_[at].supply; }
+  [[nodiscard]] const Name& architecture(NodeIndex at) const { return hot_[at].architecture; }
+  // Open, and without taints.
+  [[nodiscard]] bool is_plain(NodeIndex at) const { return hot_[at].is_plain; }
   [[nodiscard]] std::span<const DeviceSlot> devices(NodeIndex at) const {
     return std::span(slots_).subspan(hot_[at].first_device, hot_[at].devices);
   }
+  // It will be scored soon, and those after it.
+  void prefetch(NodeIndex at) const;
   // F of the node as it is, and of it with that left.
   [[nodiscard]] std::int64_t fragmentation(NodeIndex at) const;
   [[nodiscard]] std::int64_t fragmentation(const resources::Amounts& free,
@@ -125,16 +133,23 @@ class Fleet {
   [[nodiscard]] Shapes& shapes() { return *shapes_; }
 
  private:
+  // F as it was worked out last.
+  struct Remembered {
+    std::uint64_t epoch = 0;
+    std::int64_t value = 0;
+    std::uint32_t version = 0;
+  };
+  // What scores look at, side by side: of fleets larger than the cache each line is a wait.
   struct Hot {
+    resources::Amounts free;
+    resources::Amounts supply;
+    mutable Remembered fragmentation;
     std::uint32_t first_device = 0;
     std::uint32_t devices = 0;
     std::uint32_t vms = 0;
     std::uint32_t version = 0;
-  };
-  struct Remembered {
-    std::uint64_t epoch = 0;
-    std::uint32_t version = 0;
-    std::int64_t value = 0;
+    Name architecture;
+    bool is_plain = false;
   };
   // Beside amounts and devices.
   struct Residents {
@@ -169,7 +184,6 @@ class Fleet {
 
   mutable Fragmentation measure_;
   mutable std::uint64_t measured_epoch_ = 0;
-  mutable std::vector<Remembered> fragmentation_;
 };
 
 }  // namespace blixard::sched

@@ -11,14 +11,33 @@ constexpr int kRatioBits = 16;
 constexpr int kScaleBits = 30;
 // Beside devices, CPU and memory only decide between equals.
 constexpr int kBesideDevices = 8;
+constexpr std::int64_t kLooks = kLostDevice / resources::kWholeDevice;
+// Above it an amount is as good as any, and products of it and a ratio stay in 64 bits.
+constexpr std::int64_t kAmountMost = (std::int64_t{1} << 31) - 1;
 
 std::uint64_t ratio(std::int64_t size, std::int64_t amount) {
-  return (static_cast<std::uint64_t>(size) << kRatioBits) /
-         static_cast<std::uint64_t>(std::max<std::int64_t>(amount, 1));
+  const auto exact = (static_cast<std::uint64_t>(size) << kRatioBits) /
+                     static_cast<std::uint64_t>(std::max<std::int64_t>(amount, 1));
+  return std::min<std::uint64_t>(exact, kAmountMost);
 }
 
 std::int64_t scaled(std::int64_t amount, std::uint64_t per) {
   return static_cast<std::int64_t>((static_cast<std::uint64_t>(amount) * per) >> kRatioBits);
+}
+
+// How many of a size are in an amount, by its reciprocal: a division takes as long as all else.
+constexpr int kReciprocalBits = 31;
+std::int64_t reciprocal(std::int64_t size) {
+  return (std::int64_t{1} << kReciprocalBits) / std::clamp<std::int64_t>(size, 1, kAmountMost);
+}
+std::int64_t quotient(std::int64_t amount, std::int64_t size, std::int64_t reciprocal) {
+  const std::int64_t least = (amount * reciprocal) >> kReciprocalBits;  // or one less
+  return least + (amount - least * size >= size ? 1 : 0);
+}
+
+resources::Amounts bounded(const resources::Amounts& free) {
+  return {.cpu_milli = std::min(free.cpu_milli, kAmountMost),
+          .memory_mib = std::min(free.memory_mib, kAmountMost)};
 }
 
 }  // namespace
@@ -46,21 +65,36 @@ std::uint32_t Fragmentation::level_of(std::int32_t milli) {
   return static_cast<std::uint32_t>(levels_.size() - 1);
 }
 
+std::size_t Fragmentation::size_of(const TypicalShape& shape) {
+  const bool is_fraction = shape.device_milli < resources::kWholeDevice;
+  const Size size{.count = is_fraction ? 0 : shape.device_count,
+                  .milli = static_cast<std::int32_t>(shape.device_count) * shape.device_milli,
+                  .level = is_fraction ? level_of(shape.device_milli) : 0};
+  const auto found = std::ranges::find_if(sizes_, [&](const Size& each) {
+    return each.count == size.count && each.milli == size.milli;
+  });
+  if (found != sizes_.end()) return static_cast<std::size_t>(found - sizes_.begin());
+  sizes_.push_back(size);
+  return sizes_.size() - 1;
+}
+
 void Fragmentation::add(const Mix::Entry& entry, const DeviceClasses& classes) {
   const TypicalShape& shape = entry.shape;
   if (shape.device_count == 0) {
-    plain_.push_back(
-        {.cpu_milli = shape.cpu_milli, .memory_mib = shape.memory_mib, .weight = entry.weight});
+    const std::int64_t cpu = std::clamp<std::int64_t>(shape.cpu_milli, 1, kAmountMost);
+    const std::int64_t memory = std::clamp<std::int64_t>(shape.memory_mib, 1, kAmountMost);
+    plain_.push_back({.cpu_milli = cpu,
+                      .memory_mib = memory,
+                      .per_cpu = reciprocal(cpu),
+                      .per_memory = reciprocal(memory),
+                      .weight = entry.weight});
     return;
   }
-  const bool is_fraction = shape.device_milli < resources::kWholeDevice;
   Served served{.cpu_milli = shape.cpu_milli, .memory_mib = shape.memory_mib};
   served.weight = entry.weight;
-  served.size = std::int64_t{shape.device_count} * shape.device_milli;
-  served.per_cpu = ratio(served.size, shape.cpu_milli);
-  served.per_memory = ratio(served.size, shape.memory_mib);
-  served.count = is_fraction ? 0 : shape.device_count;
-  if (is_fraction) served.level = level_of(shape.device_milli);
+  served.size = size_of(shape);
+  served.per_cpu = ratio(sizes_[served.size].milli, shape.cpu_milli);
+  served.per_memory = ratio(sizes_[served.size].milli, shape.memory_mib);
   const DeviceClassSet serving = classes.serving({.kind = shape.device_kind,
                                                   .count = shape.device_count,
                                                   .milli = shape.device_milli,
@@ -68,36 +102,33 @@ void Fragmentation::add(const Mix::Entry& entry, const DeviceClasses& classes) {
   const DeviceClassSet kind = classes.of_kind(shape.device_kind);
   for (std::size_t at = 0; at < classes_.size(); ++at) {
     const DeviceClassSet bit = DeviceClassSet{1} << at;
-    if ((serving & bit) != 0) {
-      classes_[at].served.push_back(served);
-    } else if ((kind & bit) != 0) {
-      classes_[at].refused_weight += entry.weight;
-    }
+    if ((kind & bit) == 0) continue;
+    classes_[at].weight += entry.weight;
+    if ((serving & bit) == 0) continue;
+    classes_[at].served.push_back(served);
+    has_device_requests_ = true;
   }
 }
 
 std::int64_t Fragmentation::of(const resources::Amounts& free,
                                std::span<const DeviceSlot> devices) const {
+  const resources::Amounts amounts = bounded(free);
   std::int64_t sum = 0;
-  bool counts_devices = false;
-  for (const OfClass& each : classes_)
-    counts_devices |= !each.served.empty();
   while (!devices.empty()) {
     const std::uint8_t device_class = devices.front().device_class;
     std::size_t count = 1;
     while (count < devices.size() && devices[count].device_class == device_class)
       ++count;
-    sum += of_class(free, devices.first(count));
+    sum += of_class(amounts, devices.first(count));
     devices = devices.subspan(count);
   }
-  return plain_.empty() ? sum : sum + (of_amounts(free) >> (counts_devices ? kBesideDevices : 0));
+  if (plain_.empty()) return sum;
+  return sum + (of_amounts(amounts) >> (has_device_requests_ ? kBesideDevices : 0));
 }
 
-std::int64_t Fragmentation::of_class(const resources::Amounts& free,
-                                     std::span<const DeviceSlot> devices) const {
-  const OfClass& own = classes_[devices.front().device_class];
+std::int64_t Fragmentation::reach(std::span<const DeviceSlot> devices, Reaches& reaches) const {
   std::array<std::uint16_t, kLevels> fitting{};  // fractions of a level, on all devices
-  std::array<std::int64_t, kLevels> useless{};   // milli of devices with too little for one
+  std::array<std::int32_t, kLevels> useless{};   // milli of devices with too little for one
   std::int64_t total = 0;
   std::int64_t whole = 0;
   const std::size_t levels = levels_.size();
@@ -116,40 +147,48 @@ std::int64_t Fragmentation::of_class(const resources::Amounts& free,
     }
   }
   if (total == 0) return 0;
-  const std::int64_t whole_milli = whole * resources::kWholeDevice;
-  std::int64_t lost = own.refused_weight * total * 2;
-  for (const Served& each : own.served) {
-    std::int64_t usable = 0;  // by such requests alone
-    std::int64_t now = 0;     // on devices that have enough for one
-    if (each.count == 0) {
-      const std::int64_t fits = fitting[each.level] + whole * fitting_.back()[each.level];
-      usable = fits * each.size;
-      now = total - useless[each.level];
+  for (std::size_t at = 0; at < sizes_.size(); ++at) {
+    const Size& size = sizes_[at];
+    if (size.count == 0) {
+      const std::int64_t fits = fitting[size.level] + whole * fitting_.back()[size.level];
+      reaches[at] = {.filled = fits * size.milli,
+                     .now = fits == 0 ? 0 : total - useless[size.level]};
     } else {
-      usable =
-          each.count == 1 ? whole_milli : whole / each.count * each.count * resources::kWholeDevice;
-      now = whole_milli;
+      const std::int64_t filled =
+          size.count == 1 ? whole : whole / size.count * std::int64_t{size.count};
+      reaches[at] = {.filled = filled * resources::kWholeDevice,
+                     .now = filled == 0 ? 0 : whole * resources::kWholeDevice};
     }
-    const bool fits =
-        usable != 0 && free.cpu_milli >= each.cpu_milli && free.memory_mib >= each.memory_mib;
-    if (!fits) {
-      lost += each.weight * total * 2;
-      continue;
-    }
-    usable = std::min(
-        {usable, scaled(free.cpu_milli, each.per_cpu), scaled(free.memory_mib, each.per_memory)});
-    lost += each.weight * (total * 2 - usable - now);
   }
-  return lost;
+  return total;
+}
+
+std::int64_t Fragmentation::of_class(const resources::Amounts& free,
+                                     std::span<const DeviceSlot> devices) const {
+  const OfClass& own = classes_[devices.front().device_class];
+  Reaches reaches;
+  const std::int64_t total = reach(devices, reaches);
+  if (total == 0) return 0;
+  std::int64_t reached = 0;
+  for (const Served& each : own.served) {
+    const Reach& devices_reached = reaches[each.size];
+    const std::int64_t by_amounts =
+        std::min(scaled(free.cpu_milli, each.per_cpu), scaled(free.memory_mib, each.per_memory));
+    const std::int64_t of_one =
+        std::min(devices_reached.filled, by_amounts) + devices_reached.now * (kLooks - 1);
+    const bool fits = free.cpu_milli >= each.cpu_milli && free.memory_mib >= each.memory_mib;
+    reached += fits ? each.weight * of_one : 0;
+  }
+  return own.weight * total * kLooks - reached;
 }
 
 std::int64_t Fragmentation::of_amounts(const resources::Amounts& free) const {
   if (free.cpu_milli <= 0 || free.memory_mib <= 0) return 0;
   std::int64_t lost = 0;
   for (const Plain& each : plain_) {
-    const std::int64_t by_cpu = free.cpu_milli / std::max<std::int64_t>(each.cpu_milli, 1);
-    const std::int64_t by_memory = free.memory_mib / std::max<std::int64_t>(each.memory_mib, 1);
-    const std::int64_t requests = std::min(by_cpu, by_memory);
+    const std::int64_t requests =
+        std::min(quotient(free.cpu_milli, each.cpu_milli, each.per_cpu),
+                 quotient(free.memory_mib, each.memory_mib, each.per_memory));
     const std::int64_t left = (free.cpu_milli - requests * each.cpu_milli) * cpu_scale_ +
                               (free.memory_mib - requests * each.memory_mib) * memory_scale_;
     lost += (left >> 16) * each.weight;

@@ -1,6 +1,8 @@
 #include "core/sched/request.h"
 
 #include <algorithm>
+#include <array>
+#include <cstring>
 #include <string_view>
 
 namespace blixard::sched {
@@ -10,9 +12,11 @@ namespace {
 // Numbers are of one length, and texts say theirs, so that no two contents have the same bytes.
 class Key {
  public:
+  Key() { bytes_.reserve(kUsual); }
   Key& number(std::int64_t value) {
-    for (int byte = 0; byte < 8; ++byte)
-      bytes_.push_back(static_cast<char>(static_cast<std::uint64_t>(value) >> (8 * byte)));
+    std::array<char, sizeof value> bytes;
+    std::memcpy(bytes.data(), &value, sizeof value);
+    bytes_.append(bytes.data(), bytes.size());
     return *this;
   }
   Key& text(std::string_view value) {
@@ -34,6 +38,8 @@ class Key {
   std::string take() { return std::move(bytes_); }
 
  private:
+  static constexpr std::size_t kUsual = 256;
+
   std::string bytes_;
 };
 

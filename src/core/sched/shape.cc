@@ -44,7 +44,7 @@ Shape& Shapes::of(const Request& request, cluster::Strategy strategy,
   shape->demand = request.demand;
   shape->wishes = request.wishes;
   shape->image = request.image;
-  shape->architecture = request.architecture;
+  shape->architecture = Name(request.architecture);
   shape->strategy = strategy;
   for (const cluster::Constraint& constraint : request.wishes->constraints)
     shape->constraints.emplace_back(constraint);

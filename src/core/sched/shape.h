@@ -22,7 +22,7 @@ struct Shape {
   resources::Demand demand;
   cluster::Shared<cluster::Wishes> wishes;
   Name image;
-  std::string architecture;
+  Name architecture;  // of the image; empty: not told
   cluster::Strategy strategy{};
   std::vector<Condition> constraints;
   std::vector<Condition> preferences;

@@ -65,34 +65,51 @@ void add_shares(Sum& sum, const resources::Amounts& supply, const resources::Amo
   }
 }
 
-Score fragmentation_score(const Fleet& fleet, NodeIndex at, const Shape& shape) {
-  // A whole device counts 1000 * 2 * kMixWeight; eight of them are the 50 points.
-  constexpr std::int64_t kLossOfFifty = std::int64_t{8} * 1000 * 2 * kMixWeight;
-  constexpr std::size_t kDevices = 256;
-  std::array<DeviceSlot, kDevices> left;
-  const std::span<const DeviceSlot> devices =
-      fleet.devices(at).first(std::min<std::size_t>(fleet.devices(at).size(), kDevices));
-  std::ranges::copy(devices, left.begin());
-  // As resources::Room::choose_devices() does it: the fullest for a fraction, the first whole ones.
+// As resources::Room::choose_devices() does it: the fullest for a fraction, the first whole ones.
+void take_devices(std::span<DeviceSlot> left, const Shape& shape) {
   for (std::size_t each = 0; each < shape.serving.size(); ++each) {
     const resources::DeviceNeed& need = shape.demand.devices[each];
     const auto serves = [&](const DeviceSlot& slot) {
       return ((shape.serving[each] >> slot.device_class) & 1) != 0 && slot.free_milli >= need.milli;
     };
-    for (std::uint32_t one = 0; one < need.count; ++one) {
-      DeviceSlot* chosen = nullptr;
-      for (std::size_t number = 0; number < devices.size(); ++number) {
-        DeviceSlot& slot = left[number];
-        if (serves(slot) && (chosen == nullptr || slot.free_milli < chosen->free_milli))
-          chosen = &slot;
+    const bool is_fraction = need.milli < resources::kWholeDevice;
+    std::uint32_t missing = need.count;
+    DeviceSlot* fullest = nullptr;
+    for (std::size_t number = 0; number < left.size() && missing != 0; ++number) {
+      DeviceSlot& slot = left[number];
+      if (!serves(slot)) continue;
+      if (!is_fraction) {
+        slot.free_milli = static_cast<std::int16_t>(slot.free_milli - need.milli);
+        --missing;
+      } else if (fullest == nullptr || slot.free_milli < fullest->free_milli) {
+        fullest = &slot;
       }
-      if (chosen == nullptr) break;
-      chosen->free_milli = static_cast<std::int16_t>(chosen->free_milli - need.milli);
     }
+    if (fullest != nullptr)
+      fullest->free_milli = static_cast<std::int16_t>(fullest->free_milli - need.milli);
   }
-  const std::int64_t grows = fleet.fragmentation(fleet.room(at).amounts() - shape.demand.amounts,
-                                                 std::span(left).first(devices.size())) -
-                             fleet.fragmentation(at);
+}
+
+// F with the request there; `kDevices` is for that many at the most.
+template <std::size_t kDevices>
+std::int64_t fragmentation_after(const Fleet& fleet, NodeIndex at, const Shape& shape) {
+  std::array<DeviceSlot, kDevices> room;
+  const std::span<const DeviceSlot> devices = fleet.devices(at);
+  const std::span<DeviceSlot> left = std::span(room).first(std::min(devices.size(), kDevices));
+  std::ranges::copy(devices.first(left.size()), left.begin());
+  take_devices(left, shape);
+  return fleet.fragmentation(fleet.free(at) - shape.demand.amounts, left);
+}
+
+Score fragmentation_score(const Fleet& fleet, NodeIndex at, const Shape& shape) {
+  // What eight lost devices cost is the 50 points.
+  constexpr std::int64_t kLossOfFifty = 8 * kLostDevice * kMixWeight;
+  constexpr std::size_t kFew = 16;
+  constexpr std::size_t kMost = 256;
+  const std::int64_t after = fleet.devices(at).size() <= kFew
+                                 ? fragmentation_after<kFew>(fleet, at, shape)
+                                 : fragmentation_after<kMost>(fleet, at, shape);
+  const std::int64_t grows = after - fleet.fragmentation(at);
   constexpr std::int64_t kFifty = 50 * kPoint;
   // Both are multiples of 2^10, so that nothing overflows and little is rounded.
   constexpr int kShift = 10;
@@ -139,24 +156,27 @@ Strategy base_of(Strategy strategy, const cluster::PlacementPolicy& policy) {
 Score base_score(const Fleet& fleet, NodeIndex at, const Shape& shape,
                  std::vector<ScorePart>* parts) {
   Sum sum(parts);
-  const FleetNode& node = fleet.node(at);
-  const resources::Amounts& free = fleet.room(at).amounts();
+  const resources::Amounts& supply = fleet.supply(at);
+  const resources::Amounts& free = fleet.free(at);
   switch (base_of(shape.strategy, fleet.policy())) {
     case Strategy::kMostAvailable:
-      add_shares(sum, node.supply.amounts, free, false);
+      add_shares(sum, supply, free, false);
       break;
     case Strategy::kLeastAvailable:
-      add_shares(sum, node.supply.amounts, free - shape.demand.amounts, true);
+      add_shares(sum, supply, free - shape.demand.amounts, true);
       break;
     case Strategy::kRoundRobin:
       sum.add("few VMs", kFull / (1 + std::int64_t{fleet.vms(at)}));
       break;
     default:
       sum.add("fragmentation", fragmentation_score(fleet, at, shape));
-      add_shares(sum, node.supply.amounts, free, false, kTie);
+      add_shares(sum, supply, free, false, kTie);
   }
-  if (std::ranges::binary_search(node.images, shape.image)) sum.add("image there", kImage);
-  if (!node.taints.empty() || !shape.wishes.is_default()) add_wishes(sum, node, shape);
+  if (!shape.image.empty()) {
+    const std::vector<Name>& images = fleet.node(at).images;
+    if (std::ranges::find(images, shape.image) != images.end()) sum.add("image there", kImage);
+  }
+  if (!fleet.is_plain(at) || !shape.wishes.is_default()) add_wishes(sum, fleet.node(at), shape);
   return sum.sum();
 }
 

@@ -18,6 +18,7 @@ reported_benches() { programs release bench "" | sed -n '/^blx_/d; s/_bench$//p'
 needed_by() {
   case $1 in
     load) echo blixard ;;
+    place) echo blixard-vopr ;;
   esac
 }
 
@@ -67,7 +68,7 @@ bench() {
   if [[ -z $name || $name == --accept ]]; then
     mapfile -t found <<<"$known"
     # shellcheck disable=SC2046 # words
-    build release "${found[@]/%/_bench}" $(needed_by load)
+    build release "${found[@]/%/_bench}" $(needed_by load) $(needed_by place)
     bench_all "$@"
   elif grep -qxF -- "$name" <<<"$known"; then
     shift
@@ -87,7 +88,7 @@ bench() {
   ((${#WORSE[@]} == 0)) || die "worse than the accepted result: ${WORSE[*]}"
 }
 
-# The load test of another size has a result of its own.
+# The load test of another size has a result of its own, and placement on a trace.
 result_name() {
   local name=$1 vms=1000 search=
   shift
@@ -95,6 +96,7 @@ result_name() {
     case $1 in
       --vms) vms=${2:-} ;;
       --search) search=_search ;;
+      --trace) [[ $name != place ]] || search=_trace ;;
     esac
     shift
   done

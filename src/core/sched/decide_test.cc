@@ -202,5 +202,41 @@ TEST(Decide, WhatWasRefusedIsLookedAtAgainOnceThereIsRoom) {
   }
 }
 
+// In the order in which they would be chosen, each passed over once it was.
+std::vector<std::uint64_t> in_order(Fleet& fleet, const Request& request, Search search) {
+  std::vector<std::uint64_t> order;
+  std::vector<NodeIndex> passed_over;
+  while (true) {
+    const Decision decision =
+        decide(fleet, request, {.search = search, .passed_over = passed_over});
+    if (!decision.is_placed()) return order;
+    order.push_back(fleet.node(decision.at).id.value);
+    passed_over.push_back(decision.at);
+  }
+}
+
+TEST(PassedOver, TheNextBestIsChosen) {
+  for (const Search search : {Search::kExact, Search::kSampled}) {
+    Fleet fleet = fleet_of_nodes({node_of(1, 4000, 1000), node_of(2, 4000, 50),
+                                  node_of(3, 4000, 3000), node_of(4, 4000, 200)},
+                                 cluster::Strategy::kLeastAvailable);
+    EXPECT_EQ(in_order(fleet, request_for(1000, 100), search),
+              (std::vector<std::uint64_t>{4, 1, 3}));
+    EXPECT_TRUE(decide(fleet, request_for(1000, 100), {.search = search}).is_placed());
+  }
+}
+
+// What it costs to be cheap is what it was.
+TEST(PassedOver, TheCheapestStillCounts) {
+  std::vector<FleetNode> nodes = {node_of(1, 4000, 1000), node_of(2, 4000, 1000),
+                                  node_of(3, 4000, 1000)};
+  nodes[0].cost_per_hour_micro = 100;
+  nodes[1].cost_per_hour_micro = 109;
+  nodes[2].cost_per_hour_micro = 200;
+  Fleet fleet = fleet_of_nodes(std::move(nodes), cluster::Strategy::kCostOptimized);
+  EXPECT_EQ(in_order(fleet, request_for(1000, 100), Search::kExact),
+            (std::vector<std::uint64_t>{1, 2}));
+}
+
 }  // namespace
 }  // namespace blixard::sched

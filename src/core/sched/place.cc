@@ -73,8 +73,12 @@ class OnePlan {
   void place(const Vm& vm) {
     if (const std::set<Name> gangs = unmet_gangs(vm); !gangs.empty()) {
       place_gang(gangs);
-      return;
+    } else {
+      place_alone(vm);
     }
+  }
+
+  void place_alone(const Vm& vm) {
     const Request request = request_of(state_, vm);
     Decision decision = choose(fleet_, vm, request, situation());
     if (!decision.is_placed()) {
@@ -121,6 +125,13 @@ class OnePlan {
     for (const Name& name : vm.spec.wishes->groups)
       if (is_unmet(name)) gangs.insert(name);
     return gangs;
+  }
+
+  // Whether a VM of these gangs makes all of them whole.
+  [[nodiscard]] bool is_last_of(const std::set<Name>& gangs) const {
+    return std::ranges::all_of(gangs, [&](const Name& name) {
+      return state_.find_group(name)->gang == circumstances_.members(name) + 1;
+    });
   }
 
   // Pending VMs of gangs that are not met yet, in their turn.
@@ -189,8 +200,14 @@ class OnePlan {
             : fmt::format("group {} is placed {} at once, {} of {} find a node: {}", *unmet, wanted,
                           gang.placements.size(), members.size(), first_refusal);
     take_back(taken);
-    for (const Vm* vm : members)
-      waiting_.push_back({.vm = vm, .reason = reason});
+    // Who needs nobody beside it does not wait for the other gangs of other members.
+    for (const Vm* vm : members) {
+      if (is_last_of(unmet_gangs(*vm))) {
+        place_alone(*vm);
+      } else {
+        waiting_.push_back({.vm = vm, .reason = reason});
+      }
+    }
   }
 
   // Who finds no node.

@@ -175,6 +175,21 @@ TEST_F(Gangs, OfTwoGroupsWaitForBoth) {
   carry_out(whole, cluster_);
 }
 
+TEST_F(Gangs, WhoMakesItWholeWaitsForNoOtherGang) {
+  for (const char* name : {"g1", "g2", "g3"})
+    must_create(name, "groups: 'g'");
+  carry_out(plan(), cluster_);
+  must("set_group { group { name: 'g' gang: 4 } }");
+  must("set_group { group { name: 'h' gang: 2 } }");
+  must_create("both", "groups: 'g' groups: 'h' priority: 900");
+  must_create("last", "groups: 'g'");
+  const Plan made = plan();
+  EXPECT_THAT(placed_by(made), ElementsAre("last"));
+  EXPECT_THAT(made.gangs, IsEmpty());
+  EXPECT_THAT(reason_of(made, "both"), HasSubstr("group h is placed 2 at once"));
+  carry_out(made, cluster_);
+}
+
 // Preemption.
 
 TEST_F(Planning, TheFewestOfLowerPriorityMakeRoom) {

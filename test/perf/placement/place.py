@@ -3,7 +3,7 @@
 
 Started by `./do bench place`. Shares and bins are the same on every machine; times are of this one,
 medians of several rounds. Without --trace everything is drawn by tools/placement_mix.py from fixed
-seeds, and the plot docs/plots/placement.svg is made with --plot.
+seeds. --plot docs/plots/placement.svg makes the plot of docs/performance.md.
 
 --trace DIR has nodes.csv and pods.csv, and perhaps bins/*.items (u*: bins of 150, weibull*: of
 100). All of the pods arrive in random order, then draws from them up to 1.3 times the GPUs; nodes

@@ -11,8 +11,8 @@
 // Ours adds a second look to each request of the mix: what would be left if the node were filled
 // with such requests until its CPU, memory or devices run out. The paper's term sees that a node
 // cannot take one more; this one sees early that eight devices stand beside CPU for three. It
-// counts a quarter: an eighth to a half measured about the same, none and all of it worse. Where
-// the mix has no devices it is CPU and memory that are measured, by the second look alone.
+// counts a quarter: an eighth to a half measured about the same, all of it worse, none much worse.
+// Where the mix has no devices it is CPU and memory that are measured, by the second look alone.
 //
 // Whole numbers: a lost device counts kLostDevice * kMixWeight; CPU and memory are measured in the
 // fleet's mean node. Nodes with several models are looked at model by model.

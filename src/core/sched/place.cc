@@ -273,6 +273,7 @@ class OnePlan {
     cluster::Bucket after = left;
     for (std::size_t victim = 0; victim < victims; ++victim) {
       if (after.take(rate, now_)) continue;
+      plan_.waits_for_budget = true;
       return fmt::format(
           "no node has room unless {} VMs of lower priority leave, and tenant {} "
           "has used up its {} preemptions an hour",

@@ -63,6 +63,7 @@ struct Plan {
   std::vector<Gang> gangs;
   std::vector<Preemption> preemptions;
   std::vector<Unplaced> unplaced;
+  bool waits_for_budget = false;  // of preemptions: another plan may do more, once time has passed
   [[nodiscard]] bool empty() const {
     return placements.empty() && gangs.empty() && preemptions.empty() && unplaced.empty();
   }

@@ -274,6 +274,7 @@ TEST_F(Planning, ATenantHasABudgetOfPreemptions) {
   must_create("high", "priority: 900 tenant: 'red'", 1, 1000);
   const Plan refused = plan(WallTime{60'000});
   EXPECT_THAT(refused.preemptions, IsEmpty());
+  EXPECT_TRUE(refused.waits_for_budget);
   EXPECT_EQ(reason_of(refused, "high"),
             "no node has room unless 2 VMs of lower priority leave, and tenant red has used up its "
             "1 preemptions an hour");

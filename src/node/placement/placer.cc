@@ -55,6 +55,7 @@ env::Task<void> Placer::place_pending() {
   }
   const Instant begun = env_.clock.monotonic();
   const sched::Plan plan = this->plan();
+  retry_is_due_ |= plan.waits_for_budget;
   record_decisions(plan, env_.clock.monotonic() - begun);
   if (!plan.empty() && env_.rare.happens(env::RareSite::kPlacementLate)) {
     const auto most = static_cast<std::uint64_t>(kLateMax.count());

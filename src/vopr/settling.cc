@@ -7,6 +7,7 @@
 #include <fmt/format.h>
 
 #include "base/limits.h"
+#include "core/cluster/trial.h"
 #include "core/sched/drain.h"
 #include "core/sched/place.h"
 #include "vopr/run.h"
@@ -17,12 +18,14 @@ namespace {
 using cluster::VmDesired;
 using cluster::VmState;
 
-// Whether some node could take this pending VM, for all that can be said without a plan.
+// Whether apply would let some node take this pending VM, whatever plans say. Constraints are for
+// plans alone to look at.
 bool has_place(const cluster::Vm& vm, const cluster::State& state) {
   if (!vm.spec.wishes->constraints.empty()) return false;
   return std::ranges::any_of(state.nodes(), [&](const auto& entry) {
-    const cluster::Node& node = entry.second;
-    return node.registered.unix_ms != 0 && state.may_place(vm, node).has_value();
+    if (entry.second.registered.unix_ms == 0) return false;
+    cluster::Trial trial(state, WallTime());
+    return trial.place({.vm = vm.id, .node = entry.first, .devices = {}}).has_value();
   });
 }
 

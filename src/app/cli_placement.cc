@@ -10,6 +10,7 @@ namespace {
 
 std::vector<std::string> strategy_names() {
   std::vector<std::string> names;
+  names.reserve(cluster::kStrategies.size());
   for (const cluster::Strategy strategy : cluster::kStrategies)
     names.emplace_back(cluster::strategy_name(strategy));
   return names;

@@ -45,7 +45,7 @@ std::string used_of(const json::value& used, std::string_view member, const json
 
 std::string drain_text(const json::value& drain) {
   if (!drain.is_object()) return "";
-  const std::string outcome = text_of(drain, "outcome");
+  std::string outcome = text_of(drain, "outcome");
   if (!outcome.empty()) return outcome;
   return fmt::format("{} VMs left, {} on their way", text_of(drain, "vms_left"),
                      text_of(drain, "vms_leaving"));

@@ -18,7 +18,7 @@
 #include "core/sched/bins.h"
 #include "core/sched/decide.h"
 
-namespace CLI {
+namespace CLI {  // NOLINT(readability-identifier-naming): the library has it
 class App;
 }
 

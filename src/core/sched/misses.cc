@@ -153,6 +153,7 @@ std::string Misses::text(NodeIndex at, const std::vector<Obstacle>& obstacles) c
 
 std::vector<Misses::Miss> Misses::nearest(std::size_t most) const {
   std::vector<const Single*> order;
+  order.reserve(singles_.size());
   for (const auto& [key, single] : singles_)
     order.push_back(&single);
   std::ranges::sort(order, [](const Single* a, const Single* b) {

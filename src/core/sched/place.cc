@@ -155,6 +155,7 @@ class OnePlan {
       }
     }
     std::vector<const Vm*> members;
+    members.reserve(turns.size());
     for (const std::size_t turn : turns)
       members.push_back(order_[turn]);
     return members;

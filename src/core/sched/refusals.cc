@@ -136,6 +136,7 @@ std::string Refusals::text(const Key& key, const Entry& entry) const {
 
 std::vector<Refusals::Cause> Refusals::causes() const {
   std::vector<Cause> causes;
+  causes.reserve(entries_.size());
   for (const auto& [key, entry] : entries_)
     causes.push_back({.text = text(key, entry), .nodes = entry.nodes});
   std::ranges::sort(causes, [](const Cause& a, const Cause& b) {

@@ -37,6 +37,7 @@ bool WhatIf::carry_out(const Plan& plan) {
   }
   for (const Gang& gang : plan.gangs) {
     std::vector<cluster::Trial::Place> places;
+    places.reserve(gang.placements.size());
     for (const Placement& placement : gang.placements)
       places.push_back(place_of(placement));
     if (!trial_.place_gang(places)) continue;

@@ -178,7 +178,7 @@ std::uint64_t VmModel::hash(const State& state) const {
 std::size_t VmModel::bytes(const State& state) const {
   std::size_t bytes = sizeof(State);
   for (const auto& [name, known] : state)
-    bytes += 64 + sizeof(known) + sizeof(name) + name.size();
+    bytes += 64 + sizeof(known) + sizeof(std::string) + name.size();
   return bytes;
 }
 

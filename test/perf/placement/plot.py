@@ -3,8 +3,8 @@
 import html
 import math
 
-WIDTH, HEIGHT = 680, 360
-LEFT, RIGHT, TOP, BOTTOM = 60, 16, 14, 74
+WIDTH, HEIGHT = 690, 360
+LEFT, RIGHT, TOP, BOTTOM = 60, 26, 14, 74
 STYLE = """text{fill:#59636e;font:12px system-ui,sans-serif}line{stroke:#d1d9e0}
 polyline{fill:none;stroke-width:1.8}.c0{stroke:#0969da;fill:#0969da}.c1{stroke:#bc4c00;fill:#bc4c00}
 .c2{stroke:#1a7f37;fill:#1a7f37}.c3{stroke:#8250df;fill:#8250df}.c4{stroke:#bf3989;fill:#bf3989}

@@ -2,12 +2,12 @@
 
 #include <algorithm>
 #include <array>
-#include <charconv>
 #include <optional>
 #include <utility>
 
 #include <fmt/format.h>
 
+#include "app/whole_number.h"
 #include "base/limits.h"
 
 namespace blixard::app {
@@ -20,14 +20,6 @@ std::unexpected<Error> invalid(std::string_view text, std::string_view what,
                                std::string_view form) {
   return fail(Code::kInvalidArgument, "placement_invalid",
               fmt::format("'{}' is not {}; write it as {}", text.substr(0, 128), what, form));
-}
-
-template <class T>
-std::optional<T> parse_number(std::string_view text) {
-  T value{};
-  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
-  if (text.empty() || error != std::errc() || end != text.data() + text.size()) return {};
-  return value;
 }
 
 std::string_view trimmed(std::string_view text) {

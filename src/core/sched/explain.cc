@@ -73,9 +73,7 @@ class Explainer {
       if (leaving == nullptr) continue;
       const NodeIndex at = fleet_.find(state_.find_vm(*leaving->begin())->node);
       if (at == kNoNode) continue;
-      Request kept = request_of(state_, *other);
-      kept.demand.devices.clear();
-      kept.ports.clear();
+      Request kept = kept_for(request_of(state_, *other));
       fleet_.take(at, kept, {});
       kept_.emplace_back(at, std::move(kept));
     }
@@ -190,9 +188,7 @@ class Explainer {
     }
     if (said_.chosen) return fmt::format("would go to node {}", said_.chosen->name);
     if (said_.fitting == 0) return fmt::format("waits: {}", refusals_.sentence());
-    return fmt::format(
-        "waits: fewer than {} failure domains can take it, which the policy asks for",
-        state_.policy().spread_domains_min);
+    return "waits: " + too_few_domains(state_.policy());
   }
 
   const State& state_;

@@ -23,24 +23,6 @@ bool may_take_more(const resources::Room& before, const resources::Room& now) {
 
 }  // namespace
 
-std::string_view closed_text(Closed closed) {
-  switch (closed) {
-    case Closed::kOpen:
-      return "is open";
-    case Closed::kLeaving:
-      return "is being removed";
-    case Closed::kDraining:
-      return "is drained";
-    case Closed::kCordoned:
-      return "is cordoned";
-    case Closed::kUnregistered:
-      return "has not told what it has";
-    case Closed::kPretending:
-      return "only pretends to run guests";
-  }
-  return "";
-}
-
 Fleet::Fleet() : shapes_(std::make_unique<Shapes>()) {}
 Fleet::~Fleet() = default;
 Fleet::Fleet(Fleet&& other) noexcept = default;

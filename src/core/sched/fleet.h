@@ -42,7 +42,6 @@ enum class Closed : std::uint8_t {
   kUnregistered,  // nothing is known of it yet
   kPretending,    // its guests are not real, and other nodes' are
 };
-std::string_view closed_text(Closed closed);  // "is cordoned"
 
 struct FleetNode {
   NodeId id;

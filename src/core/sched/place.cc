@@ -34,6 +34,10 @@ std::uint64_t looked_at(const Vm& vm, const FleetNode& node) {
   return asks ? node.revision : 0;
 }
 
+std::string waits_for(std::size_t leaving, std::string_view node) {
+  return fmt::format("waits for {} VMs of lower priority to leave node {}", leaving, node);
+}
+
 class OnePlan {
  public:
   OnePlan(const State& state, StateFleet& fleet, WallTime now)
@@ -217,8 +221,7 @@ class OnePlan {
     std::string reason;
     if (const std::set<VmId>* leaving = state_fleet_.making_room_for(vm.name)) {
       const NodeId node = state_.find_vm(*leaving->begin())->node;
-      reason = fmt::format("waits for {} VMs of lower priority to leave node {}", leaving->size(),
-                           node ? state_.find_node(node)->name.text() : "");
+      reason = waits_for(leaving->size(), node ? state_.find_node(node)->name.text() : "");
       keep_for(request, fleet_.find(node));
     } else if (!state_fleet_.preemptible().empty()) {
       reason = make_room(vm, request);
@@ -229,9 +232,7 @@ class OnePlan {
   // What it waits for is not for those after it.
   void keep_for(const Request& request, NodeIndex at) {
     if (at == kNoNode) return;
-    Request kept = request;
-    kept.demand.devices.clear();
-    kept.ports.clear();
+    Request kept = kept_for(request);
     fleet_.take(at, kept, {});
     taken_.push_back({.at = at, .request = std::move(kept), .devices = {}});
   }
@@ -259,8 +260,7 @@ class OnePlan {
     }
     lines_ += victims->vms.size();
     keep_for(request, victims->at);
-    return fmt::format("waits for {} VMs of lower priority to leave node {}", victims->vms.size(),
-                       node.name);
+    return waits_for(victims->vms.size(), node.name);
   }
 
   // Why its tenant may not have so many stopped now; empty: it may.
@@ -302,11 +302,7 @@ class OnePlan {
       }
     }
     looks_ += fleet_.size();
-    // Only a strategy refuses what nodes would take.
-    if (has_any)
-      return fmt::format("fewer than {} failure domains can take it, which the policy asks for",
-                         state_.policy().spread_domains_min);
-    return refusals.sentence();
+    return has_any ? too_few_domains(state_.policy()) : refusals.sentence();
   }
 
   // Nothing, once this plan has looked at enough.

@@ -38,6 +38,11 @@ std::string device_text(std::int64_t milli, std::uint32_t count) {
 
 }  // namespace
 
+std::string too_few_domains(const cluster::PlacementPolicy& policy) {
+  return fmt::format("fewer than {} failure domains can take it, which the policy asks for",
+                     policy.spread_domains_min);
+}
+
 void Refusals::count(NodeIndex at, const Obstacle& obstacle) {
   ++nodes_;
   Key key{.kind = obstacle.kind, .closed = obstacle.closed, .name = obstacle.name};

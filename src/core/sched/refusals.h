@@ -16,6 +16,9 @@
 
 namespace blixard::sched {
 
+// Where nodes would take it, and only a strategy that spreads refuses.
+std::string too_few_domains(const cluster::PlacementPolicy& policy);
+
 class Refusals {
  public:
   // `state` may be null: of a fleet without one.

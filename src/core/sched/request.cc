@@ -90,6 +90,12 @@ Request request_of(const cluster::VmSpec& spec, const Name& name, VmId vm,
   return request;
 }
 
+Request kept_for(Request request) {
+  request.demand.devices.clear();
+  request.ports.clear();
+  return request;
+}
+
 std::string shape_key(const Request& request, cluster::Strategy strategy) {
   Key key;
   const resources::Amounts& amounts = request.demand.amounts;

@@ -27,6 +27,10 @@ struct Request {
 Request request_of(const cluster::VmSpec& spec, const Name& name, VmId vm,
                    const resources::Overcommit& overcommit);
 
+// What is kept for it on a node before it is placed there: amounts and counters, and no device or
+// port, which are chosen then.
+Request kept_for(Request request);
+
 // All that feasibility and score of a request depend on, whatever the other VMs are: equal keys
 // mean the same at every node. Bytes, not for people.
 std::string shape_key(const Request& request, cluster::Strategy strategy);

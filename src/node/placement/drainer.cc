@@ -5,6 +5,7 @@
 #include "blixard/v1/cluster.pb.h"
 #include "env/scope.h"
 #include "env/sync.h"
+#include "node/placement/evict.h"
 #include "node/placement/follow.h"
 #include "observe/allocations.h"
 
@@ -38,13 +39,8 @@ sched::DrainPlan Drainer::plan() {
 env::Task<void> Drainer::carry_out(sched::DrainPlan plan) {
   env::Scope scope(env_.executor, co_await env::this_cancellation());
   for (const sched::Eviction& eviction : plan.evictions) {
-    v1::Command command;
-    auto& evict = *command.mutable_evict_vm();
-    evict.set_vm_id(eviction.vm.value);
-    evict.set_generation(eviction.generation.value);
-    evict.set_cause(v1::EVICT_CAUSE_DRAIN);
-    evict.set_explanation(eviction.explanation);
-    scope.spawn(propose(std::move(command)));
+    scope.spawn(propose(evict_command(eviction.vm, eviction.generation, v1::EVICT_CAUSE_DRAIN,
+                                      eviction.explanation)));
   }
   for (const sched::DrainEnd& end : plan.ends) {
     v1::Command command;

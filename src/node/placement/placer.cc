@@ -8,6 +8,7 @@
 #include "env/failpoint.h"
 #include "env/scope.h"
 #include "env/sync.h"
+#include "node/placement/evict.h"
 #include "node/placement/follow.h"
 #include "node/trace/command_trace.h"
 #include "observe/allocations.h"
@@ -170,13 +171,9 @@ env::Task<void> Placer::propose(v1::Command command, VmId vm, PlacementOutcome m
 
 // What was refused is planned again on the state of then.
 env::Task<void> Placer::preempt(sched::Preemption preemption) {
-  v1::Command command;
-  auto& evict = *command.mutable_evict_vm();
-  evict.set_vm_id(preemption.victim.value);
-  evict.set_generation(preemption.generation.value);
-  evict.set_cause(v1::EVICT_CAUSE_PREEMPTION);
-  evict.set_by_vm_id(preemption.by.value);
-  evict.set_explanation(preemption.explanation);
+  v1::Command command = evict_command(preemption.victim, preemption.generation,
+                                      v1::EVICT_CAUSE_PREEMPTION, preemption.explanation);
+  command.mutable_evict_vm()->set_by_vm_id(preemption.by.value);
   const Result<void> outcome = co_await propose(std::move(command));
   if (outcome) co_return;
   retry_is_due_ = true;

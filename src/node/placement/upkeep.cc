@@ -6,6 +6,7 @@
 
 #include "blixard/v1/cluster.pb.h"
 #include "env/sync.h"
+#include "node/placement/evict.h"
 #include "node/placement/follow.h"
 #include "observe/allocations.h"
 
@@ -63,13 +64,9 @@ env::Task<void> Upkeep::rebalance() {
       sched::plan_rebalance(replica_.state(), planner_, next_, env_.clock.wall());
   next_ = plan.next;
   if (!plan.move) co_return;
-  v1::Command command;
-  auto& evict = *command.mutable_evict_vm();
-  evict.set_vm_id(plan.move->vm.value);
-  evict.set_generation(plan.move->generation.value);
-  evict.set_cause(v1::EVICT_CAUSE_REBALANCE);
-  evict.set_explanation(plan.move->explanation);
-  evict.set_target_node_id(plan.move->target.value);
+  v1::Command command = evict_command(plan.move->vm, plan.move->generation,
+                                      v1::EVICT_CAUSE_REBALANCE, plan.move->explanation);
+  command.mutable_evict_vm()->set_target_node_id(plan.move->target.value);
   co_await propose(std::move(command));
 }
 

@@ -26,6 +26,9 @@ TEST_F(ApplyPolicy, ThePolicyIsReplacedWhole) {
       "memory_percent: 100 disk_percent: 100 reserve_percent: 10 } } }");
   EXPECT_EQ(cluster_.state.policy().strategy, Strategy::kRoundRobin);
   EXPECT_EQ(room(1), (resources::Amounts{3600, 921, 0, 0}));
+  const PlacementPolicy defaults;
+  EXPECT_EQ(cluster_.state.policy().preemption_grace_seconds, defaults.preemption_grace_seconds);
+  EXPECT_EQ(cluster_.state.policy().cost_increase_percent, defaults.cost_increase_percent);
   EXPECT_EQ(cluster_.changes.back().kind, Change::Kind::kPolicyChanged);
   const std::size_t changes = cluster_.changes.size();
   must(
@@ -33,6 +36,9 @@ TEST_F(ApplyPolicy, ThePolicyIsReplacedWhole) {
       "memory_percent: 100 disk_percent: 100 reserve_percent: 10 } } }");
   EXPECT_EQ(cluster_.changes.size(), changes);
   expect_refused("set_policy { policy { strategy: STRATEGY_MANUAL } }", kBad, "policy_invalid");
+  must("set_policy { policy { preemption_grace_seconds: 0 cost_increase_percent: 0 } }");
+  EXPECT_EQ(cluster_.state.policy().preemption_grace_seconds, 0u);
+  EXPECT_EQ(cluster_.state.policy().cost_increase_percent, 0u);
 }
 
 TEST_F(ApplyPolicy, GroupsAreSetAndRemoved) {

@@ -118,14 +118,16 @@ Result<PlacementPolicy> read_policy(const v1::PlacementPolicy& policy) {
     static_assert(static_cast<int>(PreemptionPolicy::kNever) == v1::PREEMPTION_POLICY_NEVER);
     value.preemption = static_cast<PreemptionPolicy>(policy.preemption());
   }
-  value.preemption_grace_seconds = policy.preemption_grace_seconds();
+  if (policy.has_preemption_grace_seconds())
+    value.preemption_grace_seconds = policy.preemption_grace_seconds();
   if (policy.has_rebalance()) {
     value.rebalance = {.enabled = policy.rebalance().enabled(),
                        .threshold_percent = policy.rebalance().threshold_percent(),
                        .moves_per_hour = policy.rebalance().moves_per_hour()};
   }
   value.latencies = read_latencies(policy.latencies());
-  value.cost_increase_percent = policy.cost_increase_percent();
+  if (policy.has_cost_increase_percent())
+    value.cost_increase_percent = policy.cost_increase_percent();
   const auto level = read_level(policy.spread_level(), TopologyLevel::kZone);
   if (!level) return fault("spread_level: unknown");
   value.spread_level = *level;

@@ -9,11 +9,10 @@
 
 #include "base/bug.h"
 #include "base/limits.h"
+#include "core/sched/gangs.h"
 #include "core/sched/preempt.h"
 #include "core/sched/queue.h"
-#include "core/sched/refusals.h"
-#include "core/sched/shape.h"
-#include "core/sched/strategy.h"
+#include "core/sched/sentences.h"
 
 namespace blixard::sched {
 
@@ -24,8 +23,6 @@ using cluster::Vm;
 
 // VMs that are looked at as victims, by all that wait together.
 constexpr std::size_t kVictimLooksPerPlan = 200'000;
-// Nodes that are looked at for sentences: who is not reached keeps the sentence it has.
-constexpr std::size_t kLooksPerPlan = 1'000'000;
 
 // Constraints are looked at here and not by apply: the node is to be the one that was looked at.
 std::uint64_t looked_at(const Vm& vm, const FleetNode& node) {
@@ -46,11 +43,13 @@ class OnePlan {
         fleet_(fleet.fleet()),
         now_(now),
         circumstances_(state),
+        gangs_(state, circumstances_),
+        sentences_(state, fleet_, circumstances_),
         all_(all_of(fleet_)) {}
 
   Plan run() {
     order_ = in_turn(state_, all_);
-    index_gangs();
+    gangs_.index(order_);
     for (const Vm* vm : order_) {
       if (lines_ >= limits::kPlacementsPerPlan) break;
       if (!handled_.contains(vm->id)) place(*vm);
@@ -75,7 +74,7 @@ class OnePlan {
   [[nodiscard]] Situation situation() const { return {.circumstances = &circumstances_}; }
 
   void place(const Vm& vm) {
-    if (const std::set<Name> gangs = unmet_gangs(vm); !gangs.empty()) {
+    if (const std::set<Name> gangs = gangs_.unmet_of(vm); !gangs.empty()) {
       place_gang(gangs);
     } else {
       place_alone(vm);
@@ -119,54 +118,8 @@ class OnePlan {
 
   // Gangs.
 
-  [[nodiscard]] bool is_unmet(const Name& name) const {
-    const cluster::PlacementGroup* group = state_.find_group(name);
-    return group != nullptr && group->gang > circumstances_.members(name);
-  }
-
-  [[nodiscard]] std::set<Name> unmet_gangs(const Vm& vm) const {
-    std::set<Name> gangs;
-    for (const Name& name : vm.spec.wishes->groups)
-      if (is_unmet(name)) gangs.insert(name);
-    return gangs;
-  }
-
-  // Whether a VM of these gangs makes all of them whole.
-  [[nodiscard]] bool is_last_of(const std::set<Name>& gangs) const {
-    return std::ranges::all_of(gangs, [&](const Name& name) {
-      return state_.find_group(name)->gang == circumstances_.members(name) + 1;
-    });
-  }
-
-  // Pending VMs of gangs that are not met yet, in their turn.
-  void index_gangs() {
-    for (std::size_t turn = 0; turn < order_.size(); ++turn)
-      for (const Name& name : unmet_gangs(*order_[turn]))
-        turns_of_gang_[name].insert(turn);
-  }
-
-  // Pending members of them, and of the gangs that those belong to as well, which are added.
-  std::vector<const Vm*> members_of(std::set<Name>& gangs) const {
-    std::set<std::size_t> turns;
-    std::vector<Name> left(gangs.begin(), gangs.end());
-    while (!left.empty()) {
-      const Name gang = left.back();
-      left.pop_back();
-      for (const std::size_t turn : turns_of_gang_.at(gang)) {
-        if (!turns.insert(turn).second) continue;
-        for (const Name& other : unmet_gangs(*order_[turn]))
-          if (gangs.insert(other).second) left.push_back(other);
-      }
-    }
-    std::vector<const Vm*> members;
-    members.reserve(turns.size());
-    for (const std::size_t turn : turns)
-      members.push_back(order_[turn]);
-    return members;
-  }
-
   void place_gang(std::set<Name> gangs) {
-    const std::vector<const Vm*> members = members_of(gangs);
+    const std::vector<const Vm*> members = gangs_.members_of(gangs);
     for (const Vm* vm : members)
       handled_.insert(vm->id);
     // In the next plan, which is all its own.
@@ -184,12 +137,12 @@ class OnePlan {
       if (decision.is_placed()) {
         gang.placements.push_back(take(*vm, request, std::move(decision)));
       } else {
-        if (left.empty()) first_refusal = said_of(request);
+        if (left.empty()) first_refusal = sentences_.of(request);
         left.push_back(vm);
       }
     }
     const auto unmet =
-        std::ranges::find_if(gangs, [&](const Name& name) { return is_unmet(name); });
+        std::ranges::find_if(gangs, [&](const Name& name) { return gangs_.is_unmet(name); });
     if (unmet == gangs.end()) {
       lines_ += gang.placements.size();
       plan_.gangs.push_back(std::move(gang));
@@ -207,7 +160,7 @@ class OnePlan {
     take_back(taken);
     // Who needs nobody beside it does not wait for the other gangs of other members.
     for (const Vm* vm : members) {
-      if (is_last_of(unmet_gangs(*vm))) {
+      if (gangs_.is_last_of(gangs_.unmet_of(*vm))) {
         place_alone(*vm);
       } else {
         waiting_.push_back({.vm = vm, .reason = reason});
@@ -239,7 +192,7 @@ class OnePlan {
 
   // The new reason; empty: nobody can.
   std::string make_room(const Vm& vm, const Request& request) {
-    std::string key = sentence_key(request);
+    std::string key = sentences_.key_of(request);
     if (victim_looks_ > kVictimLooksPerPlan || without_victims_.contains(key)) return {};
     for (const auto& [node, vms] : state_fleet_.preemptible())
       victim_looks_ += vms.size();
@@ -284,46 +237,7 @@ class OnePlan {
     return {};
   }
 
-  // Sentences.
-
-  std::string sentence_of(const Request& request) {
-    Refusals refusals(&state_, fleet_, request);
-    const Shape& shape = fleet_.shapes().of(request, strategy_of(*request.wishes, state_.policy()),
-                                            fleet_.classes());
-    const bool has_neighbours = circumstances_.matter_to(request);
-    bool has_any = false;
-    for (NodeIndex at = 0; at < fleet_.size(); ++at) {
-      auto found = obstacle(fleet_, at, shape);
-      if (!found && has_neighbours) found = circumstances_.obstacle(fleet_, at, request);
-      if (found) {
-        refusals.count(at, *found);
-      } else {
-        has_any = true;
-      }
-    }
-    looks_ += fleet_.size();
-    return has_any ? too_few_domains(state_.policy()) : refusals.sentence();
-  }
-
-  // Nothing, once this plan has looked at enough.
-  std::string said_of(const Request& request) {
-    return looks_ > kLooksPerPlan ? std::string() : sentence_of(request);
-  }
-
-  // All that a sentence depends on.
-  std::string sentence_key(const Request& request) const {
-    const cluster::Wishes& wishes = *request.wishes;
-    std::string key = shape_key(request, strategy_of(wishes, state_.policy()));
-    for (const std::uint16_t port : request.ports)
-      key += fmt::format("\n{}", port);
-    if (request.wishes.is_default()) return key;
-    key += fmt::format("\n{}\n{}", wishes.tenant, wishes.priority);
-    for (const Name& group : wishes.groups)
-      key += fmt::format("\n{}", group);
-    return key;
-  }
-
-  // Who has none yet comes first.
+  // Sentences. Who has none yet comes first.
   void explain() {
     for (Waiting& each : waiting_)
       if (each.vm->reason == cluster::kWaitingForPlacement) explain(each);
@@ -335,8 +249,8 @@ class OnePlan {
     if (lines_ >= limits::kPlacementsPerPlan) return;
     if (waiting.reason.empty()) {
       const Request request = request_of(state_, *waiting.vm);
-      const auto [found, is_new] = sentences_.try_emplace(sentence_key(request));
-      if (is_new) found->second = said_of(request);
+      const auto [found, is_new] = said_.try_emplace(sentences_.key_of(request));
+      if (is_new) found->second = sentences_.of(request);
       waiting.reason = found->second;
     }
     if (waiting.reason.empty() || waiting.reason == waiting.vm->reason) return;
@@ -351,18 +265,18 @@ class OnePlan {
   Fleet& fleet_;
   WallTime now_;
   Circumstances circumstances_;
+  Gangs gangs_;
+  Sentences sentences_;
   resources::Amounts all_;
   std::vector<const Vm*> order_;
-  std::map<Name, std::set<std::size_t>> turns_of_gang_;
   std::set<VmId> handled_;  // members of gangs
   std::vector<Taken> taken_;
   std::vector<Waiting> waiting_;
   std::set<VmId> told_;  // to leave, by this plan
   std::map<Name, cluster::Bucket> budgets_;
-  std::map<std::string, std::string> sentences_;  // by sentence_key()
-  std::set<std::string> without_victims_;         // by sentence_key()
+  std::map<std::string, std::string> said_;  // by Sentences::key_of()
+  std::set<std::string> without_victims_;    // likewise
   std::size_t victim_looks_ = 0;
-  std::size_t looks_ = 0;
   std::size_t lines_ = 0;
   Plan plan_;
 };

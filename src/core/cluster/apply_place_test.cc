@@ -1,6 +1,7 @@
 // Placements and evictions: what a plan could not know is found here.
 
 #include <fmt/format.h>
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include "base/limits.h"
@@ -358,6 +359,24 @@ TEST_F(ApplyPlace, AVmThatIsToStopStopsWhereItIs) {
   EXPECT_EQ(vm("web").desired, VmDesired::kStopped);
   EXPECT_EQ(vm("web").eviction->cause, EvictCause::kRebalance);
   EXPECT_EQ(vm("web").node, NodeId(1));
+}
+
+TEST_F(ApplyPlace, AVmThatStoppedForADrainStaysSo) {
+  must_create("web", "on_evict: ON_EVICT_STOP");
+  must_place("web", 1);
+  ASSERT_TRUE(cluster_.report("web", v1::VM_STATE_STARTING));
+  ASSERT_TRUE(cluster_.report("web", v1::VM_STATE_RUNNING));
+  must("drain_node { node_id: 1 deadline_ms: 60000 parallel: 1 }");
+  ASSERT_TRUE(cluster_.apply(cluster_.evict_command("web", v1::EVICT_CAUSE_DRAIN)));
+  ASSERT_TRUE(cluster_.report("web", v1::VM_STATE_STOPPED));
+  const auto started = cluster_.desire("web", v1::VM_DESIRED_RUNNING);
+  ASSERT_FALSE(started);
+  EXPECT_EQ(started.error().reason(), "node_closed");
+  EXPECT_THAT(started.error().message(), testing::HasSubstr("web stays stopped on node"));
+  EXPECT_EQ(vm("web").state, VmState::kStopped);
+  must("drain_node { node_id: 1 cancel: true }");
+  ASSERT_TRUE(cluster_.desire("web", v1::VM_DESIRED_RUNNING));
+  EXPECT_EQ(vm("web").state, VmState::kPlaced);
 }
 
 TEST_F(ApplyPlace, WhileItLeavesAVmIsStillItsUsers) {

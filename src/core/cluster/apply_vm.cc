@@ -94,6 +94,15 @@ Result<std::uint64_t> State::carry_out(const v1::SetDesired& command, const Step
                 fmt::format("VM {} is being deleted", vm->name));
   }
   const Wishes& wishes = *vm->spec.wishes;
+  // Its drain let it stay because it stopped; any other would be told to leave again.
+  if (starts_again && wishes.on_evict == OnEvict::kStop) {
+    const Node& node = *find_node(vm->node);
+    if (node.drain.is_set()) {
+      return fail(
+          Code::kFailedPrecondition, reason::kNodeClosed,
+          fmt::format("VM {} stays stopped on node {}, which is drained", vm->name, node.name));
+    }
+  }
   if (*desired == VmDesired::kRunning) BLX_TRY(charge(wishes, Spending::kStart, step));
   if (*desired == VmDesired::kDeleted) BLX_TRY(charge(wishes, Spending::kDelete, step));
   if (*desired == VmDesired::kDeleted && (!vm->node || BLX_BUG(kDeleteFreesAtOnce))) {

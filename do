@@ -202,7 +202,7 @@ python_tests() {
   local file
   while read -r file; do
     (cd "$(dirname "$file")" && python3 "$(basename "$file")" 2>&1) || return 1
-  done < <(find tools -name '*_test.py' | sort)
+  done < <(find tools test/perf -name '*_test.py' | sort)
 }
 
 shell_check() { shell_files | xargs shellcheck -x; }

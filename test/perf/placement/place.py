@@ -58,9 +58,16 @@ def die(text):
     sys.exit(f"place: {text}")
 
 
+def said_by(command):
+    done = subprocess.run(command, text=True, capture_output=True)
+    if done.returncode != 0:
+        name = pathlib.Path(command[0]).name
+        die(done.stderr.strip() or f"{name} ended with {done.returncode} and said nothing")
+    return done.stdout
+
+
 def mix(*words):
-    return subprocess.run([sys.executable, MIX, *map(str, words)], check=True, text=True,
-                          stdout=subprocess.PIPE).stdout
+    return said_by([sys.executable, MIX, *map(str, words)])
 
 
 class Bench:
@@ -76,17 +83,15 @@ class Bench:
         return path
 
     def place(self, *words):
-        done = subprocess.run([self.vopr, "place", "--json", *map(str, words)], text=True,
-                              capture_output=True)
-        if done.returncode != 0:
-            die(done.stderr.strip())
-        return json.loads(done.stdout)
+        return json.loads(said_by([self.vopr, "place", "--json", *map(str, words)]))
 
     def add(self, name, value, unit, better="higher", baselines=None, target=None, varies=False):
         """`target`: a text and whether it is met."""
-        baselines = baselines or {}
-        ratios = {rival: value / theirs if better == "higher" else theirs / value
-                  for rival, theirs in baselines.items()}
+        baselines, ratios = baselines or {}, {}
+        for rival, theirs in baselines.items():
+            over, under = (value, theirs) if better == "higher" else (theirs, value)
+            if under > 0:
+                ratios[rival] = over / under
         case = {"name": name, "value": value, "unit": unit, "better": better,
                 "baselines": baselines, "ratios": ratios, "varies": varies, "items": []}
         if target:
@@ -205,14 +210,14 @@ def trace(bench):
     for file in (nodes_file, pods_file):
         if not file.exists():
             die(f"{file} is not there")
-    header, *nodes = nodes_file.read_text(encoding="utf-8").splitlines()
-    gpus = sum(int(row["gpu"]) for row in csv.DictReader([header, *nodes]))
 
     def inputs(seed):
-        order = list(nodes)
-        random.Random(seed).shuffle(order)
+        # First, as it says what is wrong with either file.
         requests = mix("arrivals", "--requests", pods_file, "--nodes", nodes_file, "--load", LOAD,
                        "--seed", seed)
+        header, *order = nodes_file.read_text(encoding="utf-8").splitlines()
+        random.Random(seed).shuffle(order)
+        gpus = sum(int(row["gpu"]) for row in csv.DictReader([header, *order]))
         asked = sum(int(row["num_gpu"]) * int(row["gpu_milli"])
                     for row in csv.DictReader(requests.splitlines()))
         return ["--nodes", bench.file("nodes.csv", "\n".join([header, *order, ""])),
@@ -246,6 +251,8 @@ def main():
     parser.add_argument("--plot", help="where the plot of cost by size goes",
                         default=str(ROOT / "build/bench/placement.svg"))
     arguments = parser.parse_args()
+    if arguments.rounds < 1:
+        parser.error("--rounds is at least 1")
     machine = f"{os.cpu_count()} CPUs, {platform.machine()}, Linux {platform.release()}"
     with tempfile.TemporaryDirectory(prefix="bench-place-") as folder:
         bench = Bench(arguments, pathlib.Path(folder))

@@ -16,12 +16,13 @@ STEPS = (1, 2, 5)
 
 
 def ticks(low, high):
-    """Round numbers from at most `low` to at least `high`, both above 0."""
+    """Two or more round numbers, from at most `low` to at least `high`, both above 0."""
     exponents = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
     every = [step * 10.0 ** exponent for exponent in exponents for step in STEPS]
     first = max((tick for tick in every if tick <= low * 1.0001), default=every[0])
     last = min((tick for tick in every if tick >= high * 0.9999), default=every[-1])
-    return [tick for tick in every if first <= tick <= last]
+    begin, end = every.index(first), every.index(last)
+    return every[begin:max(end, begin + 1) + 1]
 
 
 def label(value):

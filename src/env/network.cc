@@ -46,4 +46,8 @@ Task<Result<void>> Stream::write_all(std::string_view bytes) {
   co_return co_await write(parts);
 }
 
+Task<Result<void>> Stream::write_with(std::string_view, std::unique_ptr<Stream>) {
+  co_return fail(Code::kInvalidArgument, "not_local", "only a unix socket carries another one");
+}
+
 }  // namespace blixard::env

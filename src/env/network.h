@@ -55,6 +55,11 @@ class Stream {
   // is of no further use. Errors: kUnavailable, kCancelled.
   virtual Task<Result<void>> write(std::span<const std::string_view> parts) = 0;
 
+  // Writes all bytes, and with the first of them hands over `handed`, which is the peer's from then
+  // on: a program that we started can be given a way to talk that has no name. Both are unix
+  // sockets. Errors: those of write(), kInvalidArgument "not_local".
+  virtual Task<Result<void>> write_with(std::string_view bytes, std::unique_ptr<Stream> handed);
+
   // Ends both directions; pending operations fail. Idempotent.
   virtual void close() = 0;
 
@@ -65,6 +70,11 @@ class Stream {
   [[nodiscard]] virtual std::uint64_t bytes_joined() const { return 0; }
 
   Task<Result<void>> write_all(std::string_view bytes);
+};
+
+struct StreamPair {
+  std::unique_ptr<Stream> ours;
+  std::unique_ptr<Stream> theirs;
 };
 
 class Listener {
@@ -88,6 +98,10 @@ class Network {
 
   // Errors: kUnavailable "connection_refused" and others, kDeadlineExceeded, kCancelled.
   virtual Task<Result<std::unique_ptr<Stream>>> dial(Endpoint endpoint, Instant deadline) = 0;
+
+  // Two ends of a new connection without a name, one to be handed over. Errors:
+  // kResourceExhausted "too_many_open_files".
+  virtual Task<Result<StreamPair>> pair() = 0;
 };
 
 }  // namespace blixard::env

@@ -2,6 +2,8 @@
 
 #include <sys/stat.h>
 
+#include <array>
+
 #include <boost/asio/posix/stream_descriptor.hpp>
 
 #include "env/sync.h"
@@ -148,6 +150,19 @@ env::Task<Result<std::unique_ptr<env::Stream>>> Network::dial(env::Endpoint endp
     co_return fail(Code::kDeadlineExceeded, "connect_timed_out", std::move(text));
   }
   co_return std::move(result);
+}
+
+env::Task<Result<env::StreamPair>> Network::pair() {
+  std::array<int, 2> sockets{};
+  if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, sockets.data()) != 0) {
+    co_return std::unexpected(socket_error(errno, "open socket for", "a pair"));
+  }
+  Fd ours(sockets[0]);
+  Fd theirs(sockets[1]);
+  env::StreamPair pair;
+  BLX_CO_TRY(pair.ours, make_stream(loop_, std::move(ours), AF_UNIX));
+  BLX_CO_TRY(pair.theirs, make_stream(loop_, std::move(theirs), AF_UNIX));
+  co_return std::move(pair);
 }
 
 env::Task<Result<std::unique_ptr<env::Stream>>> Network::connect(env::Endpoint endpoint) {

@@ -17,6 +17,7 @@ class Network final : public env::Network {
   env::Task<Result<std::unique_ptr<env::Listener>>> listen(env::Endpoint endpoint) override;
   env::Task<Result<std::unique_ptr<env::Stream>>> dial(env::Endpoint endpoint,
                                                        Instant deadline) override;
+  env::Task<Result<env::StreamPair>> pair() override;
 
  private:
   env::Task<Result<std::unique_ptr<env::Stream>>> connect(env::Endpoint endpoint);

@@ -7,7 +7,9 @@
 #include <sys/un.h>
 
 #include <array>
+#include <cstring>
 #include <numeric>
+#include <utility>
 
 #include <gtest/gtest.h>
 
@@ -216,6 +218,54 @@ TEST_F(NetworkTest, AUnixPeerIsKnownByItsUid) {
     BLX_CO_ASSERT(over_tcp);
     EXPECT_EQ(over_tcp->server->peer().uid, -1);
     EXPECT_TRUE(over_tcp->server->peer().address.starts_with("127.0.0.1:"));
+  });
+}
+
+// The bytes, and the descriptor that came with them.
+std::pair<std::string, Fd> receive(int socket) {
+  std::string bytes(64, '\0');
+  iovec vector{bytes.data(), bytes.size()};
+  alignas(cmsghdr) std::array<char, CMSG_SPACE(sizeof(int))> control{};
+  msghdr message{};
+  message.msg_iov = &vector;
+  message.msg_iovlen = 1;
+  message.msg_control = control.data();
+  message.msg_controllen = control.size();
+  const ssize_t count = recvmsg(socket, &message, MSG_CMSG_CLOEXEC);
+  bytes.resize(count > 0 ? static_cast<std::size_t>(count) : 0);
+  const cmsghdr* header = CMSG_FIRSTHDR(&message);
+  if (header == nullptr || header->cmsg_type != SCM_RIGHTS) return {bytes, Fd()};
+  int descriptor = -1;
+  std::memcpy(&descriptor, CMSG_DATA(header), sizeof descriptor);
+  return {bytes, Fd(descriptor)};
+}
+
+TEST_F(NetworkTest, AStreamIsHandedOverAUnixSocket) {
+  run([this](env::Env env) -> env::Task<void> {
+    const auto endpoint = Endpoint::unix_socket(path("s"));
+    const auto address = to_socket_address(endpoint).value();
+    const Fd listening(socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
+    EXPECT_EQ(bind(listening.get(), &address.any, address.size), 0);
+    EXPECT_EQ(listen(listening.get(), 1), 0);
+    auto stream = co_await env.network.dial(endpoint, in(10s));
+    BLX_CO_ASSERT(stream);
+    const Fd program(accept4(listening.get(), nullptr, nullptr, SOCK_CLOEXEC));
+    auto pair = co_await env.network.pair();
+    BLX_CO_ASSERT(pair);
+    BLX_CO_ASSERT(co_await (*stream)->write_with("take it\n", std::move(pair->theirs)));
+    auto [bytes, taken] = receive(program.get());
+    EXPECT_EQ(bytes, "take it\n");
+    EXPECT_TRUE(taken);
+
+    EXPECT_EQ(write(taken.get(), "theirs", 6), 6);
+    std::array<char, 100> buffer{};
+    const auto count = co_await pair->ours->read_some(buffer);
+    BLX_CO_ASSERT(count);
+    EXPECT_EQ(std::string_view(buffer.data(), *count), "theirs");
+    BLX_CO_ASSERT(co_await pair->ours->write_all("ours"));
+    EXPECT_EQ(receive(taken.get()).first, "ours");
+    taken = Fd();  // nobody else has it
+    EXPECT_EQ((co_await pair->ours->read_some(buffer)).value(), 0u);
   });
 }
 

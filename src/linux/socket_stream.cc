@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cstring>
 
 #include "linux/stream_socket.h"
 #include "linux/system_error.h"
@@ -40,6 +41,28 @@ env::Task<Result<void>> SocketStream::write(std::span<const std::string_view> pa
   writing_ = false;
   co_return std::move(result);
 }
+
+env::Task<Result<void>> SocketStream::write_with(std::string_view bytes,
+                                                 std::unique_ptr<env::Stream> handed) {
+  BLX_ASSERT(!writing_ && !bytes.empty());
+  auto* ours = dynamic_cast<SocketStream*>(handed.get());
+  if (ours == nullptr || !ours->is_local() || !is_local()) {
+    co_return co_await env::Stream::write_with(bytes, std::move(handed));
+  }
+  writing_ = true;
+  const Result<std::size_t> begun = co_await send_with(bytes, ours->socket_.native_handle());
+  Result<void> result;
+  if (begun) {
+    const std::string_view rest = bytes.substr(*begun);
+    result = co_await write_parts({&rest, 1});
+  } else {
+    result = std::unexpected(begun.error());
+  }
+  writing_ = false;
+  co_return std::move(result);
+}
+
+bool SocketStream::is_local() const { return socket_.is_open() && peer_.uid >= 0; }
 
 void SocketStream::close() {
   ErrorCode ignored;
@@ -93,6 +116,31 @@ env::Task<Result<void>> SocketStream::write_parts(std::span<const std::string_vi
     }
     // A fast reader would otherwise let a busy writer keep the loop to itself.
     if (++inline_writes_ % kInlineWritesMax == 0) co_await env::Turn{loop_};
+  }
+}
+
+env::Task<Result<std::size_t>> SocketStream::send_with(std::string_view bytes, int descriptor) {
+  while (true) {
+    if (!socket_.is_open()) co_return closed();
+    iovec vector{const_cast<char*>(bytes.data()), bytes.size()};
+    alignas(cmsghdr) std::array<char, CMSG_SPACE(sizeof(int))> control{};
+    msghdr message{};
+    message.msg_iov = &vector;
+    message.msg_iovlen = 1;
+    message.msg_control = control.data();
+    message.msg_controllen = control.size();
+    cmsghdr* header = CMSG_FIRSTHDR(&message);
+    header->cmsg_level = SOL_SOCKET;
+    header->cmsg_type = SCM_RIGHTS;
+    header->cmsg_len = CMSG_LEN(sizeof descriptor);
+    std::memcpy(CMSG_DATA(header), &descriptor, sizeof descriptor);
+    const ssize_t count = retry_interrupted(
+        [&] { return sendmsg(socket_.native_handle(), &message, MSG_NOSIGNAL | MSG_DONTWAIT); });
+    if (count >= 0) co_return static_cast<std::size_t>(count);
+    const int error = errno;
+    if (error != EAGAIN) co_return fail_with(error);
+    const Result<void> ready = co_await wait_ready(loop_, socket_, Socket::wait_write);
+    if (!ready) co_return socket_.is_open() ? std::unexpected(ready.error()) : closed();
   }
 }
 

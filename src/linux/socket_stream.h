@@ -24,6 +24,8 @@ class SocketStream final : public env::Stream {
 
   env::Task<Result<std::size_t>> read_some(std::span<char> buffer) override;
   env::Task<Result<void>> write(std::span<const std::string_view> parts) override;
+  env::Task<Result<void>> write_with(std::string_view bytes,
+                                     std::unique_ptr<env::Stream> handed) override;
   void close() override;
   [[nodiscard]] const env::PeerIdentity& peer() const override { return peer_; }
 
@@ -35,6 +37,9 @@ class SocketStream final : public env::Stream {
   [[nodiscard]] Error failure(const ErrorCode& error, std::string_view operation) const;
   [[nodiscard]] std::unexpected<Error> fail_with(int error) const;
   env::Task<Result<void>> write_parts(std::span<const std::string_view> parts);
+  [[nodiscard]] bool is_local() const;
+  // The descriptor goes with the first byte; how many went is the answer.
+  env::Task<Result<std::size_t>> send_with(std::string_view bytes, int descriptor);
   ssize_t send(std::span<const std::string_view> parts, std::size_t first_done);
 
   Loop& loop_;

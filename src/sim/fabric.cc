@@ -1,6 +1,7 @@
 #include "sim/fabric.h"
 
 #include <algorithm>
+#include <iterator>
 
 #include "sim/host.h"
 
@@ -38,6 +39,12 @@ bool Connection::joins(std::uint32_t a, std::uint32_t b) const {
 }
 
 void Delivery::happen() { connection_.fabric.deliver(connection_, to_); }
+
+Fabric::~Fabric() {
+  for (auto& [id, connection] : connections_)
+    for (Side& side : connection->sides)
+      side.handed.clear();
+}
 
 Host* Fabric::find(const std::string& address, Host& from) const {
   if (address.starts_with("127.") || address == "::1") return &from;
@@ -175,6 +182,15 @@ Accepted Fabric::connect(Incarnation& dialler, Port& port, std::string dialler_a
   return ours;
 }
 
+env::StreamPair Fabric::pair(Incarnation& owner) {
+  const std::uint64_t id = ++next_connection_;
+  Connection& connection =
+      *connections_.emplace(id, std::make_unique<Connection>(*this, id, true, owner, owner))
+           .first->second;
+  const env::PeerIdentity peer{.uid = owner.owner().uid, .address = "unix:"};
+  return {make_stream(connection, 0, peer), make_stream(connection, 1, peer)};
+}
+
 void Fabric::send(Connection& connection, int to, Segment::Kind kind, std::string_view bytes) {
   do {
     const std::size_t count = connection.sides[to].link->piece_of(bytes.size());
@@ -261,7 +277,8 @@ void Fabric::answer_with_reset(Connection& connection, int from) {
 void Fabric::forget_if_over(Connection& connection) {
   const bool is_awaited = connection.streams > 0 || connection.sides[0].delivery.scheduled() ||
                           connection.sides[1].delivery.scheduled();
-  if (!is_awaited) connections_.erase(connection.id);
+  // What was handed over on it may end other connections meanwhile.
+  if (!is_awaited) connections_.extract(connection.id);
 }
 
 void Fabric::release(Connection& connection) {
@@ -294,11 +311,15 @@ void Fabric::close(Port& port) {
 }
 
 void Fabric::drop(Incarnation& owner, bool silent) {
+  std::vector<Accepted> unclaimed;  // they go last: each may end a connection
   for (auto& [id, connection] : connections_) {
     for (int i : {0, 1}) {
       Side& side = connection->sides[i];
       if (side.owner != &owner || side.closed) continue;
       side.closed = true;
+      unclaimed.insert(unclaimed.end(), std::make_move_iterator(side.handed.begin()),
+                       std::make_move_iterator(side.handed.end()));
+      side.handed.clear();
       if (!silent && !side.reset) send(*connection, 1 - i, Segment::Kind::kReset, {});
     }
   }

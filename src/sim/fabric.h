@@ -69,6 +69,8 @@ struct Segment {
 
 struct Connection;
 
+using Accepted = std::unique_ptr<env::Stream>;
+
 // The arrival of what is first under way to one side.
 class Delivery final : public Event {
  public:
@@ -99,6 +101,8 @@ struct Side {
   std::string bytes;
   std::size_t read = 0;
   std::size_t arrived = 0;
+  // Of other connections, that came this way and were not taken yet.
+  std::deque<Accepted> handed;
 
   Wakeup* reader = nullptr;
   Wakeup* writer = nullptr;
@@ -126,8 +130,6 @@ struct Connection {
 
   [[nodiscard]] bool joins(std::uint32_t a, std::uint32_t b) const;
 };
-
-using Accepted = std::unique_ptr<env::Stream>;
 
 inline std::unexpected<Error> sockets_exhausted() {
   return fail(Code::kResourceExhausted, "too_many_open_files");
@@ -164,6 +166,9 @@ class AcceptOperation final : public Operation<Accepted> {
 class Fabric {
  public:
   Fabric(Engine& engine, std::uint64_t seed) : engine_(engine), random_(seed) {}
+  ~Fabric();
+  Fabric(const Fabric&) = delete;
+  Fabric& operator=(const Fabric&) = delete;
 
   void add(Host& host) { hosts_.push_back(&host); }
   [[nodiscard]] Host* find(const std::string& address, Host& from) const;  // null: nobody
@@ -186,6 +191,8 @@ class Fabric {
   // A connection between a dialling program and a listening one: the dialler's stream; the other
   // waits at the port.
   Accepted connect(Incarnation& dialler, Port& port, std::string dialler_address);
+  // Both ends of a connection without a name.
+  env::StreamPair pair(Incarnation& owner);
 
   // Of side `to`: queues segments towards it.
   void send(Connection& connection, int to, Segment::Kind kind, std::string_view bytes);
@@ -228,5 +235,7 @@ class Fabric {
 Accepted make_stream(Connection& connection, int side, env::PeerIdentity peer);
 // From here on its ends notice a changed byte. Precondition: made by make_stream().
 void make_secure(env::Stream& stream);
+// The oldest that came to this end with write_with(); null: there is none. Precondition: as above.
+Accepted take_handed(env::Stream& stream);
 
 }  // namespace blixard::sim

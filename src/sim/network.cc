@@ -67,9 +67,28 @@ class SimStream final : public env::Stream {
     co_return Result<void>();
   }
 
+  env::Task<Result<void>> write_with(std::string_view bytes, Accepted handed) override {
+    auto* theirs = dynamic_cast<SimStream*>(handed.get());
+    if (theirs == nullptr || !theirs->connection_.local || !connection_.local) {
+      co_return co_await env::Stream::write_with(bytes, std::move(handed));
+    }
+    if (!side().owner->alive()) co_return crashed();
+    if (side().closed) co_return fail(Code::kUnavailable, "closed");
+    if (side().reset || other().closed) co_return fail(Code::kUnavailable, "connection_lost");
+    theirs->side().owner = other().owner;
+    other().handed.push_back(std::move(handed));
+    co_return co_await write_all(bytes);
+  }
+
   void close() override { connection_.fabric.close(connection_, number_); }
   const env::PeerIdentity& peer() const override { return peer_; }
   void make_secure() { connection_.secure = true; }
+  Accepted take_handed() {
+    if (side().handed.empty()) return nullptr;
+    Accepted stream = std::move(side().handed.front());
+    side().handed.pop_front();
+    return stream;
+  }
 
  private:
   Side& side() { return connection_.sides[number_]; }
@@ -152,6 +171,12 @@ class SimNetwork final : public env::Network {
       }
       BLX_CO_TRY(co_await wait(retry, deadline));
     }
+  }
+
+  env::Task<Result<env::StreamPair>> pair() override {
+    if (!owner_.alive()) co_return crashed();
+    if (owner_.host().sockets_exhausted) co_return sockets_exhausted();
+    co_return owner_.host().fabric.pair(owner_);
   }
 
  private:
@@ -271,6 +296,8 @@ Accepted make_stream(Connection& connection, int side, env::PeerIdentity peer) {
 }
 
 void make_secure(env::Stream& stream) { static_cast<SimStream&>(stream).make_secure(); }
+
+Accepted take_handed(env::Stream& stream) { return static_cast<SimStream&>(stream).take_handed(); }
 
 std::unique_ptr<env::Network> make_network(Incarnation& owner) {
   return std::make_unique<SimNetwork>(owner);

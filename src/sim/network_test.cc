@@ -2,6 +2,7 @@
 
 #include "env/scope.h"
 #include "env/sync.h"
+#include "sim/fabric.h"
 #include "sim/world.h"
 
 namespace blixard::sim {
@@ -233,6 +234,36 @@ class NetworkTest : public testing::Test {
     co_return Result<void>();
   }
 
+  Task<Result<void>> handed_stream() {
+    env::Network& network = a.env().network;
+    BLX_CO_TRY(auto listener, co_await network.listen(Endpoint::unix_socket("/run/s")));
+    BLX_CO_TRY(auto stream, co_await network.dial(Endpoint::unix_socket("/run/s"), in(a, 1s)));
+    BLX_CO_TRY(auto peer, co_await listener->accept());
+    BLX_CO_TRY(env::StreamPair pair, co_await network.pair());
+    EXPECT_EQ(take_handed(*peer), nullptr);
+    BLX_CO_TRY(co_await stream->write_with("take it", std::move(pair.theirs)));
+    BLX_CO_TRY(const std::string said, co_await read(*peer, 7));
+    EXPECT_EQ(said, "take it");
+    auto taken = take_handed(*peer);
+    EXPECT_NE(taken, nullptr);
+    EXPECT_EQ(take_handed(*peer), nullptr);
+    BLX_CO_TRY(co_await taken->write_all("theirs"));
+    BLX_CO_TRY(const std::string theirs, co_await read(*pair.ours, 6));
+    EXPECT_EQ(theirs, "theirs");
+    taken.reset();
+    const auto ended = co_await read(*pair.ours, 1);
+    EXPECT_EQ(ended.error().reason(), "ended");
+
+    // What nobody took goes with its way.
+    BLX_CO_TRY(env::StreamPair lost, co_await network.pair());
+    BLX_CO_TRY(co_await stream->write_with("and it", std::move(lost.theirs)));
+    peer.reset();
+    stream.reset();
+    const auto gone = co_await read_within(a.env(), *lost.ours, 1, 1s);
+    EXPECT_EQ(gone.error().code(), Code::kUnavailable);
+    co_return Result<void>();
+  }
+
   Task<Result<void>> slow_link() {
     world.set_latency(a, b, 50ms, 50ms);
     world.set_latency(b, a, 70ms, 70ms);
@@ -256,6 +287,7 @@ TEST_F(NetworkTest, KilledDaemonResetsItsPeers) { run(killed_peer()); }
 TEST_F(NetworkTest, CloseWithUnreadBytesResets) { run(close_with_unread_bytes()); }
 TEST_F(NetworkTest, ALinkMayForgetItsConnections) { run(reset_connections()); }
 TEST_F(NetworkTest, AddressesAreOfTheirMachine) { run(addresses()); }
+TEST_F(NetworkTest, AStreamIsHandedOver) { run(handed_stream()); }
 TEST_F(NetworkTest, LatencyIsPerDirection) { run(slow_link()); }
 
 }  // namespace

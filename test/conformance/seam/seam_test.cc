@@ -77,24 +77,27 @@ Task<void> read_exactly(env::Stream& stream, std::size_t count, std::string& byt
   }
 }
 
-Task<void> echo_over(Env env, Endpoint endpoint) {
-  auto pair = co_await connect(env, std::move(endpoint));
-  EXPECT_TRUE(pair) << reason(pair);
-  if (!pair) co_return;
+Task<void> echo_between(Env env, env::Stream& one, env::Stream& other) {
   env::Scope scope(env.executor, co_await env::this_cancellation());
-  scope.spawn(echo_until_end(*pair->accepted));
+  scope.spawn(echo_until_end(other));
   const std::string sent = env.random.hex(500'000);  // more than any socket buffers
   std::string received;
-  scope.spawn(read_exactly(*pair->dialled, sent.size(), received));
+  scope.spawn(read_exactly(one, sent.size(), received));
   const std::string_view all = sent;
   const std::array<std::string_view, 4> parts{all.substr(0, 1), "", all.substr(1, 70'000),
                                               all.substr(70'001)};
-  EXPECT_TRUE(co_await pair->dialled->write(parts));
+  EXPECT_TRUE(co_await one.write(parts));
   while (received.size() < sent.size() && co_await env.clock.sleep(1ms)) {
   }
   EXPECT_EQ(received, sent);
-  pair->dialled->close();
+  one.close();
   co_await scope.join();
+}
+
+Task<void> echo_over(Env env, Endpoint endpoint) {
+  auto pair = co_await connect(env, std::move(endpoint));
+  EXPECT_TRUE(pair) << reason(pair);
+  if (pair) co_await echo_between(env, *pair->dialled, *pair->accepted);
 }
 
 Task<void> tcp_echo(Env env, Site /*site*/) {
@@ -102,6 +105,23 @@ Task<void> tcp_echo(Env env, Site /*site*/) {
 }
 Task<void> unix_echo(Env env, Site site) {
   co_await echo_over(env, Endpoint::unix_socket(site.directory + "/socket"));
+}
+
+Task<void> pair_echo(Env env, Site /*site*/) {
+  auto pair = co_await env.network.pair();
+  EXPECT_TRUE(pair) << reason(pair);
+  if (pair) co_await echo_between(env, *pair->ours, *pair->theirs);
+}
+
+Task<void> only_local_streams_are_handed_over(Env env, Site site) {
+  auto tcp = co_await connect(env);
+  auto local = co_await connect(env, Endpoint::unix_socket(site.directory + "/socket"));
+  auto pair = co_await env.network.pair();
+  EXPECT_TRUE(tcp && local && pair);
+  if (!tcp || !local || !pair) co_return;
+  EXPECT_EQ(reason(co_await tcp->dialled->write_with("x", std::move(pair->theirs))), "not_local");
+  EXPECT_EQ(reason(co_await local->dialled->write_with("x", std::move(tcp->accepted))),
+            "not_local");
 }
 
 Task<void> end_of_stream(Env env, Site /*site*/) {
@@ -396,6 +416,8 @@ Task<void> program_output(Env env, Site site) {
 constexpr std::array kCases{
     Case{"TcpEcho", tcp_echo},
     Case{"UnixEcho", unix_echo},
+    Case{"PairEcho", pair_echo},
+    Case{"OnlyLocalStreamsAreHandedOver", only_local_streams_are_handed_over},
     Case{"EndOfStream", end_of_stream},
     Case{"PortInUse", port_in_use},
     Case{"RefusedDial", refused_dial},

@@ -5,6 +5,7 @@ the guest's console, because that is the first thing to look at. A machine ends 
 started itself.
 """
 
+import dataclasses
 import json
 import secrets
 import select
@@ -24,6 +25,8 @@ LINE_MAX = 512
 KERNEL_ARGUMENTS = ("console=ttyS0 quiet cryptomgr.notests nokaslr mitigations=off"
                     " random.trust_cpu=on tsc=reliable")
 NETWORK = "blx.ip=10.0.2.15/24 blx.gw=10.0.2.2"
+TEMPLATE_MAC = "02:00:00:00:00:01"
+FORWARDED = range(15, 19)  # the guest addresses 10.0.2.N that a loopback port leads to
 
 
 class Late(AssertionError):
@@ -63,6 +66,10 @@ class LineSocket:
 
     def send(self, data: bytes) -> None:
         self._socket.sendall(data)
+
+    def send_with_file(self, data: bytes, file: int) -> None:
+        sent = socket.send_fds(self._socket, [data], [file])
+        self._socket.sendall(data[sent:])
 
     def send_until_stuck(self, data: bytes, seconds: float = 0.5) -> int:
         """Sends until the other side has taken nothing for that long; returns the bytes sent."""
@@ -138,37 +145,56 @@ class Agent(LineSocket):
             seen.append(line)
 
 
+@dataclasses.dataclass(frozen=True)
+class Saved:
+    """Where a template leaves its memory, while it runs, and its devices' state, at save()."""
+
+    memory: Path
+    state: Path
+
+    @staticmethod
+    def below(folder: str) -> "Saved":
+        return Saved(Path(folder) / "memory", Path(folder) / "state")
+
+
 class Machine:
     """A running QEMU. Use it in a with block."""
 
     def __init__(self, qemu: str, vmlinux: Path, initrd: Path, tsc_khz: int, keys: str = NETWORK,
-                 saved: Path | None = None):
-        """saved: a state to go on from, made by save() of a machine with the same arguments."""
+                 template: Saved | None = None, clone: Saved | None = None,
+                 mac: str | None = TEMPLATE_MAC):
+        """template: boot with the memory in that file, for save(). clone: wait for load() of what
+        a template with the same arguments saved; its memory is mapped, and its file left alone.
+        Of the arguments mac alone may differ; after load() the card has the template's. Without
+        mac there is no card."""
         self._folder = tempfile.TemporaryDirectory(prefix="blixard-vm-")
         run = Path(self._folder.name)
         self.agent_path = run / "agent"
         self._console = run / "console"
         self._errors = run / "errors"
-        forward = ",".join(f"hostfwd=tcp:127.0.0.1:0-10.0.2.{last}:80" for last in (15, 16))
+        forward = ",".join(f"hostfwd=tcp:127.0.0.1:0-10.0.2.{last}:80" for last in FORWARDED)
+        saved = template or clone
+        kind = (f"file,share={'on' if template else 'off'},mem-path={saved.memory}" if saved
+                else "ram")
         command = [
             qemu, "-nodefaults", "-no-user-config", "-display", "none",
             "-M", "microvm,acpi=on,memory-backend=ram0",
-            "-object", "memory-backend-ram,id=ram0,size=128M", "-m", "128", "-smp", "1",
+            "-object", f"memory-backend-{kind},id=ram0,size=128M", "-m", "128", "-smp", "1",
             "-accel", "tcg,tb-size=64", "-cpu", "qemu64,+arat",
             "-kernel", str(vmlinux), "-initrd", str(initrd),
             "-append", f"{KERNEL_ARGUMENTS} tsc_early_khz={tsc_khz} {keys}",
             "-chardev", f"file,id=con,path={self._console}", "-serial", "chardev:con",
             "-qmp", f"unix:{run / 'qmp'},server=on,wait=off",
             "-device", "virtio-rng-device",
-            "-netdev", f"user,id=n0,restrict=on,{forward}",
-            "-device", "virtio-net-device,netdev=n0",
+            *(["-netdev", f"user,id=n0,restrict=on,{forward}",
+               "-device", f"virtio-net-device,netdev=n0,mac={mac}"] if mac else []),
             "-device", "virtio-serial-device",
             "-chardev", f"socket,path={self.agent_path},server=on,wait=off,id=ag",
             "-device", "virtserialport,chardev=ag,name=org.blixard.agent",
             "-device", "pvpanic", "-action", "reboot=reset,shutdown=pause,panic=pause",
         ]
-        if saved is not None:
-            command += ["-incoming", f"exec:cat {saved}"]
+        if clone is not None:
+            command += ["-incoming", "defer"]
         with self._errors.open("wb") as errors:
             self._process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=errors,
                                              stderr=errors)
@@ -217,10 +243,14 @@ class Machine:
     def wait_console(self, text: str, seconds: float = BOOT_DEADLINE_S) -> None:
         self.wait_until(lambda: text in self.console(), f"{text!r} on the console", seconds)
 
-    def qmp(self, command: str, **arguments):
-        """The result of a QMP command; events that come before it are dropped."""
-        request = {"execute": command, "arguments": arguments}
-        self._qmp.send(json.dumps(request).encode() + b"\n")
+    def qmp(self, command: str, *, with_file: int | None = None, **arguments):
+        """The result of a QMP command, sent with an open file if one is given; events that come
+        before the result are dropped."""
+        request = json.dumps({"execute": command, "arguments": arguments}).encode() + b"\n"
+        if with_file is None:
+            self._qmp.send(request)
+        else:
+            self._qmp.send_with_file(request, with_file)
         while True:
             line = self._qmp.read_line()
             if line is None:
@@ -237,10 +267,24 @@ class Machine:
     def wait_status(self, wanted: str, seconds: float = ANSWER_DEADLINE_S) -> None:
         self.wait_until(lambda: self.status() == wanted, f"status {wanted}", seconds)
 
-    def save(self, path: Path) -> None:
+    def _with_state(self, file, command: str) -> None:
+        self.qmp("migrate-set-capabilities",
+                 capabilities=[{"capability": "x-ignore-shared", "state": True}])
+        self.qmp("getfd", with_file=file.fileno(), fdname="state")
+        self.qmp(command, uri="fd:state")
+
+    def save(self, saved: Saved) -> None:
+        """Stops the guest and writes its devices' state; its memory is in its file already."""
         self.qmp("stop")
-        self.qmp("migrate", uri=f"exec:cat > {path}")
-        self.wait_until(lambda: self.qmp("query-migrate").get("status") == "completed", "saved")
+        with saved.state.open("wb") as file:
+            self._with_state(file, "migrate")
+            self.wait_until(lambda: self.qmp("query-migrate").get("status") == "completed", "saved")
+
+    def load(self, saved: Saved) -> None:
+        """Reads a template's state. The guest stands still until `cont`."""
+        with saved.state.open("rb") as file:
+            self._with_state(file, "migrate-incoming")
+            self.wait_until(lambda: self.status() != "inmigrate", "the state is read")
 
     def port(self, last: int = 15) -> int:
         """The loopback port that leads to port 80 of the guest address 10.0.2.<last>."""
@@ -250,6 +294,24 @@ class Machine:
             if words[:1] == ["TCP[HOST_FORWARD]"] and words[4] == f"10.0.2.{last}":
                 return int(words[3])
         raise AssertionError(f"no forward in {table}")
+
+    def _card_filter(self) -> dict:
+        return self.qmp("query-rx-filter")[0]
+
+    def card_mac(self) -> str:
+        """The hardware address that QEMU lets pass to the guest."""
+        return self._card_filter()["main-mac"]
+
+    def solicited(self) -> set[str]:
+        """The groups of neighbour discovery that the guest listens to: one for each ending of its
+        IPv6 addresses."""
+        groups = self._card_filter()["multicast-table"]
+        return {group for group in groups if group.startswith("33:33:ff:")}
+
+    def memory(self, path: Path) -> bytes:
+        """All of the guest's memory, by way of a file."""
+        self.qmp("pmemsave", val=0, size=128 << 20, filename=str(path))
+        return path.read_bytes()
 
     def agent_port_free(self) -> bool:
         """No host is connected, as QEMU sees it."""

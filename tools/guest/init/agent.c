@@ -67,7 +67,9 @@ static void forget_all(struct Agent* agent) {
   agent->watched = false;
   agent->greeted = false;
   agent->line_too_long = false;
+  explicit_bzero(agent->line, sizeof agent->line);
   agent->line_length = 0;
+  explicit_bzero(agent->input, sizeof agent->input);
   agent->input_at = agent->input_length = 0;
   agent->output_length = 0;
 }
@@ -116,11 +118,16 @@ static void end_line(struct Agent* agent) {
                      agent->output + agent->output_length, room(agent));
     agent->output_length += length;
   }
+  explicit_bzero(agent->line, sizeof agent->line);
   agent->line_length = 0;
   agent->line_too_long = false;
 }
 
-static void take_byte(struct Agent* agent, char byte) {
+// A line may hold a secret, a seed for example, and the memory of a guest may be saved: neither the
+// input nor the line keeps what was dealt with.
+static void take_byte(struct Agent* agent) {
+  const char byte = agent->input[agent->input_at];
+  explicit_bzero(&agent->input[agent->input_at++], 1);
   if (byte == '\n') {
     end_line(agent);
   } else if (agent->line_length == kAgentLineMax - 1) {
@@ -138,7 +145,7 @@ static enum Reading read_lines(struct Agent* agent) {
   for (int turn = 0; turn < kReadsPerTurn; ++turn) {
     while (agent->input_at < agent->input_length) {
       if (room(agent) < kAgentLineMax) return kReadMore;
-      take_byte(agent, agent->input[agent->input_at++]);
+      take_byte(agent);
     }
     const ssize_t length = read(agent->port, agent->input, sizeof agent->input);
     if (length == 0) return kReadEnd;

@@ -11,8 +11,11 @@
 
 #include "clock.h"
 #include "console.h"
+#include "entropy.h"
+#include "hex.h"
+#include "identity.h"
 
-enum { kBacklog = 64, kDrainMs = 1000, kBodyMax = 512 };
+enum { kBacklog = 64, kDrainMs = 1000, kBodyMax = 512, kRandomBytes = 32 };
 
 void http_start(struct Http* http) {
   memset(http, 0, sizeof *http);
@@ -50,6 +53,21 @@ static void answer(struct HttpConnection* connection, const char* status, bool h
   connection->step = kHttpWriting;
 }
 
+// What tells one clone of a guest from another, also the random bytes: with the same generator, the
+// same bytes.
+static void write_identity(char* body, size_t room) {
+  struct Identity is;
+  unsigned char random[kRandomBytes] = {0};
+  char digits[2 * sizeof random + 1];
+  identity_read(&is);
+  (void)entropy_draw(random, sizeof random);
+  hex_write(random, sizeof random, digits);
+  (void)snprintf(body, room,
+                 "name: %s\nmac: %s\naddress: %s\nmachine: %s\nboot: %s\nrandom: %s\n"
+                 "time_ms: %lld\n",
+                 is.name, is.mac, is.address, is.machine, is.boot, digits, (long long)is.time_ms);
+}
+
 static void answer_page(struct HttpConnection* connection, const char* path, bool head) {
   char body[kBodyMax];
   if (strcmp(path, "/health") == 0) {
@@ -59,6 +77,9 @@ static void answer_page(struct HttpConnection* connection, const char* path, boo
     (void)uname(&system);
     (void)snprintf(body, sizeof body, "hello from %s\nkernel %s\nuptime %lld s\n", system.nodename,
                    system.release, (long long)(clock_ms() / 1000));
+    answer(connection, "200 OK", head, body);
+  } else if (strcmp(path, "/identity") == 0) {
+    write_identity(body, sizeof body);
     answer(connection, "200 OK", head, body);
   } else {
     answer(connection, "404 Not Found", head, "not found\n");

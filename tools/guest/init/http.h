@@ -1,8 +1,8 @@
-// A web server just large enough to prove that a guest serves: "/" greets, "/health" is a probe.
-// One request per connection. Every number a client could push is bounded: connections, bytes of a
-// request, and the time a connection may take from accept to close. At the limit of connections the
-// listener is left out of the poll, so further clients wait in the kernel's backlog until the time
-// of the slow ones has run out.
+// A web server just large enough to prove that a guest serves: "/" greets, "/health" is a probe,
+// "/identity" says who the guest is. One request per connection. Every number a client could push
+// is bounded: connections, bytes of a request, and the time a connection may take from accept to
+// close. At the limit of connections the listener is left out of the poll, so further clients wait
+// in the kernel's backlog until the time of the slow ones has run out.
 
 #pragma once
 

@@ -11,6 +11,7 @@
 #include "clock.h"
 #include "console.h"
 #include "http.h"
+#include "machine_id.h"
 #include "network.h"
 #include "power.h"
 #include "settings.h"
@@ -58,6 +59,7 @@ static void prepare(struct Guest* guest) {
   boot_mount();
   settings_read(&guest->settings);
   boot_load_modules();
+  machine_id_start();
   network_start(&guest->network, &guest->settings);
   http_start(&guest->http);
   power_start(&guest->power);

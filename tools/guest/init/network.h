@@ -24,8 +24,18 @@ void network_serve(struct Network* network);
 
 // false: the kernel refused; errno says why.
 bool network_set_name(const char* name);
+void network_read_name(char name[kHostNameMax + 1]);
+
+// What a host may change about the card.
+struct NetworkChange {
+  struct Mac mac;
+  struct Address address;
+  struct Address gateway;
+};
 
 // Changes what is present, keeps what is not. NULL, or what went wrong, errno saying why; then
 // everything is as it was before.
-const char* network_readdress(struct Network* network, struct Address address,
-                              struct Address gateway);
+const char* network_change(struct Network* network, const struct NetworkChange* change);
+
+// What the kernel says of the card: its hardware address and its address, each absent if none.
+void network_read(struct Mac* mac, struct Address* address);

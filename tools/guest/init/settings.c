@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "console.h"
+#include "hex.h"
 
 enum { kCommandLineMax = 4096, kAddressTextMax = 31 };
 
@@ -46,6 +47,25 @@ bool settings_parse_address(const char* text, struct Address* address) {
   if (!settings_parse_gateway(copy, &parsed)) return false;
   parsed.mask = htonl(UINT32_MAX << (32 - length));
   *address = parsed;
+  return true;
+}
+
+bool settings_mac_present(struct Mac mac) {
+  static const struct Mac kNone = {0};
+  return memcmp(&mac, &kNone, sizeof mac) != 0;
+}
+
+bool settings_parse_mac(const char* text, struct Mac* mac) {
+  struct Mac parsed = {0};
+  if (strlen(text) != 3 * sizeof parsed.bytes - 1) return false;
+  for (size_t i = 0; i < sizeof parsed.bytes; ++i) {
+    const char pair[] = {text[3 * i], text[3 * i + 1], '\0'};
+    const char after = text[3 * i + 2];
+    const char wanted = i + 1 < sizeof parsed.bytes ? ':' : '\0';
+    if (after != wanted || !hex_parse(pair, &parsed.bytes[i], 1)) return false;
+  }
+  if ((parsed.bytes[0] & 1) != 0 || !settings_mac_present(parsed)) return false;
+  *mac = parsed;
   return true;
 }
 

@@ -18,6 +18,11 @@ struct Address {
   uint32_t mask;
 };
 
+// The hardware address of a card; all zero: none.
+struct Mac {
+  unsigned char bytes[6];
+};
+
 // Faults a test of the host side can order (blx.test=...).
 enum TestMode {
   kTestNone,
@@ -46,3 +51,7 @@ bool settings_parse_address(const char* text, struct Address* address);
 
 // "10.0.2.2"
 bool settings_parse_gateway(const char* text, struct Address* gateway);
+
+// "02:00:5e:00:53:01": lower case, of one card and not of a group, not all zero.
+bool settings_parse_mac(const char* text, struct Mac* mac);
+bool settings_mac_present(struct Mac mac);

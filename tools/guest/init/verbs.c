@@ -1,17 +1,14 @@
 #include "verbs.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <stdarg.h>
-#include <stdint.h>
 #include <stdio.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "clock.h"
-#include "settings.h"
+#include "identity.h"
 
-enum { kProtocol = 1, kNonceMax = 32, kWordMax = 8 };
+enum { kProtocol = 1, kNonceMax = 32, kWordMax = 12 };
 
 struct Answer {
   char* text;
@@ -34,72 +31,36 @@ static bool nonce_valid(const char* nonce) {
   return length >= 1 && length <= kNonceMax && strspn(nonce, "0123456789abcdef") == length;
 }
 
-static void read_boot_id(char* boot_id, size_t room) {
-  (void)snprintf(boot_id, room, "unknown");
-  const int fd = open("/proc/sys/kernel/random/boot_id", O_RDONLY | O_CLOEXEC);
-  if (fd < 0) return;
-  const ssize_t length = read(fd, boot_id, room - 1);
-  close(fd);
-  if (length > 0) boot_id[length] = '\0';
-  boot_id[strcspn(boot_id, "\n")] = '\0';
-}
-
-static void read_name(char* name) {
-  memset(name, 0, kHostNameMax + 1);
-  if (gethostname(name, kHostNameMax) != 0) (void)snprintf(name, kHostNameMax, "unknown");
-}
-
-struct Wish {
-  const char* name;
-  struct Address address;
-  struct Address gateway;
-};
-
-// NULL, or what is wrong with the argument.
-static const char* take_wish(const char* word, struct Wish* wish) {
-  if (strncmp(word, "name=", 5) == 0) {
-    if (wish->name != NULL) return "name given twice";
-    wish->name = word + 5;
-    return settings_name_valid(wish->name) ? NULL : "bad name";
-  }
-  if (strncmp(word, "ip=", 3) == 0) {
-    if (wish->address.present) return "ip given twice";
-    return settings_parse_address(word + 3, &wish->address) ? NULL : "bad ip";
-  }
-  if (strncmp(word, "gw=", 3) == 0) {
-    if (wish->gateway.present) return "gw given twice";
-    return settings_parse_gateway(word + 3, &wish->gateway) ? NULL : "bad gw";
-  }
-  return "unknown argument";
-}
-
 // All arguments are checked before the first one acts.
+static const char* take_words(char** words, size_t count, struct Wish* wish) {
+  for (size_t i = 0; i < count; ++i) {
+    const char* wrong = identity_take(words[i], wish);
+    if (wrong != NULL) return wrong;
+  }
+  return NULL;
+}
+
+static void put_identity(const char* nonce, struct Answer* answer) {
+  struct Identity is;
+  identity_read(&is);
+  put(answer, "ok %s protocol=%d name=%s boot=%s uptime_ms=%lld mac=%s machine=%s\n", nonce,
+      kProtocol, is.name, is.boot, (long long)clock_ms(), is.mac, is.machine);
+}
+
 static void identity(char** arguments, size_t count, const char* nonce, struct Network* network,
                      struct Answer* answer) {
   struct Wish wish = {0};
-  const char* wrong = NULL;
-  for (size_t i = 0; i < count && wrong == NULL; ++i)
-    wrong = take_wish(arguments[i], &wish);
+  const char* wrong = take_words(arguments, count, &wish);
   if (wrong != NULL) {
     put(answer, "error %s %s\n", nonce, wrong);
-    return;
-  }
-  if (wish.address.present || wish.gateway.present) {
-    wrong = network_readdress(network, wish.address, wish.gateway);
-  }
-  if (wrong == NULL && wish.name != NULL && !network_set_name(wish.name)) {
-    wrong = "cannot set the name";
-  }
-  if (wrong != NULL) {
+  } else if (!identity_is_meant(&wish)) {
+    put(answer, "error %s another guest\n", nonce);
+  } else if ((wrong = identity_become(&wish, network)) != NULL) {
     put(answer, "error %s %s: %s\n", nonce, wrong, strerror(errno));
-    return;
+  } else {
+    put_identity(nonce, answer);
   }
-  char boot_id[64];
-  char name[kHostNameMax + 1];
-  read_boot_id(boot_id, sizeof boot_id);
-  read_name(name);
-  put(answer, "ok %s protocol=%d name=%s boot=%s uptime_ms=%lld\n", nonce, kProtocol, name, boot_id,
-      (long long)clock_ms());
+  explicit_bzero(wish.seed, sizeof wish.seed);
 }
 
 static bool printable(const char* line, size_t length) {
@@ -154,7 +115,7 @@ size_t verbs_answer(char* line, size_t length, struct Network* network, bool* sh
 size_t verbs_ready(char* answer, size_t room) {
   struct Answer out = {.text = answer, .room = room};
   char name[kHostNameMax + 1];
-  read_name(name);
+  network_read_name(name);
   put(&out, "ready %d %s\n", kProtocol, name);
   return out.length;
 }

@@ -94,11 +94,15 @@ inline constexpr std::size_t kVmRecordBytes = 16 * 1024;
 inline constexpr std::size_t kKvmVerdictBytes = 4 * 1024;
 inline constexpr std::size_t kQmpLineBytes = 256 * 1024;
 inline constexpr std::size_t kQmpDepth = 16;
-inline constexpr std::size_t kAgentLineBytes = 512;           // with its newline
-inline constexpr std::size_t kConsoleFileBytes = 512 * 1024;  // two such files a VM
-inline constexpr std::size_t kConsoleReadBytes = 16 * 1024;   // taken from the hypervisor at once
-inline constexpr std::size_t kOutputTailBytes = 1500;         // in a failure's detail
-inline constexpr std::size_t kSocketPathBytes = 107;          // sun_path without its zero
+inline constexpr std::size_t kAgentLineBytes = 512;            // with its newline
+inline constexpr std::size_t kConsoleFileBytes = 512 * 1024;   // two such files a VM
+inline constexpr std::size_t kConsoleReadBytes = 16 * 1024;    // taken from the hypervisor at once
+inline constexpr std::size_t kOutputTailBytes = 1500;          // in a failure's detail
+inline constexpr std::size_t kSocketPathBytes = 107;           // sun_path without its zero
+inline constexpr std::uint64_t kTemplateStateBytes = 4 << 20;  // 70 KiB were seen
+inline constexpr std::uint64_t kTemplateFileBytes = std::uint64_t{1} << 40;
+inline constexpr std::size_t kTemplateFiles = 8;
+inline constexpr std::size_t kTemplateManifestBytes = 16 * 1024;
 
 // HTTP and the API.
 inline constexpr std::size_t kHttpHeaderBytes = 16 * 1024;
@@ -167,6 +171,7 @@ inline constexpr std::size_t kImagePathBytes = 4096;
 // The agent.
 inline constexpr std::size_t kReportsPerCommand = 256;
 inline constexpr Duration kBootTimeout = 60s;     // to the agent's first answer, on a busy host
+inline constexpr Duration kCloneTimeout = 10s;    // likewise, of one that was loaded
 inline constexpr Duration kMonitorTimeout = 15s;  // to the hypervisor's first answer
 inline constexpr Duration kRestartDelayMin = 1s;
 inline constexpr Duration kRestartDelayMax = 60s;

@@ -158,7 +158,7 @@ void Cluster::add_site() {
   site.qemu.faults.kvm_boot = {boot / 16, boot / 8};
   site.qemu.on_guest = [this, &site](sim::Machine& /*machine*/, const sim::GuestView& guest,
                                      bool lives) {
-    if (!guest.is_trial) on_guest(site, guest.uuid, guest.process, lives);
+    if (guest.is_vm) on_guest(site, guest.uuid, guest.process, lives);
   };
 }
 

@@ -152,6 +152,14 @@ class FaultyDriver final : public vm::Driver {
     if (faults_.release) co_return std::unexpected(*faults_.release);
     co_return co_await inner_.release(std::move(record));
   }
+  env::Task<Result<std::string>> template_key(vm::GuestSpec spec) override {
+    return inner_.template_key(std::move(spec));
+  }
+  env::Task<Result<std::vector<std::string>>> make_template(vm::GuestSpec spec,
+                                                            std::string directory,
+                                                            Instant deadline) override {
+    return inner_.make_template(std::move(spec), std::move(directory), deadline);
+  }
   env::Task<Result<std::vector<VmId>>> leftovers() override { return inner_.leftovers(); }
   env::Task<Result<void>> release_leftover(VmId id) override {
     ++faults_.release_calls;

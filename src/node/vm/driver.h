@@ -25,6 +25,7 @@
 #include "base/ids.h"
 #include "base/result.h"
 #include "base/units.h"
+#include "core/image/digest.h"
 #include "env/process.h"
 #include "env/task.h"
 
@@ -41,6 +42,7 @@ struct Capabilities {
   std::string version;             // of the hypervisor
   std::uint64_t tsc_khz = 0;
   bool pause = false;
+  bool templates = false;  // make_template() may work, and start() from what it made
   bool snapshot = false;
   bool move = false;
   bool power_button = false;
@@ -51,6 +53,21 @@ struct Publish {
   std::uint16_t host_port = 0;   // 0: a free one is chosen by prepare()
   std::uint16_t guest_port = 0;  // TCP
   friend bool operator==(const Publish&, const Publish&) = default;
+};
+
+struct TemplateFile {
+  std::string name;  // in the template's folder
+  Bytes size;
+  image::Digest digest;
+  friend bool operator==(const TemplateFile&, const TemplateFile&) = default;
+};
+
+// A booted guest that was saved, to be cloned. Its files are the driver's own, and must not change
+// while a clone lives: clones read them on.
+struct Template {
+  std::string key;        // of all that a clone has to agree in: 64 hex digits
+  std::string directory;  // absolute
+  std::vector<TemplateFile> files;
 };
 
 // Everything a guest is made of, with files that exist on this host.
@@ -65,6 +82,10 @@ struct GuestSpec {
   std::uint32_t vcpus = 1;
   Bytes memory = mib(128);
   std::vector<Publish> published;
+  // Of the kernel and the initrd. None: not known, and such a guest has no templates.
+  std::optional<image::Digest> kernel_digest;
+  std::optional<image::Digest> initrd_digest;
+  std::optional<Template> clone_of;  // none: it boots
 };
 // Bounds that hold whatever the hypervisor is. Errors: kInvalidArgument "spec_invalid".
 Result<void> check_guest_spec(const GuestSpec& spec);
@@ -78,7 +99,8 @@ struct Record {
   std::string group;      // of its processes
   std::vector<Publish> published;
   Accelerator accelerator = Accelerator::kTcg;
-  env::ProcessId process;  // pid 0: not started yet
+  env::ProcessId process;    // pid 0: not started yet
+  std::string template_key;  // of the template it is a clone of; empty: it booted
 
   [[nodiscard]] std::string encode() const;              // JSON
   static Result<Record> decode(std::string_view bytes);  // errors: kDataLoss "record_invalid"
@@ -135,15 +157,22 @@ class Driver {
 
   // Starts the process and returns its record when the monitor answers; the guest boots on. If
   // the record's process still runs, that one is returned. Errors: kInternal "start_failed" with
-  // the last lines of output, kDeadlineExceeded, kFailedPrecondition "accelerator_unusable".
+  // the last lines of output, kDeadlineExceeded, kFailedPrecondition "accelerator_unusable",
+  // kDataLoss "template_unusable": the template is of other guests or could not be loaded, nothing
+  // of the clone runs, and it can be prepared and started again without clone_of. A clone that was
+  // never let run is ended and started anew.
   virtual env::Task<Result<Record>> start(GuestSpec spec, Record prepared, Instant deadline) = 0;
 
-  // Returns when the guest's agent answered a nonce. Errors: kDeadlineExceeded with the console's
-  // tail, kFailedPrecondition "guest_ended" when it ended instead.
+  // Returns when the guest's agent answered a nonce; that of a clone when it proved to be its
+  // template's guest and became this VM: with its name, MAC, machine id, the time, and a random
+  // generator that shares nothing with another clone. Errors: kDeadlineExceeded with the console's
+  // tail, kFailedPrecondition "guest_ended" when it ended instead, kDataLoss "template_unusable"
+  // when it is another guest or refuses.
   virtual env::Task<Result<void>> wait_ready(Record record, Instant deadline) = 0;
 
   // Takes a running VM over after a restart of the daemon. Errors: kNotFound "process_gone",
-  // kFailedPrecondition "not_ours" when what runs there is somebody else's.
+  // kFailedPrecondition "not_ours" when what runs there is somebody else's, kAborted
+  // "start_unfinished" when it is a clone that was never let run: release it.
   virtual env::Task<Result<Status>> adopt(Record record) = 0;
 
   virtual env::Task<Result<Status>> inspect(Record record) = 0;
@@ -163,6 +192,17 @@ class Driver {
   // Idempotent: ends the process if it still runs and removes all that prepare() and start() made.
   // Errors: kFailedPrecondition "not_ours", and then nothing was touched.
   virtual env::Task<Result<void>> release(Record record) = 0;
+
+  // What a template for such a guest has to agree in: everything that the saved state depends on,
+  // and neither name, uuid, number nor ports. Errors: kFailedPrecondition "templates_unsupported".
+  virtual env::Task<Result<std::string>> template_key(GuestSpec spec) = 0;
+  // Boots such a guest under nobody's name, saves it into `directory`, which is there and empty,
+  // and ends it; returns the names of the files made. One at a time; the others wait. What is left
+  // of one that was cut short is among leftovers(), its files are the caller's to remove. Errors:
+  // those of prepare(), start() and wait_ready(), kFailedPrecondition "templates_unsupported".
+  virtual env::Task<Result<std::vector<std::string>>> make_template(GuestSpec spec,
+                                                                    std::string directory,
+                                                                    Instant deadline) = 0;
 
   // VMs of which something is left on this host, whether or not anybody has their record.
   virtual env::Task<Result<std::vector<VmId>>> leftovers() = 0;

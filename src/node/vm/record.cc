@@ -87,6 +87,7 @@ std::string Record::encode() const {
       {"accelerator", json::string_view(accelerator_name(accelerator))},
       {"pid", process.pid},
       {"start_ticks", process.start_ticks},
+      {"template", template_key},
   };
   return json::serialize(object);
 }
@@ -121,6 +122,11 @@ Result<Record> Record::decode(std::string_view bytes) {
   BLX_TRY(const std::uint64_t pid, number_of(*object, "pid", kPidMax));
   record.process.pid = static_cast<std::int64_t>(pid);
   BLX_TRY(record.process.start_ticks, number_of(*object, "start_ticks"));
+  if (object->contains("template")) {
+    BLX_TRY(record.template_key, text_of(*object, "template"));
+    const bool is_key = image::parse_digest(record.template_key).has_value();
+    if (!record.template_key.empty() && !is_key) return invalid("its template's key is malformed");
+  }
   return record;
 }
 

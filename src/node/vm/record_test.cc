@@ -15,6 +15,7 @@ Record example() {
       .published = {{8080, 80}, {65535, 1}},
       .accelerator = Accelerator::kKvm,
       .process = {.pid = 4242, .start_ticks = 0xffff'ffff'ffff'fff0},
+      .template_key = std::string(64, 'a'),
   };
 }
 
@@ -29,6 +30,17 @@ TEST(Record, SurvivesItsTextForm) {
   EXPECT_EQ(read->published, record.published);
   EXPECT_EQ(read->accelerator, record.accelerator);
   EXPECT_EQ(read->process, record.process);
+  EXPECT_EQ(read->template_key, record.template_key);
+}
+
+TEST(Record, OneFromBeforeTemplatesBooted) {
+  std::string text = example().encode();
+  const std::size_t at = text.find(",\"template\"");
+  ASSERT_NE(at, std::string::npos);
+  text.erase(at, text.size() - at - 1);
+  const auto read = Record::decode(text);
+  ASSERT_TRUE(read) << read.error().message();
+  EXPECT_EQ(read->template_key, "");
 }
 
 TEST(Record, RefusesEveryDamage) {
@@ -52,6 +64,8 @@ TEST(Record, RefusesEveryDamage) {
            with("65535", "65536"),
            with("00112233", "0011223x"),
            with("\"kvm\"", "\"xen\""),
+           with("aaaa", "aaa"),
+           with("aaaa", "aaax"),
            with("\"name\":", "\"nome\":"),
            std::string("[]"),
            std::string(limits::kVmRecordBytes + 1, ' '),

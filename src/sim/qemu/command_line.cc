@@ -2,17 +2,18 @@
 
 #include <algorithm>
 #include <array>
-#include <charconv>
 #include <optional>
 #include <string_view>
+
+#include "sim/qemu/number.h"
+#include "sim/qemu/soul.h"
 
 namespace blixard::sim {
 namespace {
 
 constexpr std::array<std::string_view, 2> kSwitches = {"-nodefaults", "-no-user-config"};
 // Those that change nothing that is played here.
-constexpr std::array<std::string_view, 7> kOthers = {"-display", "-M",      "-object", "-cpu",
-                                                     "-smp",     "-append", "-serial"};
+constexpr std::array<std::string_view, 5> kOthers = {"-display", "-M", "-cpu", "-smp", "-serial"};
 
 std::unexpected<Error> refused(const std::string& words) {
   return fail(Code::kInvalidArgument, "refused", words);
@@ -31,14 +32,42 @@ std::optional<std::string_view> part(std::string_view value, std::string_view ke
   return std::nullopt;
 }
 
-template <class Number>
-std::optional<Number> number(std::string_view digits) {
-  Number value = 0;
-  const auto [end, error] = std::from_chars(digits.data(), digits.data() + digits.size(), value);
-  if (digits.empty() || error != std::errc() || end != digits.data() + digits.size()) {
-    return std::nullopt;
+// memory-backend-file,id=ram0,size=128M,mem-path=ram,share=off
+Result<void> take_object(std::string_view value, QemuCommandLine& line) {
+  std::string_view size = part(value, "size").value_or("");
+  const bool is_in_mib = size.ends_with('M');
+  size.remove_suffix(is_in_mib ? 1 : 0);
+  const auto count = parse_number<std::uint32_t>(size);
+  if (!count || !is_in_mib) return refused("-object " + std::string(value) + ": invalid size");
+  line.backend = mib(*count);
+  if (value.starts_with("memory-backend-ram,")) return {};
+  if (!value.starts_with("memory-backend-file,")) {
+    return refused("-object " + std::string(value) + ": invalid object type");
   }
-  return value;
+  line.memory_file = part(value, "mem-path").value_or("");
+  line.memory_is_shared = part(value, "share") == "on";
+  if (line.memory_file.empty()) return refused("mem-path property not set");
+  return {};
+}
+
+Result<void> take_device(std::string_view value, QemuCommandLine& line) {
+  line.has_pvpanic = line.has_pvpanic || value == "pvpanic";
+  if (!value.starts_with("virtio-net-device,")) return {};
+  line.mac = part(value, "mac").value_or("");
+  if (!line.mac.empty() && !is_mac(line.mac)) return refused("-device: invalid mac");
+  return {};
+}
+
+void take_kernel_line(std::string_view value, QemuCommandLine& line) {
+  constexpr std::string_view kName = "blx.name=";
+  while (!value.empty()) {
+    const std::size_t end = std::min(value.find(' '), value.size());
+    const std::string_view word = value.substr(0, end);
+    value.remove_prefix(std::min(end + 1, value.size()));
+    if (word.starts_with(kName) && is_host_name(word.substr(kName.size()))) {
+      line.host_name = word.substr(kName.size());
+    }
+  }
 }
 
 Result<void> take_monitor(std::string_view value, QemuCommandLine& line) {
@@ -68,7 +97,7 @@ Result<void> take_network(std::string_view value, QemuCommandLine& line) {
   for (std::size_t at = value.find(kForward); at != std::string_view::npos;
        at = value.find(kForward)) {
     value.remove_prefix(at + kForward.size());
-    const auto port = number<std::uint16_t>(value.substr(0, value.find('-')));
+    const auto port = parse_number<std::uint16_t>(value.substr(0, value.find('-')));
     if (!port) return refused("-netdev: invalid host forwarding rule");
     line.host_ports.push_back(*port);
   }
@@ -82,7 +111,7 @@ Result<void> take(std::string_view option, std::string_view value, QemuCommandLi
     if (!uuid) return refused(words + ": invalid UUID");
     line.uuid = *uuid;
   } else if (option == "-m") {
-    const auto memory = number<std::uint32_t>(value);
+    const auto memory = parse_number<std::uint32_t>(value);
     if (!memory) return refused(words + ": invalid size");
     line.memory = mib(*memory);
   } else if (option == "-accel") {
@@ -94,7 +123,14 @@ Result<void> take(std::string_view option, std::string_view value, QemuCommandLi
   } else if (option == "-kernel" || option == "-initrd") {
     line.files.emplace_back(value);
   } else if (option == "-device") {
-    line.has_pvpanic = line.has_pvpanic || value == "pvpanic";
+    return take_device(value, line);
+  } else if (option == "-object") {
+    return take_object(value, line);
+  } else if (option == "-append") {
+    take_kernel_line(value, line);
+  } else if (option == "-incoming") {
+    if (value != "defer") return refused(words + ": unknown migration protocol");
+    line.is_incoming = true;
   } else if (option == "-action") {
     line.shutdown_pauses = part(value, "shutdown") == "pause";
     line.panic_pauses = part(value, "panic") == "pause";
@@ -126,6 +162,9 @@ Result<QemuCommandLine> parse_qemu_command_line(std::span<const std::string> arg
   }
   if (line.uuid.is_nil()) return refused("-uuid: is missing");
   if (line.memory.value == 0) return refused("-m: is missing");
+  if (line.backend != line.memory) {
+    return refused("machine memory size does not match the size of the memory backend");
+  }
   if (line.monitors.empty()) return refused("-qmp: is missing");
   return line;
 }

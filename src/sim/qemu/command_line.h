@@ -20,6 +20,12 @@ struct QemuCommandLine {
   std::string name;
   bool is_kvm = false;
   Bytes memory;
+  Bytes backend;            // what holds it: as large
+  std::string memory_file;  // empty: the memory is the process' own
+  bool memory_is_shared = false;
+  bool is_incoming = false;               // it waits for a state to load instead of booting
+  std::string host_name = "guest";        // that the guest gives itself when it boots
+  std::string mac;                        // of its network card
   std::vector<std::string> files;         // that it must be able to load
   std::vector<std::string> monitors;      // unix sockets
   std::string agent;                      // unix socket of the virtio-serial port

@@ -43,6 +43,15 @@ struct QemuFaults {
   bool ignores_shutdown = false;               // asked of the agent; as a guest without one
   bool ignores_button = false;                 // as a guest without a driver for it
   bool agent_is_stale = false;                 // it answers with another nonce
+  bool refuses_identity = false;               // its agent is an old one
+  // Of saves and loads. Whoever is to die at "migrate" or "migrate-incoming" does so half way.
+  TimeRange save{3ms, 15ms};
+  TimeRange load{2ms, 10ms};
+  TimeRange wake{23ms, 55ms};     // from `cont` after a load until the agent answers
+  bool no_ignore_shared = false;  // a QEMU without this capability
+  bool load_fails = false;        // half way, with exit code 1
+  bool load_stalls = false;       // half way, for good
+  Duration clock_behind{};        // of a loaded guest, beside the time it did not run
 };
 
 // Wrong answers, for QemuFaults::noise. "<id>" stands for the command's id, "<answer>" for the

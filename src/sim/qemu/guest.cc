@@ -1,11 +1,13 @@
 #include "sim/qemu/guest.h"
 
 #include <algorithm>
+#include <utility>
 
 #include <fmt/format.h>
 
 #include "sim/host.h"
 #include "sim/qemu/agent.h"
+#include "sim/qemu/migration.h"
 #include "sim/qemu/monitor.h"
 
 namespace blixard::sim {
@@ -35,29 +37,15 @@ std::string resolve(std::string_view directory, std::string_view path) {
 
 }  // namespace
 
-std::string_view qemu_state_name(QemuState state) {
-  switch (state) {
-    case QemuState::kPrelaunch:
-      return "prelaunch";
-    case QemuState::kRunning:
-      return "running";
-    case QemuState::kPaused:
-      return "paused";
-    case QemuState::kShutdown:
-      return "shutdown";
-    case QemuState::kPanicked:
-      return "guest-panicked";
-  }
-  return "";
-}
-
 QemuGuest::QemuGuest(Host& host, QemuFaults& faults, ProcessContext process, QemuCommandLine line)
     : host_(host),
       faults_(faults),
       process_(process),
       env_(process.env()),
       line_(std::move(line)),
-      changed_(env_.executor) {}
+      memory_(host.files, line_),
+      changed_(env_.executor),
+      migration_(std::make_unique<QemuMigration>(*this)) {}
 
 QemuGuest::~QemuGuest() = default;
 
@@ -68,15 +56,18 @@ Duration QemuGuest::draw(TimeRange range) {
   return range.least + Duration(static_cast<Duration::rep>(env_.random.below(count)));
 }
 
-bool QemuGuest::has_file(const std::string& path) const {
-  return host_.files.find(resolve(process_.spec().working_directory, path)).has_value();
+std::string QemuGuest::find(const std::string& path) const {
+  return resolve(process_.spec().working_directory, path);
 }
+
+void QemuGuest::spawn(env::Task<void> task) { scope_->spawn(std::move(task)); }
 
 env::Task<Result<void>> QemuGuest::open() {
   for (const std::string& file : line_.files) {
-    if (!has_file(file))
+    if (!host_.files.find(find(file)))
       co_return fail(Code::kNotFound, "refused", "could not open '" + file + "'");
   }
+  BLX_CO_TRY(memory_.open(find(line_.memory_file), process_.spec()));
   for (const std::uint16_t port : line_.host_ports) {
     auto listener = co_await env_.network.listen(env::Endpoint::tcp("127.0.0.1", port));
     if (!listener) {
@@ -115,12 +106,17 @@ env::Task<void> QemuGuest::run(std::function<void()> begun) {
     process_.exit(1);
     co_return;
   }
-  boots_at_ = boots ? std::max(start + boot_time, env_.clock.monotonic()) : Instant::never();
-  state_ = QemuState::kRunning;
-  print("booting\n");
   env::Scope scope(env_.executor, co_await env::this_cancellation());
   scope_ = &scope;
-  begun();
+  begun_ = std::move(begun);
+  if (line_.is_incoming) {
+    state_ = QemuState::kInMigrate;
+  } else {
+    soul_ = be_born();
+    boots_at_ = boots ? std::max(start + boot_time, now()) : Instant::never();
+    print("booting\n");
+    set_state(QemuState::kRunning);
+  }
   for (const auto& monitor : monitors_)
     scope.spawn(monitor->serve());
   if (agent_) scope.spawn(agent_->serve());
@@ -140,7 +136,7 @@ env::Task<void> QemuGuest::boot() {
   }
   if (is_dead_) co_return;
   is_booted_ = true;
-  print(fmt::format("{} ready\n", line_.name));
+  if (soul_->save == 0) print(fmt::format("{} ready\n", soul_->host_name));
   if (agent_) co_await agent_->wake();
 }
 
@@ -169,6 +165,10 @@ void QemuGuest::tell(std::string_view name, std::string_view data) {
 
 void QemuGuest::set_state(QemuState state) {
   state_ = state;
+  const bool runs = state == QemuState::kRunning;
+  if (soul_ && runs) soul_->clock.run(now());
+  if (soul_ && !runs) soul_->clock.stop(now());
+  if (runs && begun_) std::exchange(begun_, nullptr)();
   changed_.notify_all();
 }
 
@@ -204,25 +204,36 @@ bool QemuGuest::power_off() {
 }
 
 void QemuGuest::pause() {
-  if (state_ != QemuState::kRunning) return;
-  const Instant now = env_.clock.monotonic();
+  if (state_ == QemuState::kInMigrate) runs_after_load_ = false;
+  if (state_ == QemuState::kRunning) stand_still(QemuState::kPaused);
+}
+
+void QemuGuest::stand_still(QemuState state) {
   if (!is_booted_ && boots_at_ != Instant::never()) {
-    boot_left_ = std::max(boots_at_ - now, Duration{});
+    boot_left_ = std::max(boots_at_ - now(), Duration{});
   }
-  set_state(QemuState::kPaused);
+  set_state(state);
   tell("STOP", {});
 }
 
-bool QemuGuest::resume() {
-  if (state_ == QemuState::kShutdown) return false;
+std::optional<std::string_view> QemuGuest::resume() {
+  if (state_ == QemuState::kShutdown) return "Resetting the Virtual Machine is required";
+  if (state_ == QemuState::kFinishMigrate) return "Migration is not finalized yet";
+  if (state_ == QemuState::kInMigrate) {
+    runs_after_load_ = true;
+    return std::nullopt;
+  }
   if (state_ == QemuState::kRunning) {
     tell("STOP", {});  // QEMU says both, for clients that wait for them
     tell("RESUME", {});
-    return true;
+    return std::nullopt;
   }
-  if (!is_booted_ && boots_at_ != Instant::never()) {
-    boots_at_ = env_.clock.monotonic() + boot_left_;
-  }
+  run_on();
+  return std::nullopt;
+}
+
+void QemuGuest::run_on() {
+  if (!is_booted_ && boots_at_ != Instant::never()) boots_at_ = now() + boot_left_;
   set_state(QemuState::kRunning);
   tell("RESUME", {});
   if (wants_off_) {
@@ -230,7 +241,6 @@ bool QemuGuest::resume() {
   } else if (agent_ && is_booted_) {
     scope_->spawn(agent_->wake());
   }
-  return true;
 }
 
 void QemuGuest::press_button() {
@@ -242,7 +252,7 @@ void QemuGuest::shut_down() { scope_->spawn(shut_down_soon()); }
 
 env::Task<void> QemuGuest::shut_down_soon() {
   if (!co_await env_.clock.sleep(draw(kShutDown))) co_return;
-  if (state_ == QemuState::kPaused) wants_off_ = true;
+  wants_off_ = true;
   power_off();
 }
 

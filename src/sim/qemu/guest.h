@@ -4,11 +4,14 @@
 // monitor and its agent are beside (monitor.h, agent.h).
 //
 // As with the real one, a guest that powers off or panics leaves the process paused, if the command
-// line says so. Nothing here polls: a guest that nobody asks costs nothing once it has booted.
+// line says so. A process that was started to load a guest has none until then, and one that was
+// loaded begins to run when it is told to. Nothing here polls: a guest that nobody asks costs
+// nothing once it has booted.
 
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -18,15 +21,16 @@
 #include "sim/process.h"
 #include "sim/qemu/command_line.h"
 #include "sim/qemu/faults.h"
+#include "sim/qemu/guest_memory.h"
+#include "sim/qemu/saved_state.h"
+#include "sim/qemu/soul.h"
 
 namespace blixard::sim {
 
 class Host;
 class QemuAgent;
+class QemuMigration;
 class QemuMonitor;
-
-enum class QemuState : std::uint8_t { kPrelaunch, kRunning, kPaused, kShutdown, kPanicked };
-std::string_view qemu_state_name(QemuState state);  // as query-status tells it: "guest-panicked"
 
 class QemuGuest {
  public:
@@ -36,7 +40,7 @@ class QemuGuest {
   QemuGuest& operator=(const QemuGuest&) = delete;
   ~QemuGuest();
 
-  // The whole of the process; `begun` is called when the guest begins to run.
+  // The whole of the process; `begun` is called when the guest begins to run, for the first time.
   env::Task<void> run(std::function<void()> begun);
 
   [[nodiscard]] QemuFaults& faults() { return faults_; }
@@ -44,8 +48,15 @@ class QemuGuest {
   [[nodiscard]] const ProcessContext& process() const { return process_; }
   [[nodiscard]] QemuState state() const { return state_; }
   [[nodiscard]] bool booted() const { return is_booted_; }
-  [[nodiscard]] bool listens() const;  // a program in it would hear something
-  Duration draw(TimeRange range);      // by the process' own chance
+  [[nodiscard]] const std::optional<Soul>& soul() const { return soul_; }
+  [[nodiscard]] bool identified() const { return is_identified_; }
+  [[nodiscard]] bool damaged() const { return is_damaged_; }
+  [[nodiscard]] QemuMigration& migration() { return *migration_; }
+  [[nodiscard]] Instant now() const { return env_.clock.monotonic(); }
+  void spawn(env::Task<void> task);                         // ends with the process
+  [[nodiscard]] bool listens() const;                       // a program in it would hear something
+  Duration draw(TimeRange range);                           // by the process' own chance
+  void tell(std::string_view name, std::string_view data);  // an event
 
   // What its own kernel does. False: it does not run.
   bool panic();
@@ -53,13 +64,23 @@ class QemuGuest {
 
   // What the monitor orders.
   void pause();
-  bool resume();  // false: it must be reset first
+  std::optional<std::string_view> resume();  // why not
   void press_button();
   void quit();
   std::string read_console(std::size_t size_max);  // takes it out
 
-  // The agent was asked to; it takes a moment.
-  void shut_down();
+  // What the agent does. Precondition: listens().
+  void shut_down();  // it takes a moment
+  [[nodiscard]] Soul& awake_soul() { return *soul_; }
+  void become_whole() { is_identified_ = true; }
+  // Looks whether the memory is what it was; false: that was the end of the guest.
+  bool memory_holds();
+
+  // Saving it, from where it stands. Nothing: its memory cannot be written.
+  std::optional<SavedState> begin_save(bool ignores_shared);
+  void end_save(bool is_saved);
+  // Its process has loaded this. Precondition: kInMigrate.
+  void take_in(const SavedState& saved);
 
  private:
   env::Task<Result<void>> open();
@@ -68,9 +89,13 @@ class QemuGuest {
   env::Task<void> quit_soon();
   env::Task<void> leave();
   void set_state(QemuState state);
+  void stand_still(QemuState state);
+  void run_on();
+  [[nodiscard]] Soul be_born();
+  void boot_after_crash();
+  void wake_up(Soul soul);
   void print(std::string_view text);
-  void tell(std::string_view name, std::string_view data);  // an event
-  [[nodiscard]] bool has_file(const std::string& path) const;
+  [[nodiscard]] std::string find(const std::string& path) const;  // from its own directory
 
   Host& host_;
   QemuFaults& faults_;
@@ -83,11 +108,20 @@ class QemuGuest {
   bool wants_off_ = false;  // as soon as it runs
   Instant boots_at_;        // while it runs
   Duration boot_left_{};    // while it is paused
+  GuestMemory memory_;
+  std::optional<Soul> soul_;  // none: no guest was loaded yet, or what was is none
+  std::string loaded_;        // the page of the file that it was loaded from
+  QemuState before_save_ = QemuState::kPaused;  // while it is being saved
+  bool runs_after_load_ = true;                 // if it was saved while it ran
+  bool is_identified_ = false;                  // since the load
+  bool is_damaged_ = false;                     // it was loaded from something else than was saved
   std::string console_;
   env::Signal changed_;
   std::vector<std::unique_ptr<env::Listener>> ports_;  // of the host, forwarded
   std::vector<std::unique_ptr<QemuMonitor>> monitors_;
   std::unique_ptr<QemuAgent> agent_;
+  std::unique_ptr<QemuMigration> migration_;
+  std::function<void()> begun_;  // null: it has
   env::Scope* scope_ = nullptr;  // while it runs
 };
 

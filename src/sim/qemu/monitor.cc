@@ -8,7 +8,9 @@
 #include <boost/json.hpp>
 #include <fmt/format.h>
 
+#include "sim/fabric.h"
 #include "sim/qemu/guest.h"
+#include "sim/qemu/migration.h"
 
 namespace blixard::sim {
 namespace {
@@ -18,6 +20,7 @@ namespace json = boost::json;
 constexpr std::size_t kLineMax = std::size_t{64} << 10;
 constexpr Duration kSilenceStep = 250ms;
 constexpr int kSignalSegfault = 11;
+constexpr std::size_t kStreamsMax = 16;
 constexpr std::string_view kGreeting =
     R"({"QMP": {"version": {"qemu": {"micro": 22, "minor": 2, "major": 7}, )"
     R"("package": "simulated"}, "capabilities": ["oob"]}})";
@@ -98,7 +101,8 @@ env::Task<bool> QemuMonitor::take(std::string_view line) {
   const std::string id_text = id != nullptr ? json::serialize(*id) : "null";
   const std::string command = name != nullptr ? std::string(*name) : std::string();
   const QemuFaults& faults = guest_.faults();
-  if (!command.empty() && command == faults.dies_at) {
+  const bool is_transfer = command == "migrate" || command == "migrate-incoming";
+  if (!command.empty() && command == faults.dies_at && !is_transfer) {
     guest_.process().die(kSignalSegfault);
     co_return false;
   }
@@ -111,7 +115,8 @@ env::Task<bool> QemuMonitor::take(std::string_view line) {
     say(command, id_text, error_line("GenericError", "Invalid QMP input", id_text));
   } else {
     const json::value* arguments = object->if_contains("arguments");
-    const Outcome outcome = obey(command, arguments != nullptr ? arguments->if_object() : nullptr);
+    const QmpOutcome outcome =
+        obey(command, arguments != nullptr ? arguments->if_object() : nullptr);
     say(command, id_text,
         outcome ? fmt::format(R"({{"return": {}, "id": {}}})", *outcome, id_text)
                 : error_line(outcome.error().error_class, outcome.error().text, id_text));
@@ -140,19 +145,11 @@ env::Task<void> QemuMonitor::flush() {
   ignore(co_await Outbox::flush(client), "talk() finds out");
 }
 
-QemuMonitor::Outcome QemuMonitor::obey(std::string_view command, const json::object* arguments) {
-  if (command == "qmp_capabilities") {
-    if (is_negotiated_) {
-      return std::unexpected(Refusal{"CommandNotFound",
-                                     "Capabilities negotiation is already complete, command "
-                                     "ignored"});
-    }
-    is_negotiated_ = true;
-    return "{}";
-  }
+QmpOutcome QemuMonitor::obey(std::string_view command, const json::object* arguments) {
+  if (command == "qmp_capabilities") return negotiate();
   if (!is_negotiated_) {
-    return std::unexpected(
-        Refusal{"CommandNotFound", "Expecting capabilities negotiation with 'qmp_capabilities'"});
+    return std::unexpected(QmpRefusal{
+        "CommandNotFound", "Expecting capabilities negotiation with 'qmp_capabilities'"});
   }
   if (command == "query-status") {
     return fmt::format(R"({{"status": "{}", "singlestep": false, "running": {}}})",
@@ -164,40 +161,67 @@ QemuMonitor::Outcome QemuMonitor::obey(std::string_view command, const json::obj
   }
   if (command == "query-name") return fmt::format(R"({{"name": "{}"}})", guest_.line().name);
   if (command == "ringbuf-read") return read_console(arguments);
+  if (command == "getfd") return take_stream(arguments);
+  if (auto outcome = guest_.migration().obey(command, arguments, streams_)) {
+    return *std::move(outcome);
+  }
   return change(command);
 }
 
-QemuMonitor::Outcome QemuMonitor::change(std::string_view command) {
+QmpOutcome QemuMonitor::negotiate() {
+  if (is_negotiated_) {
+    return std::unexpected(QmpRefusal{
+        "CommandNotFound", "Capabilities negotiation is already complete, command ignored"});
+  }
+  is_negotiated_ = true;
+  return "{}";
+}
+
+QmpOutcome QemuMonitor::take_stream(const json::object* arguments) {
+  const json::value* name = arguments != nullptr ? arguments->if_contains("fdname") : nullptr;
+  if (name == nullptr) return qmp_refused("Parameter 'fdname' is missing");
+  if (!name->is_string()) {
+    return qmp_refused("Invalid parameter type for 'fdname', expected: string");
+  }
+  auto stream = take_handed(client_->stream());
+  if (!stream) return qmp_refused("No file descriptor supplied via SCM_RIGHTS");
+  std::string key(name->get_string());
+  if (streams_.size() >= kStreamsMax && !streams_.contains(key)) {
+    return qmp_refused("Too many file descriptors");
+  }
+  streams_.insert_or_assign(std::move(key), std::move(stream));
+  return "{}";
+}
+
+QmpOutcome QemuMonitor::change(std::string_view command) {
   if (command == "stop") {
     guest_.pause();
   } else if (command == "cont") {
-    if (!guest_.resume()) {
-      return std::unexpected(Refusal{"GenericError", "Resetting the Virtual Machine is required"});
-    }
+    if (const auto why = guest_.resume()) return qmp_refused(std::string(*why));
   } else if (command == "system_powerdown") {
     guest_.press_button();
   } else if (command == "quit") {
     guest_.quit();
   } else {
     return std::unexpected(
-        Refusal{"CommandNotFound", fmt::format("The command {} has not been found", command)});
+        QmpRefusal{"CommandNotFound", fmt::format("The command {} has not been found", command)});
   }
   return "{}";
 }
 
-QemuMonitor::Outcome QemuMonitor::read_console(const json::object* arguments) {
+QmpOutcome QemuMonitor::read_console(const json::object* arguments) {
   const json::value* device = arguments != nullptr ? arguments->if_contains("device") : nullptr;
   const json::value* size = arguments != nullptr ? arguments->if_contains("size") : nullptr;
   const json::value* format = arguments != nullptr ? arguments->if_contains("format") : nullptr;
   if (device == nullptr || !device->is_string() || size == nullptr || !size->is_int64()) {
-    return std::unexpected(Refusal{"GenericError", "Parameter 'device' or 'size' is missing"});
+    return qmp_refused("Parameter 'device' or 'size' is missing");
   }
   const std::string_view name(device->get_string());
   if (name != guest_.line().console) {
-    return std::unexpected(Refusal{"GenericError", fmt::format("Device '{}' not found", name)});
+    return qmp_refused(fmt::format("Device '{}' not found", name));
   }
   if (size->get_int64() <= 0) {
-    return std::unexpected(Refusal{"GenericError", "size must be greater than zero"});
+    return qmp_refused("size must be greater than zero");
   }
   std::string bytes = guest_.read_console(static_cast<std::size_t>(size->get_int64()));
   const bool is_base64 = format != nullptr && *format == "base64";

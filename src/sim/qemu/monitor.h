@@ -3,7 +3,6 @@
 // A monitor socket (QMP) of a scripted QEMU: one client at a time, commands in lines, events to
 // whom has negotiated. What cannot be read or is not known is answered with an error, as QEMU does.
 
-#include <expected>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -13,6 +12,7 @@
 #include "env/network.h"
 #include "env/task.h"
 #include "sim/qemu/outbox.h"
+#include "sim/qemu/qmp_outcome.h"
 
 namespace blixard::sim {
 
@@ -30,24 +30,21 @@ class QemuMonitor {
   env::Task<void> flush();
 
  private:
-  struct Refusal {
-    std::string_view error_class;
-    std::string text;
-  };
-  using Outcome = std::expected<std::string, Refusal>;  // what is returned, as JSON
-
   env::Task<void> talk();
   // False: it does not go on.
   env::Task<bool> take(std::string_view line);
   env::Task<bool> wait_while_silent();
   void say(std::string_view command, std::string_view id, std::string_view answer);
-  Outcome obey(std::string_view command, const boost::json::object* arguments);
-  Outcome change(std::string_view command);
-  Outcome read_console(const boost::json::object* arguments);
+  QmpOutcome obey(std::string_view command, const boost::json::object* arguments);
+  QmpOutcome negotiate();
+  QmpOutcome change(std::string_view command);
+  QmpOutcome take_stream(const boost::json::object* arguments);
+  QmpOutcome read_console(const boost::json::object* arguments);
 
   QemuGuest& guest_;
   std::unique_ptr<env::Listener> listener_;
   std::shared_ptr<Outbox> client_;  // null: nobody is connected
+  QmpStreams streams_;              // that were handed over and not used yet
   bool is_negotiated_ = false;
 };
 

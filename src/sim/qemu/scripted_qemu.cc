@@ -18,6 +18,12 @@ std::string proc_directory(env::ProcessId process) {
   return "/proc/" + std::to_string(process.pid);
 }
 
+// Groups of guests that are no VMs end in a word, those of VMs in a number.
+bool is_group_of_vm(std::string_view group) {
+  if (!group.starts_with(qemu::kGroupPrefix)) return true;
+  return group.find_first_not_of("0123456789", qemu::kGroupPrefix.size()) == group.npos;
+}
+
 // What others read to know a process by. It takes no room on the disk and no fault of the disk
 // concerns it, so it does not go through env::Disk.
 void show_in_proc(FileSystem& files, const ProcessContext& process) {
@@ -63,15 +69,19 @@ class ScriptedQemu::Life final : public env::CancelHook {
   [[nodiscard]] GuestView view() const {
     const QemuCommandLine& line = guest.line();
     const std::string_view name = line.name;
-    return {
+    GuestView view{
         .process = guest.process().id(),
         .uuid = line.uuid,
         .name = std::string(name.substr(name.starts_with(kNamePrefix) ? kNamePrefix.size() : 0)),
         .accelerator = line.is_kvm ? vm::Accelerator::kKvm : vm::Accelerator::kTcg,
         .memory = line.memory,
-        .is_trial = guest.process().spec().group == qemu::group_name(qemu::kTrialVm),
+        .is_vm = is_group_of_vm(guest.process().spec().group),
         .status = qemu_state_name(guest.state()),
-        .booted = guest.booted()};
+        .booted = guest.booted(),
+        .identified = guest.identified(),
+        .damaged = guest.damaged()};
+    if (guest.soul()) describe(*guest.soul(), view);
+    return view;
   }
 
   QemuGuest guest;
@@ -82,7 +92,16 @@ class ScriptedQemu::Life final : public env::CancelHook {
     hide_in_proc(host().files, guest.process().id());
     if (has_run_ && owner_.on_guest) owner_.on_guest(*owner_.machine_, view(), false);
   }
-  Host& host() { return owner_.machine_->host(); }
+  Host& host() const { return owner_.machine_->host(); }
+  void describe(const Soul& soul, GuestView& view) const {
+    view.host_name = soul.host_name;
+    view.machine_id = soul.machine_id;
+    view.mac = soul.mac;
+    view.random_seed = soul.random.seed;
+    view.clock_offset =
+        (soul.clock.wall(guest.now()).unix_ms - host().wall().unix_ms) * Duration(1ms);
+    view.save = soul.save;
+  }
 
   ScriptedQemu& owner_;
   bool has_run_ = false;

@@ -13,7 +13,7 @@
 //
 // Invariant: on_guest() hears of each guest that runs exactly twice, in the very step in which it
 // begins to run and in which its process ends, however it ends. So what it was told is, at every
-// instant, what runs.
+// instant, what runs. A clone begins with its first `cont`.
 
 #include <cstdint>
 #include <functional>
@@ -41,10 +41,21 @@ struct GuestView {
   std::string name;
   vm::Accelerator accelerator = vm::Accelerator::kTcg;
   Bytes memory;
-  bool is_trial = false;  // of KVM: no VM
-  // "prelaunch" (the guest does not run yet), "running", "paused", "shutdown", "guest-panicked"
+  bool is_vm = true;  // false: the trial of KVM, or a guest that becomes a template
+  // "prelaunch" (the guest does not run yet), "running", "paused", "shutdown", "guest-panicked",
+  // "inmigrate", "finish-migrate", "postmigrate"
   std::string_view status;
   bool booted = false;  // its agent answers, or did
+
+  // What the guest takes itself for; empty while there is none in the process.
+  std::string host_name;
+  std::string machine_id;
+  std::string mac;
+  std::uint64_t random_seed = 0;  // two guests of one seed: of the same random bytes
+  Duration clock_offset{};        // of its time of day from the machine's
+  std::uint64_t save = 0;         // the one that it was loaded from; 0: it booted
+  bool identified = false;        // after the load it was named, and its generator seeded
+  bool damaged = false;           // it was loaded from something else than was saved
 };
 
 class ScriptedQemu {

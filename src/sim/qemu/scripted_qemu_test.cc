@@ -123,13 +123,13 @@ TEST_F(ScriptedQemuTest, AGuestFromItsStartToItsEnd) {
     EXPECT_EQ(guests[0].memory, mib(128));
     EXPECT_EQ(guests[0].status, "running");
     EXPECT_FALSE(guests[0].booted);
-    EXPECT_FALSE(guests[0].is_trial);
+    EXPECT_TRUE(guests[0].is_vm);
     BLX_CO_TRY(co_await driver_->wait_ready(record, in(10s)));
     EXPECT_TRUE(qemu_.guests().at(0).booted);
     EXPECT_GE(env().clock.monotonic() - begin, qemu_.faults.boot.least);
     EXPECT_LE(env().clock.monotonic() - begin, qemu_.faults.boot.most + 500ms);
     BLX_CO_TRY(const std::string console, co_await driver_->console(record, 100));
-    EXPECT_EQ(console, "booting\nblx-vm-1 ready\n");
+    EXPECT_EQ(console, "booting\nvm-1 ready\n");
 
     // What waited for a paused guest is answered when it runs.
     BLX_CO_TRY(co_await driver_->pause(record));

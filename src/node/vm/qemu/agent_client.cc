@@ -2,13 +2,14 @@
 
 #include <algorithm>
 #include <array>
+#include <functional>
 #include <memory>
 #include <optional>
+#include <utility>
 #include <variant>
 #include <vector>
 
 #include "env/sync.h"
-#include "node/vm/qemu/agent_protocol.h"
 
 namespace blixard::qemu {
 namespace {
@@ -21,8 +22,8 @@ constexpr std::size_t kNoncesKept = 8;
 // One question on one connection.
 class Session {
  public:
-  Session(env::Env& env, env::Stream& stream, std::string verb)
-      : env_(env), stream_(stream), verb_(std::move(verb)) {}
+  Session(env::Env& env, env::Stream& stream, std::string verb, std::function<std::string()> words)
+      : env_(env), stream_(stream), verb_(std::move(verb)), words_(std::move(words)) {}
 
   env::Task<Result<void>> run(Instant deadline) {
     while (!answer_) {
@@ -43,7 +44,8 @@ class Session {
   env::Task<Result<void>> send() {
     nonces_.push_back(env_.random.hex(kNonceBytes));
     if (nonces_.size() > kNoncesKept) nonces_.erase(nonces_.begin());
-    const std::string line = encode_agent_request(verb_, nonces_.back());
+    std::string line = encode_agent_request(verb_, nonces_.back(), words_ ? words_() : "");
+    if (!std::exchange(has_begun_, true)) line.insert(0, "\n");
     co_return co_await stream_.write_all(line);
   }
 
@@ -80,6 +82,8 @@ class Session {
   env::Env& env_;
   env::Stream& stream_;
   std::string verb_;
+  std::function<std::string()> words_;
+  bool has_begun_ = false;
   AgentDecoder decoder_;
   std::vector<std::string> nonces_;
   std::optional<Result<void>> answer_;
@@ -90,11 +94,32 @@ class Session {
 AgentClient::AgentClient(env::Env env, std::string socket_path)
     : env_(env), socket_path_(std::move(socket_path)) {}
 
-env::Task<Result<void>> AgentClient::ask(std::string verb, Instant deadline) {
+env::Task<Result<void>> AgentClient::ping(Instant deadline) { return ask("ping", {}, deadline); }
+
+env::Task<Result<void>> AgentClient::shutdown(Instant deadline) {
+  return ask("shutdown", {}, deadline);
+}
+
+env::Task<Result<void>> AgentClient::identify(Identity identity, Instant deadline) {
+  const auto words = [this, identity = std::move(identity)]() mutable {
+    identity.time = env_.clock.wall();
+    return identity.words();
+  };
+  co_return co_await ask("identity", words, deadline);
+}
+
+env::Task<Result<bool>> AgentClient::can_identify(Instant deadline) {
+  const auto asked = co_await ask("identity", [] { return std::string("was=nobody"); }, deadline);
+  if (asked) co_return false;  // it did not mind who it was
+  if (asked.error().reason() != "agent_refused") co_return std::unexpected(asked.error());
+  co_return asked.error().detail() == kAnotherGuest;
+}
+
+env::Task<Result<void>> AgentClient::ask(std::string verb, Words words, Instant deadline) {
   while (env_.clock.monotonic() < deadline) {
     auto stream = co_await env_.network.dial(env::Endpoint::unix_socket(socket_path_), deadline);
     if (stream) {
-      Session session(env_, **stream, verb);
+      Session session(env_, **stream, verb, words);
       auto asked = co_await session.run(deadline);
       if (asked || asked.error().code() != Code::kUnavailable) co_return asked;
     } else if (stream.error().code() == Code::kCancelled) {

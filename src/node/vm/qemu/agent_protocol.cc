@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <charconv>
 
+#include <fmt/format.h>
+
 #include "base/limits.h"
 
 namespace blixard::qemu {
@@ -68,10 +70,20 @@ Result<AgentLine> parse_agent_line(std::string_view line) {
   return error;
 }
 
-std::string encode_agent_request(std::string_view verb, std::string_view nonce) {
+std::string Identity::words() const {
+  return fmt::format("was={} name={} mac={} machine={} time_ms={} seed={}", was, name, mac, machine,
+                     time.unix_ms, seed);
+}
+
+std::string encode_agent_request(std::string_view verb, std::string_view nonce,
+                                 std::string_view words) {
   std::string line(verb);
   line += ' ';
   line += nonce;
+  if (!words.empty()) {
+    line += ' ';
+    line += words;
+  }
   line += '\n';
   return line;
 }

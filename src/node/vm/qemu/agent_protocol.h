@@ -14,10 +14,13 @@
 #include <vector>
 
 #include "base/result.h"
+#include "base/units.h"
 
 namespace blixard::qemu {
 
 inline constexpr std::uint64_t kAgentVersion = 1;
+// The error of an "identity" that is meant for a guest of another name.
+inline constexpr std::string_view kAnotherGuest = "another guest";
 
 struct AgentReady {  // said when a host connects
   std::uint64_t version = 0;
@@ -36,8 +39,22 @@ using AgentLine = std::variant<AgentReady, AgentOk, AgentError>;
 // Without its newline. Errors: kDataLoss "agent_line_malformed".
 Result<AgentLine> parse_agent_line(std::string_view line);
 
-// "<verb> <nonce>\n". Precondition: both are words of ours.
-std::string encode_agent_request(std::string_view verb, std::string_view nonce);
+// Who a clone becomes. The guest takes it only if it is named `was`, or `name` already.
+struct Identity {
+  std::string was;
+  std::string name;
+  std::string mac;      // "02:00:00:00:00:01"
+  std::string machine;  // 32 hex digits, of /etc/machine-id
+  WallTime time;
+  std::string seed;  // 64 hex digits, into its random generator
+
+  // As the words of the verb "identity".
+  [[nodiscard]] std::string words() const;
+};
+
+// "<verb> <nonce> <words>\n". Precondition: they are words of ours.
+std::string encode_agent_request(std::string_view verb, std::string_view nonce,
+                                 std::string_view words = {});
 
 class AgentDecoder {
  public:

@@ -1,5 +1,7 @@
 #include "node/vm/qemu/agent_protocol.h"
 
+#include <limits>
+
 #include "base/limits.h"
 
 namespace blixard::qemu {
@@ -57,7 +59,30 @@ TEST(AgentProtocol, TakesTheLongestLine) {
   EXPECT_EQ(decoder.skipped(), 1u);
 }
 
-TEST(AgentProtocol, WritesRequests) { EXPECT_EQ(encode_agent_request("ping", "0f"), "ping 0f\n"); }
+TEST(AgentProtocol, WritesRequests) {
+  EXPECT_EQ(encode_agent_request("ping", "0f"), "ping 0f\n");
+  const Identity identity{.was = "tpl-1",
+                          .name = "web",
+                          .mac = "02:00:00:00:00:07",
+                          .machine = std::string(32, '7'),
+                          .time = WallTime{1'700'000'000'123},
+                          .seed = std::string(64, 'e')};
+  const std::string line = encode_agent_request("identity", "0f", identity.words());
+  EXPECT_EQ(line,
+            "identity 0f was=tpl-1 name=web mac=02:00:00:00:00:07 machine=" + std::string(32, '7') +
+                " time_ms=1700000000123 seed=" + std::string(64, 'e') + "\n");
+}
+
+TEST(AgentProtocol, TheLongestIdentityFitsIntoALine) {
+  const Identity identity{.was = std::string(limits::kNameLength, 'w'),
+                          .name = std::string(limits::kNameLength, 'n'),
+                          .mac = "02:00:00:00:00:07",
+                          .machine = std::string(32, '7'),
+                          .time = WallTime{std::numeric_limits<std::int64_t>::max()},
+                          .seed = std::string(64, 'e')};
+  EXPECT_LT(encode_agent_request("identity", std::string(32, 'f'), identity.words()).size(),
+            limits::kAgentLineBytes);
+}
 
 }  // namespace
 }  // namespace blixard::qemu

@@ -28,6 +28,13 @@ std::string network_option(const vm::GuestSpec& spec) {
   return option;
 }
 
+std::string memory_option(const vm::GuestSpec& spec, const GuestMemory& memory) {
+  const std::uint64_t size_mib = spec.memory.mib();
+  if (memory.file.empty()) return fmt::format("memory-backend-ram,id=ram0,size={}M", size_mib);
+  return fmt::format("memory-backend-file,id=ram0,size={}M,mem-path={},share={}", size_mib,
+                     memory.file, memory.is_shared ? "on" : "off");
+}
+
 std::string server_socket(std::string_view name) {
   return fmt::format("unix:{},server=on,wait=off", name);
 }
@@ -51,21 +58,21 @@ Result<std::string> kernel_command_line(const vm::GuestSpec& spec, const HostFac
   return line;
 }
 
-Result<std::vector<std::string>> build_arguments(const vm::GuestSpec& spec, const HostFacts& host) {
+Result<std::vector<std::string>> build_arguments(const vm::GuestSpec& spec, const HostFacts& host,
+                                                 const GuestMemory& memory) {
   BLX_TRY(const std::string kernel_line, kernel_command_line(spec, host));
-  const std::uint64_t memory_mib = spec.memory.mib();
   const bool is_tcg = host.accelerator == vm::Accelerator::kTcg;
-  return std::vector<std::string>{
+  std::vector<std::string> arguments{
       "-nodefaults", "-no-user-config",
       "-display",    "none",
       "-name",       "blx-" + spec.name,
       "-uuid",       spec.uuid.text(),
       "-M",          "microvm,acpi=on,memory-backend=ram0",
-      "-object",     fmt::format("memory-backend-ram,id=ram0,size={}M", memory_mib),
+      "-object",     memory_option(spec, memory),
       "-accel",      accelerator_option(spec, host.accelerator),
       "-cpu",        is_tcg ? "qemu64,+arat" : "host",
       "-smp",        std::to_string(spec.vcpus),
-      "-m",          std::to_string(memory_mib),
+      "-m",          std::to_string(spec.memory.mib()),
       "-kernel",     spec.kernel_path,
       "-initrd",     spec.initrd_path,
       "-append",     kernel_line,
@@ -75,7 +82,7 @@ Result<std::vector<std::string>> build_arguments(const vm::GuestSpec& spec, cons
       "-qmp",        server_socket(kOperatorSocket),
       "-device",     "virtio-rng-device",
       "-netdev",     network_option(spec),
-      "-device",     "virtio-net-device,netdev=n0,mac=" + mac_address(spec.uuid),
+      "-device",     "virtio-net-device,netdev=n0,guest_announce=off,mac=" + mac_address(spec.uuid),
       "-device",     "virtio-serial-device",
       "-chardev",    fmt::format("socket,path={},server=on,wait=off,id=ag", kAgentSocket),
       "-device",     fmt::format("virtserialport,chardev=ag,name={}", kAgentPort),
@@ -83,6 +90,8 @@ Result<std::vector<std::string>> build_arguments(const vm::GuestSpec& spec, cons
       "-action",     "reboot=reset,shutdown=pause,panic=pause",
       "-sandbox",    "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny",
   };
+  if (memory.is_incoming) arguments.insert(arguments.end(), {"-incoming", "defer"});
+  return arguments;
 }
 
 std::string mac_address(const Uuid& uuid) {

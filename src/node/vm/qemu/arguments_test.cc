@@ -52,7 +52,7 @@ TEST(Arguments, Tcg) {
 -qmp unix:qmp2,server=on,wait=off
 -device virtio-rng-device
 -netdev user,id=n0,restrict=on,hostfwd=tcp:127.0.0.1:8080-10.0.2.15:80,hostfwd=tcp:127.0.0.1:8443-10.0.2.15:443
--device virtio-net-device,netdev=n0,mac=02:bb:cc:dd:ee:ff
+-device virtio-net-device,netdev=n0,guest_announce=off,mac=02:bb:cc:dd:ee:ff
 -device virtio-serial-device
 -chardev socket,path=agent,server=on,wait=off,id=ag
 -device virtserialport,chardev=ag,name=org.blixard.agent

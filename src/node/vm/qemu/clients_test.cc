@@ -18,7 +18,8 @@ constexpr std::string_view kHello =
     R"({"QMP": {"version": {"qemu": {"major": 7, "minor": 2, "micro": 1}}}})"
     "\n";
 
-// Answers each line it gets with the next of its answers; "%" stands for the line's second word.
+// Answers each line it gets, and that is not empty, with the next of its answers; "%" stands for
+// the line's second word.
 Task<void> serve(Env env, std::string hello, std::vector<std::string> answers) {
   auto listener = co_await env.network.listen(kSocket);
   if (!listener) co_return;
@@ -27,11 +28,13 @@ Task<void> serve(Env env, std::string hello, std::vector<std::string> answers) {
   std::array<char, 256> buffer{};
   std::string text;
   for (std::string answer : answers) {
-    while (text.find('\n') == std::string::npos) {
+    while (text.find_first_not_of('\n') == std::string::npos ||
+           text.find('\n', text.find_first_not_of('\n')) == std::string::npos) {
       const auto count = co_await (*stream)->read_some(buffer);
       if (!count || *count == 0) co_return;
       text.append(buffer.data(), *count);
     }
+    text.erase(0, text.find_first_not_of('\n'));
     const std::string line = text.substr(0, text.find('\n'));
     text.erase(0, line.size() + 1);
     if (const std::size_t at = answer.find('%'); at != std::string::npos) {

@@ -92,7 +92,7 @@ env::Task<Result<std::optional<std::string>>> QemuDriver::hold_trial(vm::GuestSp
                           .process = {}};
   const Instant patience = env_.clock.monotonic() + kTrialPatience;
   const Instant until = std::min(deadline, patience);
-  const auto started = co_await start_process(trial, record, until);
+  const auto started = co_await start_process(trial, record, {}, until);
   Result<void> booted;
   if (!started) booted = std::unexpected(started.error());
   if (started) {

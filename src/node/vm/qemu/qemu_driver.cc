@@ -12,6 +12,7 @@
 #include "node/vm/qemu/process_identity.h"
 #include "node/vm/qemu/readiness.h"
 #include "node/vm/qemu/stop_ladder.h"
+#include "node/vm/qemu/template_key.h"
 #include "observe/allocations.h"
 
 namespace blixard::qemu {
@@ -27,9 +28,23 @@ constexpr Duration kAdoptPingPatience = 1s;
 constexpr Duration kCommandPatience = 2s;
 constexpr Duration kReleasePatience = 1s;
 constexpr std::size_t kProbeOutputMax = 4096;
+constexpr std::size_t kSeedBytes = 32;
+constexpr std::string_view kAgentErrorPrefix = "agent_";
 
 std::unexpected<Error> not_ours(std::string detail) {
   return fail(Code::kFailedPrecondition, "not_ours", std::move(detail));
+}
+
+// Who the guest becomes that is a clone: this VM, with secrets of its own.
+Identity identity_for(const vm::Record& record, env::Random& random) {
+  std::string machine = record.uuid.text();
+  std::erase(machine, '-');
+  return {.was = template_name(record.template_key),
+          .name = record.name,
+          .mac = mac_address(record.uuid),
+          .machine = std::move(machine),
+          .time = {},
+          .seed = random.hex(kSeedBytes)};
 }
 
 std::unexpected<Error> hypervisor_missing() {
@@ -90,6 +105,7 @@ env::Task<Result<std::string>> QemuDriver::ask_binary(std::string path,
 env::Task<Result<vm::Capabilities>> QemuDriver::probe_now() {
   BLX_CO_TRY(const std::string path, co_await binary());
   BLX_CO_TRY(const std::string version, co_await ask_binary(path, {"--version"}));
+  version_ = version;
   BLX_CO_TRY(const std::string accelerators, co_await ask_binary(path, {"-accel", "help"}));
   env::KvmReport kvm;
   if (options_.accelerator != Accelerator::kTcg) {
@@ -117,6 +133,7 @@ env::Task<Result<vm::Capabilities>> QemuDriver::probe_now() {
       .version = parse_version(version),
       .tsc_khz = tsc_khz ? *tsc_khz : 0,
       .pause = true,
+      .templates = true,
       .power_button = true,
       .end_reason_survives_daemon = true,
   };
@@ -159,126 +176,6 @@ env::Task<Result<vm::Record>> QemuDriver::prepare(vm::GuestSpec spec) {
   co_return record;
 }
 
-env::Task<Result<vm::Record>> QemuDriver::start(vm::GuestSpec spec, vm::Record prepared,
-                                                Instant deadline) {
-  const observe::AllocationTag tag(observe::Subsystem::kVm);
-  BLX_CO_TRY(vm::check_guest_spec(spec));
-  BLX_CO_TRY(check_record(prepared));
-  if (spec.id != prepared.id || spec.uuid != prepared.uuid) {
-    co_return fail(Code::kInvalidArgument, "spec_invalid", "the record is of another VM");
-  }
-  BLX_CO_TRY(co_await probe());
-  BLX_CO_TRY(const Turns::Held turn, co_await turns_.take(spec.id.value));
-
-  const std::optional<vm::Record> stored = co_await directories_.load(spec.id);
-  for (const vm::Record* known : {&std::as_const(prepared), stored ? &*stored : nullptr}) {
-    if (known == nullptr || known->uuid != spec.uuid) continue;
-    const auto vm = co_await take_over(*known);
-    if (vm && !(*vm)->exited()) co_return (*vm)->record();
-    const bool is_unclear = !vm && vm.error().code() != Code::kNotFound &&
-                            vm.error().code() != Code::kFailedPrecondition;
-    if (is_unclear) co_return std::unexpected(vm.error());
-  }
-  if (const auto ended = vms_.find(spec.id); ended != vms_.end()) {
-    const Vm vm = ended->second;
-    vms_.erase(ended);
-    co_await vm->close();
-  }
-  BLX_CO_TRY(co_await end_strays(prepared));
-  BLX_CO_TRY(co_await settle_accelerator(spec, deadline));
-  co_return co_await start_process(spec, std::move(prepared), deadline);
-}
-
-env::Task<Result<env::SpawnSpec>> QemuDriver::spawn_spec(const vm::GuestSpec& spec,
-                                                         const vm::Record& record) {
-  vm::GuestSpec inside = spec;
-  inside.published = record.published;
-  BLX_CO_TRY(const std::string executable, co_await binary());
-  // A file that vanished since prepare() is QEMU's to report: the start fails with its words.
-  if (const auto path = co_await directories_.expose(spec.id, spec.kernel_path)) {
-    inside.kernel_path = *path;
-  }
-  if (const auto path = co_await directories_.expose(spec.id, spec.initrd_path)) {
-    inside.initrd_path = *path;
-  }
-  const HostFacts host{record.accelerator, capabilities_->tsc_khz};
-  BLX_CO_TRY(std::vector<std::string> arguments, build_arguments(inside, host));
-  const env::MachineFacts& facts = env_.machine.facts();
-  co_return env::SpawnSpec{
-      .executable = executable,
-      .arguments = std::move(arguments),
-      .working_directory = record.directory,
-      .output_path = directories_.output(spec.id),
-      .run_as = facts.is_root ? facts.guest_owner : std::nullopt,
-      .group = record.group,
-  };
-}
-
-env::Task<Result<vm::Record>> QemuDriver::start_process(const vm::GuestSpec& spec,
-                                                        vm::Record record, Instant deadline) {
-  record.accelerator = capabilities_->accelerator;
-  record.process = {};
-  BLX_CO_TRY(co_await directories_.make(spec.id));
-  BLX_CO_TRY(co_await directories_.clear_for_start(spec.id));
-  const auto limits = options_.limits ? group_limits(spec, record.accelerator) : env::GroupLimits{};
-  BLX_CO_TRY(co_await env_.process.make_group(record.group, limits));
-  BLX_CO_TRY(env::SpawnSpec how, co_await spawn_spec(spec, record));
-
-  BLX_CO_TRY(std::unique_ptr<env::Child> child, co_await env_.process.spawn(std::move(how)));
-  record.process = child->id();
-  const auto stored = co_await directories_.store(record);
-  const Vm vm =
-      std::make_shared<RunningVm>(env_, record, std::move(child), directories_.output(spec.id));
-  Result<void> connected = stored;
-  if (stored) connected = co_await vm->connect(deadline);
-  if (connected) {
-    vm->set_reported();
-    vms_[spec.id] = vm;
-    BLX_LOG(env_.log, kInfo, "vm {} ({}): QEMU runs, pid {}", spec.id.value, spec.name,
-            record.process.pid);
-    co_return record;
-  }
-  // When we were told to give up, the process may go on: the stored record finds it again. A trial
-  // guest is nobody's.
-  if (connected.error().code() == Code::kCancelled) {
-    if (spec.id == kTrialVm) ignore(vm->child().kill(env::Kill::kNow), "it may have ended");
-    co_await vm->close();
-    co_return std::unexpected(connected.error());
-  }
-  Error failure = co_await start_failure(*vm, connected.error());
-  co_await vm->close();
-  co_return std::unexpected(std::move(failure));
-}
-
-// Ends what was started and says why it failed, with QEMU's last lines.
-env::Task<Error> QemuDriver::start_failure(RunningVm& vm, Error error) {
-  const bool exited = vm.exited();
-  ignore(vm.child().kill(env::Kill::kNow), "it may have ended by itself");
-  const Instant gone = env_.clock.monotonic() + kReleasePatience;
-  ignore(co_await vm.wait(gone, [](const RunningVm& running) { return running.exited(); }),
-         "the group is emptied next");
-  ignore(co_await env_.process.kill_group(vm.record().group), "release() tries again");
-  const std::string output = co_await vm.output_tail();
-  const std::string ended = (co_await vm.status()).detail;
-  if (exited) co_return Error(Code::kInternal, "start_failed", "QEMU ended: " + ended);
-  const bool is_late = error.code() == Code::kDeadlineExceeded;
-  const std::string what = is_late ? "QEMU's monitor did not answer in time" : error.message();
-  co_return Error(is_late ? Code::kDeadlineExceeded : Code::kInternal, "start_failed",
-                  output.empty() ? what : what + ": " + output);
-}
-
-env::Task<Result<void>> QemuDriver::end_strays(const vm::Record& record) {
-  if (BLX_BUG(kStartsWithoutAdopting)) co_return Result<void>();
-  if (env_.process.group_support() != env::Process::GroupSupport::kNone) {
-    const auto killed = co_await env_.process.kill_group(record.group);
-    if (!killed && killed.error().code() != Code::kNotFound) co_return killed;
-    co_return Result<void>();
-  }
-  // Without groups: whoever serves the monitor's socket in our directory was started by us.
-  co_await quit_whoever_serves(env_, directories_.socket(record.id, kMonitorSocket));
-  co_return Result<void>();
-}
-
 env::Task<Result<QemuDriver::Vm>> QemuDriver::find(const vm::Record& record) {
   BLX_CO_TRY(check_record(record));
   BLX_CO_TRY(const Turns::Held turn, co_await turns_.take(record.id.value));
@@ -316,7 +213,13 @@ env::Task<Result<vm::Status>> QemuDriver::adopt(vm::Record record) {
   const observe::AllocationTag tag(observe::Subsystem::kVm);
   BLX_CO_TRY(const Vm vm, co_await find(record));
   if (vm->exited()) co_return fail(Code::kNotFound, "process_gone");
-  if (vm->phase() == Phase::kStarting) {
+  if (co_await never_ran(*vm)) {
+    co_return fail(Code::kAborted, "start_unfinished", "the guest was loaded and never ran");
+  }
+  // Who was told its name has answered, however it is now.
+  const bool is_nobody_yet = co_await is_unidentified(record);
+  if (!record.template_key.empty() && !is_nobody_yet) vm->set_ready();
+  if (vm->phase() == Phase::kStarting && !is_nobody_yet) {
     AgentClient agent(env_, directories_.socket(record.id, kAgentSocket));
     const auto answered = co_await agent.ping(env_.clock.monotonic() + kAdoptPingPatience);
     if (answered) vm->set_ready();
@@ -328,10 +231,27 @@ env::Task<Result<vm::Status>> QemuDriver::adopt(vm::Record record) {
   co_return co_await vm->status();
 }
 
+// A clone that nobody has told yet who it is.
+env::Task<bool> QemuDriver::is_unidentified(vm::Record record) {
+  if (record.template_key.empty()) co_return false;
+  co_return !co_await directories_.is_identified(record.id);
+}
+
 env::Task<Result<void>> QemuDriver::wait_ready(vm::Record record, Instant deadline) {
   BLX_CO_TRY(const Vm vm, co_await find(record));
-  const auto ready =
-      co_await wait_for_agent(env_, *vm, directories_.socket(record.id, kAgentSocket), deadline);
+  const std::string agent = directories_.socket(record.id, kAgentSocket);
+  if (co_await is_unidentified(record)) {
+    auto identified =
+        co_await wait_for_agent(env_, *vm, agent, deadline, identity_for(record, env_.random));
+    const bool is_refused =
+        !identified && identified.error().reason().starts_with(kAgentErrorPrefix);
+    if (is_refused) {
+      co_return fail(Code::kDataLoss, "template_unusable", identified.error().message());
+    }
+    if (identified) identified = co_await directories_.note_identified(record.id);
+    co_return identified;
+  }
+  const auto ready = co_await wait_for_agent(env_, *vm, agent, deadline);
   co_await settle_suspicion(record.id, ready);
   co_return ready;
 }

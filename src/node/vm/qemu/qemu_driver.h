@@ -14,6 +14,7 @@
 #include "env/env.h"
 #include "node/vm/driver.h"
 #include "node/vm/qemu/accelerator.h"
+#include "node/vm/qemu/arguments.h"
 #include "node/vm/qemu/kvm_verdict.h"
 #include "node/vm/qemu/ports.h"
 #include "node/vm/qemu/run_directory.h"
@@ -21,6 +22,10 @@
 #include "node/vm/qemu/waiting.h"
 
 namespace blixard::qemu {
+
+// Of a template, in its folder.
+inline constexpr std::string_view kMemoryFile = "ram";
+inline constexpr std::string_view kStateFile = "state";
 
 struct Options {
   // Of the VMs' run directories, in the node's data directory: "/var/lib/blixard/vms". Short, since
@@ -49,6 +54,10 @@ class QemuDriver final : public vm::Driver {
   env::Task<Result<void>> resume(vm::Record record) override;
   env::Task<Result<std::string>> console(vm::Record record, std::size_t size_max) override;
   env::Task<Result<void>> release(vm::Record record) override;
+  env::Task<Result<std::string>> template_key(vm::GuestSpec spec) override;
+  env::Task<Result<std::vector<std::string>>> make_template(vm::GuestSpec spec,
+                                                            std::string directory,
+                                                            Instant deadline) override;
   env::Task<Result<std::vector<VmId>>> leftovers() override;
   env::Task<Result<void>> release_leftover(VmId id) override;
   env::Task<void> close() override;
@@ -66,8 +75,20 @@ class QemuDriver final : public vm::Driver {
   env::Task<Result<Vm>> take_over(const vm::Record& record);  // the VM's turn is held
 
   env::Task<Result<vm::Record>> start_process(const vm::GuestSpec& spec, vm::Record record,
-                                              Instant deadline);
-  env::Task<Result<env::SpawnSpec>> spawn_spec(const vm::GuestSpec& spec, const vm::Record& record);
+                                              const GuestMemory& memory, Instant deadline);
+  env::Task<Result<env::SpawnSpec>> spawn_spec(const vm::GuestSpec& spec, const vm::Record& record,
+                                               const GuestMemory& memory);
+  env::Task<Result<vm::Record>> start_clone(const vm::GuestSpec& spec, vm::Record record,
+                                            Instant deadline);
+  static env::Task<Result<void>> let_run(RunningVm& vm);
+  env::Task<bool> is_unidentified(vm::Record record);
+  env::Task<bool> never_ran(const RunningVm& vm);
+
+  // Boots the guest that is to be saved, saves it, and tells it to quit.
+  env::Task<Result<void>> boot_and_save(const vm::GuestSpec& guest, std::string directory,
+                                        Instant deadline);
+  // Ends it and removes what its process needed.
+  env::Task<Result<void>> clear_maker(bool is_given_up);
   // What becomes of the choice of KVM by the verdict that is stored for its key, if one is.
   env::Task<Result<Choice>> recall_verdict(Choice choice);
   // Returns when it is known which accelerator to start with. Errors: kFailedPrecondition
@@ -99,6 +120,7 @@ class QemuDriver final : public vm::Driver {
   HostPorts ports_;
   Turns turns_;  // one a VM for start, take-over and release; number 0 for probe()
   std::optional<vm::Capabilities> capabilities_;
+  std::string version_;  // all that QEMU says of it
   BuiltIn built_in_;
   KvmKey kvm_key_;
   bool kvm_boots_ = false;             // a guest booted with it

@@ -76,15 +76,29 @@ env::Task<Result<std::string>> QmpClient::handshake(Instant deadline) {
   co_return *version_;
 }
 
-env::Task<Result<void>> QmpClient::send(std::string line, Instant deadline) {
+env::Task<Result<void>> QmpClient::send(std::string line, std::unique_ptr<env::Stream> handed,
+                                        Instant deadline) {
   if (closed_) co_return connection_ended();
-  auto written = co_await env::with_deadline(executor_, clock_, deadline, stream_->write_all(line));
+  auto write = handed ? stream_->write_with(line, std::move(handed)) : stream_->write_all(line);
+  auto written = co_await env::with_deadline(executor_, clock_, deadline, std::move(write));
   if (!written) close();  // half a line may have gone out
   co_return written;
 }
 
 env::Task<Result<json::value>> QmpClient::execute(std::string command, json::object arguments,
                                                   Instant deadline) {
+  return ask(std::move(command), std::move(arguments), nullptr, deadline);
+}
+
+env::Task<Result<void>> QmpClient::hand_over(std::string name, std::unique_ptr<env::Stream> end,
+                                             Instant deadline) {
+  BLX_CO_TRY(co_await ask("getfd", {{"fdname", std::move(name)}}, std::move(end), deadline));
+  co_return Result<void>();
+}
+
+env::Task<Result<json::value>> QmpClient::ask(std::string command, json::object arguments,
+                                              std::unique_ptr<env::Stream> handed,
+                                              Instant deadline) {
   BLX_CO_TRY(const Turns::Held turn,
              co_await env::with_deadline(executor_, clock_, deadline, turns_.take()));
   ++id_;
@@ -92,7 +106,7 @@ env::Task<Result<json::value>> QmpClient::execute(std::string command, json::obj
   if (auto error = BLX_FAILPOINT_ERROR("qmp::command", kUnavailable, "qmp_closed")) {
     co_return std::unexpected(*std::move(error));
   }
-  BLX_CO_TRY(co_await send(encode_command(command, arguments, id_), deadline));
+  BLX_CO_TRY(co_await send(encode_command(command, arguments, id_), std::move(handed), deadline));
   const auto answered = [this] { return answer_.has_value() || closed_; };
   const auto waited = co_await wait_until(executor_, clock_, changed_, deadline, answered);
   if (!waited) {

@@ -45,6 +45,10 @@ class QmpClient {
   // kDeadlineExceeded, kCancelled.
   env::Task<Result<boost::json::value>> execute(std::string command, boost::json::object arguments,
                                                 Instant deadline);
+  // Hands QEMU one end of a connection, which it then knows by `name` ("getfd"). Errors: those of
+  // execute().
+  env::Task<Result<void>> hand_over(std::string name, std::unique_ptr<env::Stream> end,
+                                    Instant deadline);
 
   // Waits for the end of the connection. Errors: kDeadlineExceeded, kCancelled.
   env::Task<Result<void>> wait_closed(Instant deadline);
@@ -54,7 +58,11 @@ class QmpClient {
 
  private:
   void take(Message message);
-  env::Task<Result<void>> send(std::string line, Instant deadline);
+  // `handed` goes with it; null: nothing does.
+  env::Task<Result<void>> send(std::string line, std::unique_ptr<env::Stream> handed,
+                               Instant deadline);
+  env::Task<Result<boost::json::value>> ask(std::string command, boost::json::object arguments,
+                                            std::unique_ptr<env::Stream> handed, Instant deadline);
 
   env::Executor& executor_;
   env::Clock& clock_;

@@ -1,6 +1,7 @@
 #include "node/vm/qemu/readiness.h"
 
 #include <optional>
+#include <utility>
 
 #include "base/limits.h"
 #include "env/scope.h"
@@ -10,10 +11,11 @@
 namespace blixard::qemu {
 namespace {
 
-env::Task<void> ping(env::Env env, RunningVm& vm, std::string socket, Instant deadline,
-                     std::optional<Result<void>>& answer) {
+env::Task<void> ask(env::Env env, RunningVm& vm, std::string socket, Instant deadline,
+                    std::optional<Identity> identity, std::optional<Result<void>>& answer) {
   AgentClient agent(env, std::move(socket));
-  answer = co_await agent.ping(deadline);
+  answer = identity ? co_await agent.identify(*std::move(identity), deadline)
+                    : co_await agent.ping(deadline);
   if (*answer) vm.set_ready();
   vm.wake();
 }
@@ -21,12 +23,12 @@ env::Task<void> ping(env::Env env, RunningVm& vm, std::string socket, Instant de
 }  // namespace
 
 env::Task<Result<void>> wait_for_agent(env::Env env, RunningVm& vm, std::string agent_socket,
-                                       Instant deadline) {
+                                       Instant deadline, std::optional<Identity> identity) {
   std::optional<Result<void>> answer;
   env::Scope asking(env.executor, co_await env::this_cancellation());
-  asking.spawn(ping(env, vm, std::move(agent_socket), deadline, answer));
+  asking.spawn(ask(env, vm, std::move(agent_socket), deadline, std::move(identity), answer));
   const auto settled = [&answer](const RunningVm& running) { return answer || running.ended(); };
-  const auto waited = co_await vm.wait(Instant::never(), settled);  // ping() has the deadline
+  const auto waited = co_await vm.wait(Instant::never(), settled);  // ask() has the deadline
   asking.cancel();
   co_await asking.join();
 

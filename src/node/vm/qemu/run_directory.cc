@@ -12,10 +12,13 @@ namespace {
 constexpr std::string_view kRecordFile = "record.json";
 constexpr std::string_view kOutputFile = "output";
 constexpr std::string_view kVerdictFile = "kvm-trial.json";
+constexpr std::string_view kIdentifiedFile = "identified";
 constexpr std::string_view kTrialLabel = "trial";
+constexpr std::string_view kTemplateLabel = "template";
 constexpr std::uint32_t kTraversable = 0711;
 constexpr std::uint32_t kPrivate = 0700;
 constexpr std::uint32_t kReadable = 0444;
+constexpr std::uint32_t kOwners = 0600;
 
 env::Task<Result<void>> remove_if_there(env::Disk& disk, std::string path) {
   auto removed = co_await disk.remove(path);
@@ -26,18 +29,21 @@ env::Task<Result<void>> remove_if_there(env::Disk& disk, std::string path) {
 }  // namespace
 
 std::string vm_label(VmId id) {
-  return id == kTrialVm ? std::string(kTrialLabel) : std::to_string(id.value);
+  if (id == kTrialVm) return std::string(kTrialLabel);
+  if (id == kTemplateVm) return std::string(kTemplateLabel);
+  return std::to_string(id.value);
 }
 
 std::string group_name(VmId id) { return std::string(kGroupPrefix) + vm_label(id); }
 
 std::optional<VmId> parse_vm_label(std::string_view text) {
   if (text == kTrialLabel) return kTrialVm;
+  if (text == kTemplateLabel) return kTemplateVm;
   std::uint64_t number = 0;
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
   if (error != std::errc() || end != text.data() + text.size()) return std::nullopt;
   const VmId id(number);
-  if (!id || id == kTrialVm) return std::nullopt;
+  if (!id || id == kTrialVm || id == kTemplateVm) return std::nullopt;
   return id;
 }
 
@@ -80,6 +86,7 @@ env::Task<Result<void>> RunDirectories::make(VmId id) {
 env::Task<Result<void>> RunDirectories::clear_for_start(VmId id) {
   for (const std::string_view name : {kMonitorSocket, kOperatorSocket, kAgentSocket})
     BLX_CO_TRY(co_await remove_if_there(env_.disk, socket(id, name)));
+  BLX_CO_TRY(co_await remove_if_there(env_.disk, env::join_path(directory(id), kIdentifiedFile)));
   co_return co_await remove_if_there(env_.disk, output(id));
 }
 
@@ -113,7 +120,28 @@ env::Task<Result<std::vector<VmId>>> RunDirectories::list() {
   co_return ids;
 }
 
+env::Task<Result<void>> RunDirectories::note_identified(VmId id) {
+  BLX_CO_TRY(co_await env_.disk.open(env::join_path(directory(id), kIdentifiedFile),
+                                     env::OpenMode::kCreate));
+  co_return Result<void>();
+}
+
+env::Task<bool> RunDirectories::is_identified(VmId id) {
+  const auto file =
+      co_await env_.disk.open(env::join_path(directory(id), kIdentifiedFile), env::OpenMode::kRead);
+  co_return file.has_value();
+}
+
 env::Task<Result<std::string>> RunDirectories::expose(VmId id, std::string path) {
+  return reach(id, std::move(path), kReadable, std::nullopt);
+}
+
+env::Task<Result<std::string>> RunDirectories::lend(VmId id, std::string path) {
+  return reach(id, std::move(path), kOwners, env_.machine.facts().guest_owner);
+}
+
+env::Task<Result<std::string>> RunDirectories::reach(VmId id, std::string path, std::uint32_t mode,
+                                                     std::optional<env::Owner> owner) {
   const auto file = co_await env_.disk.open(path, env::OpenMode::kRead);
   if (!file && file.error().code() == Code::kNotFound) {
     co_return fail(Code::kNotFound, "image_file_missing", path + " is not there");
@@ -123,7 +151,7 @@ env::Task<Result<std::string>> RunDirectories::expose(VmId id, std::string path)
   if (!path.starts_with(prefix)) co_return path;
   const env::MachineFacts& facts = env_.machine.facts();
   if (facts.is_root && facts.guest_owner) {
-    BLX_CO_TRY(co_await env_.disk.set_mode(path, kReadable, std::nullopt));
+    BLX_CO_TRY(co_await env_.disk.set_mode(path, mode, owner));
     std::string folder(env::parent_path(path));
     while (folder.size() >= data_directory_.size()) {
       BLX_CO_TRY(co_await env_.disk.set_mode(folder, kTraversable, std::nullopt));

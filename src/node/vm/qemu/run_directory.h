@@ -23,6 +23,8 @@ namespace blixard::qemu {
 // group are named "trial", and what a daemon that died in the middle left of it is a leftover as
 // any other.
 inline constexpr VmId kTrialVm{std::numeric_limits<std::uint64_t>::max()};
+// Nor has the one that is booted to be saved as a template: "template".
+inline constexpr VmId kTemplateVm{std::numeric_limits<std::uint64_t>::max() - 1};
 
 class RunDirectories {
  public:
@@ -56,14 +58,23 @@ class RunDirectories {
   // a relative path, and the file and the folders on the way are opened to the guests' user: that
   // works whoever owns the folders above.
   env::Task<Result<std::string>> expose(VmId id, std::string path);
+  // The same for a file that the guests' user may also write, and nobody else may see.
+  env::Task<Result<std::string>> lend(VmId id, std::string path);
+
+  // A clone became the VM: remembered for a daemon that finds it.
+  env::Task<Result<void>> note_identified(VmId id);
+  env::Task<bool> is_identified(VmId id);
 
  private:
+  env::Task<Result<std::string>> reach(VmId id, std::string path, std::uint32_t mode,
+                                       std::optional<env::Owner> owner);
+
   env::Env env_;
   std::string root_;
   std::string data_directory_;
 };
 
-// How directories and groups name a VM: its number, or "trial".
+// How directories and groups name a VM: its number, "trial" or "template".
 std::string vm_label(VmId id);
 // Of its processes.
 inline constexpr std::string_view kGroupPrefix = "vm-";

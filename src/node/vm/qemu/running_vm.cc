@@ -198,10 +198,20 @@ env::Task<Result<void>> RunningVm::bound_output() {
   co_return Result<void>();
 }
 
-env::Task<Result<json::value>> RunningVm::execute(std::string command, Duration patience) {
+env::Task<Result<json::value>> RunningVm::execute(std::string command, Duration patience,
+                                                  json::object arguments) {
   const std::shared_ptr<QmpClient> client = client_;
   if (!client) co_return fail(Code::kUnavailable, "qmp_closed");
-  co_return co_await client->execute(std::move(command), {}, env_.clock.monotonic() + patience);
+  co_return co_await client->execute(std::move(command), std::move(arguments),
+                                     env_.clock.monotonic() + patience);
+}
+
+env::Task<Result<void>> RunningVm::hand_over(std::string name, std::unique_ptr<env::Stream> end,
+                                             Duration patience) {
+  const std::shared_ptr<QmpClient> client = client_;
+  if (!client) co_return fail(Code::kUnavailable, "qmp_closed");
+  co_return co_await client->hand_over(std::move(name), std::move(end),
+                                       env_.clock.monotonic() + patience);
 }
 
 env::Task<Result<void>> RunningVm::refresh(Duration patience) {
@@ -226,6 +236,7 @@ void RunningVm::take(const Event& event) {
 }
 
 bool RunningVm::take_state(std::string_view state) {
+  is_incoming_ = state == "inmigrate";
   if (state == "running") {
     set_phase(ready_ ? Phase::kRunning : Phase::kStarting);
   } else if (state == "paused" || state == "save-vm" || state == "finish-migrate") {

@@ -42,7 +42,11 @@ class RunningVm {
   // Ends the tasks and the connection. Whoever waits gets kCancelled.
   env::Task<void> close();
 
-  env::Task<Result<boost::json::value>> execute(std::string command, Duration patience);
+  env::Task<Result<boost::json::value>> execute(std::string command, Duration patience,
+                                                boost::json::object arguments = {});
+  // One end of a connection becomes QEMU's, by this name.
+  env::Task<Result<void>> hand_over(std::string name, std::unique_ptr<env::Stream> end,
+                                    Duration patience);
   // Asks QEMU for the guest's state. Errors: those of execute(), kDataLoss "qmp_malformed".
   env::Task<Result<void>> refresh(Duration patience);
 
@@ -62,6 +66,8 @@ class RunningVm {
   [[nodiscard]] bool connected() const { return client_ != nullptr && !client_->closed(); }
   [[nodiscard]] bool was_connected() const { return client_ != nullptr; }
 
+  // It waits for a saved guest, or loads one.
+  [[nodiscard]] bool is_incoming() const { return is_incoming_; }
   [[nodiscard]] vm::Phase phase() const { return phase_; }
   [[nodiscard]] vm::EndReason end() const { return end_; }
   [[nodiscard]] bool ended() const;  // the guest, or the process with it
@@ -110,6 +116,7 @@ class RunningVm {
   std::shared_ptr<QmpClient> client_;
   std::optional<env::ExitStatus> exit_;
   std::string goodbye_;  // the reason of QEMU's last SHUTDOWN
+  bool is_incoming_ = false;
   vm::Phase phase_ = vm::Phase::kStarting;
   vm::EndReason end_ = vm::EndReason::kNone;
   vm::EndReason rung_ = vm::EndReason::kNone;

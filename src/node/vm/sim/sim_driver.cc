@@ -14,15 +14,7 @@ using vm::EndReason;
 using vm::Phase;
 
 constexpr std::string_view kGroupPrefix = "vm-";
-
-std::string group_name(VmId id) { return std::string(kGroupPrefix) + std::to_string(id.value); }
-
-std::optional<VmId> parse_id(std::string_view text) {
-  std::uint64_t number = 0;
-  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
-  if (error != std::errc() || end != text.data() + text.size() || number == 0) return std::nullopt;
-  return VmId(number);
-}
+constexpr std::string_view kTemplateLabel = "template";
 
 std::unexpected<Error> not_ours() { return fail(Code::kFailedPrecondition, "not_ours"); }
 bool is_end(Phase phase) {
@@ -37,7 +29,8 @@ SimDriver::SimDriver(env::Env env, SimHypervisor& hypervisor, std::string direct
     : env_(env),
       hypervisor_(hypervisor),
       root_(std::move(directory)),
-      program_(std::move(program)) {
+      program_(std::move(program)),
+      made_(env.executor) {
   hypervisor_.attach(*this);
 }
 
@@ -64,23 +57,23 @@ void SimDriver::follow(const Vm& vm) {
   by_process_[vm->record.process.pid] = vm;
 }
 
-template <class Condition>
-env::Task<Result<void>> SimDriver::wait(Vm vm, Instant deadline, Condition condition) {
-  while (!condition()) {
-    if (closed_) co_return fail(Code::kCancelled, "driver_closed");
-    if (deadline == Instant::never()) {
-      BLX_CO_TRY(co_await vm->changed.wait());
-    } else {
-      BLX_CO_TRY(
-          co_await env::with_deadline(env_.executor, env_.clock, deadline, vm->changed.wait()));
-    }
-  }
-  co_return Result<void>();
+std::string SimDriver::label(VmId id) {
+  return id == kTemplateVm ? std::string(kTemplateLabel) : std::to_string(id.value);
 }
 
-std::string SimDriver::directory(VmId id) const {
-  return env::join_path(root_, std::to_string(id.value));
+std::optional<VmId> SimDriver::parse_label(std::string_view text) {
+  if (text == kTemplateLabel) return kTemplateVm;
+  std::uint64_t number = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
+  if (error != std::errc() || end != text.data() + text.size()) return std::nullopt;
+  const VmId id(number);
+  if (!id || id == kTemplateVm) return std::nullopt;
+  return id;
 }
+
+std::string SimDriver::group_name(VmId id) { return std::string(kGroupPrefix) + label(id); }
+
+std::string SimDriver::directory(VmId id) const { return env::join_path(root_, label(id)); }
 
 Result<void> SimDriver::check_record(const vm::Record& record) const {
   if (record.id && record.group == group_name(record.id) &&
@@ -118,112 +111,10 @@ env::Task<Result<vm::Capabilities>> SimDriver::probe() {
       .version = "simulated",
       .tsc_khz = *tsc_khz_,
       .pause = true,
+      .templates = true,
       .power_button = true,
       .end_reason_survives_daemon = true,
   };
-}
-
-env::Task<Result<std::vector<vm::Publish>>> SimDriver::choose_ports(
-    VmId id, std::vector<vm::Publish> wanted) {
-  std::set<std::uint16_t> ports;
-  for (vm::Publish& publish : wanted) {
-    auto listener =
-        co_await env_.network.listen(env::Endpoint::tcp("127.0.0.1", publish.host_port));
-    const auto is_promised = [&](const auto& entry) {
-      return entry.first != id && entry.second.contains(publish.host_port);
-    };
-    if (!listener || std::ranges::any_of(ports_, is_promised)) {
-      co_return fail(Code::kAlreadyExists, "port_in_use",
-                     "port " + std::to_string(publish.host_port));
-    }
-    publish.host_port = (*listener)->local().port;
-    ports.insert(publish.host_port);
-  }
-  ports_[id] = std::move(ports);
-  co_return wanted;
-}
-
-env::Task<Result<vm::Record>> SimDriver::prepare(vm::GuestSpec spec) {
-  const observe::AllocationTag tag(observe::Subsystem::kVm);
-  BLX_CO_TRY(vm::check_guest_spec(spec));
-  BLX_CO_TRY(const vm::Capabilities capabilities, co_await probe());
-  const auto stored = co_await load(spec.id);
-  if (stored && stored->uuid == spec.uuid && stored->process.pid != 0 &&
-      co_await env_.process.adopt(stored->process)) {
-    co_return *stored;
-  }
-  for (const std::string& path : {spec.kernel_path, spec.initrd_path}) {
-    if (!co_await env_.disk.open(path, env::OpenMode::kRead)) {
-      co_return fail(Code::kNotFound, "image_file_missing", path);
-    }
-  }
-  vm::Record record{
-      .id = spec.id,
-      .generation = spec.generation,
-      .uuid = spec.uuid,
-      .name = spec.name,
-      .directory = directory(spec.id),
-      .group = group_name(spec.id),
-      .published = {},
-      .accelerator = capabilities.accelerator,
-      .process = {},
-  };
-  BLX_CO_TRY(record.published, co_await choose_ports(spec.id, spec.published));
-  BLX_CO_TRY(co_await env_.disk.make_directory(record.directory));
-  BLX_CO_TRY(co_await env_.process.make_group(record.group, {.memory = spec.memory}));
-  BLX_CO_TRY(co_await store(record));
-  co_return record;
-}
-
-env::Task<Result<vm::Record>> SimDriver::start(vm::GuestSpec spec, vm::Record prepared,
-                                               Instant deadline) {
-  const observe::AllocationTag tag(observe::Subsystem::kVm);
-  BLX_CO_TRY(vm::check_guest_spec(spec));
-  BLX_CO_TRY(check_record(prepared));
-  const auto stored = co_await load(spec.id);
-  for (const vm::Record& known : {prepared, stored.value_or(prepared)}) {
-    const auto vm = co_await find(known);
-    if (vm && hypervisor_.find((*vm)->record.process) != nullptr) co_return (*vm)->record;
-  }
-  vms_.erase(spec.id);
-  BLX_CO_TRY(co_await env_.process.kill_group(prepared.group));
-  co_return co_await start_process(std::move(spec), std::move(prepared), deadline);
-}
-
-env::Task<Result<vm::Record>> SimDriver::start_process(vm::GuestSpec spec, vm::Record record,
-                                                       Instant deadline) {
-  const auto failed = [](Code code, const std::string& why) {
-    return fail(code, "start_failed", why);
-  };
-  for (const std::string& path : {spec.kernel_path, spec.initrd_path}) {
-    if (!co_await env_.disk.open(path, env::OpenMode::kRead)) {
-      co_return failed(Code::kInternal, "could not open " + path);
-    }
-  }
-  const auto vm = std::make_shared<Known>(env_.executor);
-  BLX_CO_TRY(vm->child, co_await env_.process.spawn({
-                            .executable = program_,
-                            .arguments = {spec.uuid.text(), spec.cmdline},
-                            .group = record.group,
-                        }));
-  record.process = vm->child->id();
-  vm->record = record;
-  follow(vm);
-  BLX_CO_TRY(co_await store(record));
-  while (true) {
-    const SimGuest* guest = hypervisor_.find(record.process);
-    if (guest != nullptr && guest->monitor_answers) co_return record;
-    if (!co_await env_.process.adopt(record.process)) {
-      vms_.erase(spec.id);
-      co_return failed(Code::kInternal, "exit code 1: out of luck");
-    }
-    if (env_.clock.monotonic() >= deadline) {
-      vms_.erase(spec.id);
-      BLX_CO_TRY(co_await env_.process.kill_group(record.group));
-      co_return failed(Code::kDeadlineExceeded, "the monitor did not answer: feeling sleepy");
-    }
-    BLX_CO_TRY(co_await env_.clock.sleep(10ms));
-  }
 }
 
 env::Task<Result<SimDriver::Vm>> SimDriver::find(vm::Record record) {
@@ -280,6 +171,7 @@ env::Task<Result<void>> SimDriver::wait_ready(vm::Record record, Instant deadlin
   }
   BLX_CO_TRY(waited);
   if (!answers()) co_return fail(Code::kFailedPrecondition, "guest_ended");
+  if (!vm->record.template_key.empty()) BLX_CO_TRY(identify(*vm));
   vm->ready = true;
   co_return Result<void>();
 }
@@ -289,7 +181,11 @@ env::Task<Result<vm::Status>> SimDriver::adopt(vm::Record record) {
   BLX_CO_TRY(const Vm vm, co_await find(record));
   const SimGuest* guest = hypervisor_.find(record.process);
   if (guest == nullptr) co_return fail(Code::kNotFound, "process_gone");
-  vm->ready = vm->ready || guest->agent_answers;
+  if (guest->never_ran()) {
+    co_return fail(Code::kAborted, "start_unfinished", "the clone was never let run");
+  }
+  const bool is_itself = record.template_key.empty() || guest->soul.name == record.name;
+  vm->ready = vm->ready || (guest->agent_answers && is_itself);
   const vm::Status status = status_of(*vm);
   vm->reported = status.phase;
   co_return status;
@@ -411,12 +307,12 @@ env::Task<Result<std::vector<VmId>>> SimDriver::leftovers() {
     co_return std::unexpected(entries.error());
   }
   for (const auto& entry : entries ? *entries : std::vector<env::DirectoryEntry>{}) {
-    if (const auto id = parse_id(entry.name)) ids.insert(*id);
+    if (const auto id = parse_label(entry.name)) ids.insert(*id);
   }
   BLX_CO_TRY(const std::vector<std::string> groups, co_await env_.process.groups());
   for (const std::string& group : groups) {
     if (!group.starts_with(kGroupPrefix)) continue;
-    if (const auto id = parse_id(group.substr(kGroupPrefix.size()))) ids.insert(*id);
+    if (const auto id = parse_label(group.substr(kGroupPrefix.size()))) ids.insert(*id);
   }
   co_return std::vector<VmId>(ids.begin(), ids.end());
 }

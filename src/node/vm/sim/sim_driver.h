@@ -5,11 +5,14 @@
 // the simulated machine, by way of env.
 
 #include <cstdint>
+#include <limits>
 #include <map>
 #include <memory>
 #include <optional>
 #include <set>
 #include <string>
+#include <string_view>
+#include <vector>
 
 #include "env/env.h"
 #include "env/sync.h"
@@ -17,6 +20,10 @@
 #include "node/vm/sim/sim_hypervisor.h"
 
 namespace blixard::vm_sim {
+
+// The guest that becomes a template has no number of the cluster's. Its directory and group are
+// named "template", and what is left of it is a leftover as any other.
+inline constexpr VmId kTemplateVm{std::numeric_limits<std::uint64_t>::max() - 1};
 
 class SimDriver final : public vm::Driver, private SimHypervisor::Listener {
  public:
@@ -43,6 +50,10 @@ class SimDriver final : public vm::Driver, private SimHypervisor::Listener {
   env::Task<Result<void>> resume(vm::Record record) override;
   env::Task<Result<std::string>> console(vm::Record record, std::size_t size_max) override;
   env::Task<Result<void>> release(vm::Record record) override;
+  env::Task<Result<std::string>> template_key(vm::GuestSpec spec) override;
+  env::Task<Result<std::vector<std::string>>> make_template(vm::GuestSpec spec,
+                                                            std::string directory,
+                                                            Instant deadline) override;
   env::Task<Result<std::vector<VmId>>> leftovers() override;
   env::Task<Result<void>> release_leftover(VmId id) override;
   env::Task<void> close() override;
@@ -63,6 +74,9 @@ class SimDriver final : public vm::Driver, private SimHypervisor::Listener {
 
   void guest_changed(env::ProcessId id) override;
   void follow(const Vm& vm);
+  static std::string label(VmId id);
+  static std::optional<VmId> parse_label(std::string_view text);
+  static std::string group_name(VmId id);
   [[nodiscard]] std::string directory(VmId id) const;
   [[nodiscard]] Result<void> check_record(const vm::Record& record) const;
   env::Task<std::optional<vm::Record>> load(VmId id);
@@ -72,6 +86,14 @@ class SimDriver final : public vm::Driver, private SimHypervisor::Listener {
   env::Task<Result<Vm>> find(vm::Record record);
   env::Task<Result<vm::Record>> start_process(vm::GuestSpec spec, vm::Record record,
                                               Instant deadline);
+  env::Task<Result<void>> wait_for_monitor(vm::Record record, Instant deadline);
+  env::Task<Result<void>> check_clone(vm::GuestSpec spec);
+  env::Task<Result<void>> load_clone(Vm vm, Instant deadline);
+  Result<void> identify(const Known& vm);
+  env::Task<Result<void>> take_turn_to_make();
+  env::Task<Result<std::vector<std::string>>> boot_and_save(vm::GuestSpec spec,
+                                                            std::string directory,
+                                                            Instant deadline);
   env::Task<Result<void>> release_known(vm::Record record);
   [[nodiscard]] vm::Status status_of(const Known& vm);
 
@@ -88,7 +110,23 @@ class SimDriver final : public vm::Driver, private SimHypervisor::Listener {
   std::map<VmId, Vm> vms_;
   std::map<std::int64_t, std::weak_ptr<Known>> by_process_;  // while it runs
   std::map<VmId, std::set<std::uint16_t>> ports_;
+  bool making_ = false;  // a template
+  env::Signal made_;     // or given up
   bool closed_ = false;
 };
+
+template <class Condition>
+env::Task<Result<void>> SimDriver::wait(Vm vm, Instant deadline, Condition condition) {
+  while (!condition()) {
+    if (closed_) co_return fail(Code::kCancelled, "driver_closed");
+    if (deadline == Instant::never()) {
+      BLX_CO_TRY(co_await vm->changed.wait());
+    } else {
+      BLX_CO_TRY(
+          co_await env::with_deadline(env_.executor, env_.clock, deadline, vm->changed.wait()));
+    }
+  }
+  co_return Result<void>();
+}
 
 }  // namespace blixard::vm_sim

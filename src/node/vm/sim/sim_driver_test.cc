@@ -2,150 +2,11 @@
 
 #include "node/vm/driver_suite.h"
 #include "node/vm/sim/pretended_host.h"
+#include "node/vm/sim/test_suite_host.h"
 #include "sim/world.h"
 
 namespace blixard::vm_sim {
 namespace {
-
-using vm::HypervisorFault;
-
-class SimHost final : public vm::SuiteHost {
- public:
-  explicit SimHost(sim::Machine& machine) : machine_(machine) { install(); }
-
-  env::Env env() override { return machine_.env(); }
-  vm::Driver& driver() override { return *driver_; }
-
-  env::Task<Result<void>> prepare() {
-    for (const char* path : {"/image/vmlinux", "/image/initrd"}) {
-      BLX_CO_TRY(co_await env().disk.make_directory("/image"));
-      BLX_CO_TRY(co_await env().disk.replace_file(path, "bytes"));
-    }
-    make_driver();
-    co_return Result<void>();
-  }
-
-  env::Task<Result<void>> restart_driver(HypervisorFault fault) override {
-    co_await driver_->close();
-    hypervisor_.fail_next_starts = fault == HypervisorFault::kExitsAtStart;
-    hypervisor_.hang_next_starts = fault == HypervisorFault::kHangsAtStart;
-    missing_ = fault == HypervisorFault::kMissing;
-    make_driver();
-    co_return Result<void>();
-  }
-
-  vm::GuestSpec guest(std::string cmdline) override {
-    vm::GuestSpec spec;
-    spec.id = VmId(next_id_++);
-    spec.generation = Generation(1);
-    spec.uuid = env().random.uuid();
-    spec.name = "test-" + std::to_string(spec.id.value);
-    spec.kernel_path = "/image/vmlinux";
-    spec.initrd_path = "/image/initrd";
-    spec.cmdline = std::move(cmdline);
-    return spec;
-  }
-
-  env::Task<Result<void>> power_off_inside(vm::Record record) override {
-    SimGuest* guest = hypervisor_.find(record.process);
-    if (guest == nullptr) co_return fail(Code::kNotFound, "process_gone");
-    guest->shutdown_wanted = true;
-    guest->asked.notify_all();
-    co_return Result<void>();
-  }
-
- private:
-  void install() {
-    machine_.install_program(
-        std::string(kSimHypervisorPath), [this](sim::ProcessContext process) -> env::Task<void> {
-          const int code =
-              co_await hypervisor_.run_guest(process.env(), process.spec(), process.id());
-          process.exit(code);
-        });
-  }
-  void make_driver() {
-    driver_ = std::make_unique<SimDriver>(machine_.env(), hypervisor_, "/var/lib/blixard/vms",
-                                          missing_ ? "/missing" : std::string(kSimHypervisorPath));
-  }
-
-  sim::Machine& machine_;
-  SimHypervisor hypervisor_;
-  std::unique_ptr<SimDriver> driver_;
-  bool missing_ = false;
-  std::uint64_t next_id_ = 1;
-};
-
-// The same over processes that are pretended, as in a daemon with --hypervisor simulated.
-class PretendedSuiteHost final : public vm::SuiteHost {
- public:
-  explicit PretendedSuiteHost(sim::Machine& machine)
-      : outside_(machine.env()), processes_(outside_, hypervisor_) {}
-
-  env::Env env() override {
-    return {.executor = outside_.executor,
-            .clock = outside_.clock,
-            .random = outside_.random,
-            .network = outside_.network,
-            .security = outside_.security,
-            .disk = outside_.disk,
-            .process = processes_,
-            .machine = outside_.machine,
-            .rare = outside_.rare,
-            .log = outside_.log};
-  }
-  vm::Driver& driver() override { return *driver_; }
-
-  env::Task<Result<void>> prepare() {
-    for (const char* path : {"/image/vmlinux", "/image/initrd"}) {
-      BLX_CO_TRY(co_await env().disk.make_directory("/image"));
-      BLX_CO_TRY(co_await env().disk.replace_file(path, "bytes"));
-    }
-    make_driver(std::string(kSimHypervisorPath));
-    co_return Result<void>();
-  }
-
-  env::Task<Result<void>> restart_driver(HypervisorFault fault) override {
-    co_await driver_->close();
-    hypervisor_.fail_next_starts = fault == HypervisorFault::kExitsAtStart;
-    hypervisor_.hang_next_starts = fault == HypervisorFault::kHangsAtStart;
-    make_driver(fault == HypervisorFault::kMissing ? "/missing" : std::string(kSimHypervisorPath));
-    co_return Result<void>();
-  }
-
-  vm::GuestSpec guest(std::string cmdline) override {
-    vm::GuestSpec spec;
-    spec.id = VmId(next_id_++);
-    spec.generation = Generation(1);
-    spec.uuid = outside_.random.uuid();
-    spec.name = "test-" + std::to_string(spec.id.value);
-    spec.kernel_path = "/image/vmlinux";
-    spec.initrd_path = "/image/initrd";
-    spec.cmdline = std::move(cmdline);
-    return spec;
-  }
-
-  env::Task<Result<void>> power_off_inside(vm::Record record) override {
-    SimGuest* guest = hypervisor_.find(record.process);
-    if (guest == nullptr) co_return fail(Code::kNotFound, "process_gone");
-    guest->shutdown_wanted = true;
-    guest->asked.notify_all();
-    co_return Result<void>();
-  }
-
-  PretendedProcesses& processes() { return processes_; }
-
- private:
-  void make_driver(std::string program) {
-    driver_ =
-        std::make_unique<SimDriver>(env(), hypervisor_, "/var/lib/blixard/vms", std::move(program));
-  }
-
-  env::Env outside_;
-  SimHypervisor hypervisor_;
-  PretendedProcesses processes_;
-  std::unique_ptr<SimDriver> driver_;
-  std::uint64_t next_id_ = 1;
-};
 
 class PretendedSuite : public testing::TestWithParam<vm::SuiteCase> {};
 
@@ -155,6 +16,7 @@ TEST_P(PretendedSuite, Holds) {
     sim::Machine& machine = world.add_machine("a");
     PretendedSuiteHost host(machine);
     Result<void> result;
+    // NOLINTNEXTLINE(cppcoreguidelines-avoid-capturing-lambda-coroutines): it outlives the run
     const auto main = [&]() -> env::Task<void> {
       result = co_await host.prepare();
       if (result) result = co_await GetParam().run(host);
@@ -175,6 +37,7 @@ INSTANTIATE_TEST_SUITE_P(Driver, PretendedSuite, testing::ValuesIn(vm::driver_su
 TEST(PretendedHost, WhatAnEarlierDaemonStartedIsGone) {
   sim::World world(1);
   sim::Machine& machine = world.add_machine("a");
+  // NOLINTNEXTLINE(cppcoreguidelines-avoid-capturing-lambda-coroutines): it outlives the run
   const auto main = [&]() -> env::Task<void> {
     const env::Env env = machine.env();
     EXPECT_TRUE(co_await env.disk.make_directory("/image"));
@@ -214,6 +77,7 @@ TEST_P(SimSuite, Holds) {
     sim::Machine& machine = world.add_machine("a");
     SimHost host(machine);
     Result<void> result;
+    // NOLINTNEXTLINE(cppcoreguidelines-avoid-capturing-lambda-coroutines): it outlives the run
     const auto main = [&]() -> env::Task<void> {
       result = co_await host.prepare();
       if (result) result = co_await GetParam().run(host);

@@ -1,6 +1,6 @@
 #include "node/vm/sim/sim_hypervisor.h"
 
-#include <vector>
+#include <utility>
 
 namespace blixard::vm_sim {
 namespace {
@@ -17,7 +17,47 @@ std::string test_mode(std::string_view cmdline) {
   return std::string(value.substr(0, value.find(' ')));
 }
 
+// Until then, unless it is told to quit before. False: it ends.
+env::Task<bool> stay_until(env::Env env, SimGuest& guest, Instant end) {
+  while (!guest.quit_wanted && env.clock.monotonic() < end) {
+    const auto asked =
+        co_await env::with_deadline(env.executor, env.clock, end, guest.asked.wait());
+    if (!asked && asked.error().code() == Code::kCancelled) co_return false;
+  }
+  co_return true;
+}
+
+// Until it is told to, or to quit. False: it ends.
+env::Task<bool> stay_for(SimGuest& guest, const bool& wish) {
+  while (!guest.quit_wanted && !wish) {
+    if (!co_await guest.asked.wait()) co_return false;
+  }
+  co_return true;
+}
+
+// What a clone comes up as. Memory that is not what was saved is still some guest's.
+env::Task<Result<Soul>> read_soul(env::Env env, std::string folder) {
+  BLX_CO_TRY(const std::string ram,
+             co_await env.disk.read_file(env::join_path(folder, kRamFile), kSoulBytes));
+  BLX_CO_TRY(const std::string state,
+             co_await env.disk.read_file(env::join_path(folder, kStateFile), kSoulBytes));
+  auto soul = Soul::decode(ram, env.clock.wall());
+  if (soul && state == image::digest_text(image::digest_of(ram))) co_return soul;
+  co_return Soul{.name = "garbled", .machine_id = {}, .mac = {}};
+}
+
 }  // namespace
+
+std::vector<std::string> GuestArguments::encode() const {
+  return {uuid.text(), cmdline, name, clone_of};
+}
+
+std::optional<GuestArguments> GuestArguments::decode(const std::vector<std::string>& arguments) {
+  if (arguments.size() != 4) return std::nullopt;
+  const auto uuid = Uuid::parse(arguments[0]);
+  if (!uuid) return std::nullopt;
+  return GuestArguments{*uuid, arguments[1], arguments[2], arguments[3]};
+}
 
 SimGuest* SimHypervisor::find(env::ProcessId id) {
   const auto found = guests_.find(id.pid);
@@ -29,42 +69,76 @@ void SimHypervisor::tell(env::ProcessId id) {
     listener->guest_changed(id);
 }
 
+Result<void> SimHypervisor::identify(SimGuest& guest, const Identity& identity) {
+  Soul& soul = guest.soul;
+  const bool is_other = soul.name != identity.was && soul.name != identity.name;
+  if (agent_refuses_identity || is_other) {
+    return fail(Code::kFailedPrecondition, "identity_refused",
+                is_other ? "another guest: " + soul.name : "not now");
+  }
+  soul.add_entropy(identity.entropy);
+  soul.late_ms = 0;
+  soul.machine_id = machine_id(identity.uuid);
+  soul.mac = mac_address(identity.uuid);
+  soul.name = identity.name;
+  return {};
+}
+
 env::Task<int> SimHypervisor::run_guest(env::Env env, env::SpawnSpec spec, env::ProcessId id) {
   SimGuest guest(env.executor);
-  const auto uuid = spec.arguments.empty() ? std::nullopt : Uuid::parse(spec.arguments.front());
-  if (!uuid || spec.arguments.size() != 2 || fail_next_starts) co_return kFailedExit;
-  guest.uuid = *uuid;
+  const auto arguments = GuestArguments::decode(spec.arguments);
+  if (!arguments || fail_next_starts) co_return kFailedExit;
+  guest.uuid = arguments->uuid;
   guest.process = id;
+  guest.clone_of = arguments->clone_of;
+  // A stream of its own: a guest changes nobody else's random numbers.
+  const auto random = env.random.fork(guest.uuid.text() + " " + std::to_string(id.pid));
+  guest.soul = Soul::born(arguments->name, guest.uuid, random->hex(32));
   guests_[id.pid] = &guest;
-  const int code = co_await serve(env, guest, test_mode(spec.arguments.back()));
+  const int code = co_await serve(env, guest, test_mode(arguments->cmdline));
   guests_.erase(id.pid);
   tell(id);
   co_return code;
 }
 
-// True: it goes on.
-env::Task<bool> SimHypervisor::boot(env::Env env, SimGuest& guest, const std::string& mode) {
+// True: it goes on, as of the functions below.
+env::Task<bool> SimHypervisor::come_up(env::Env env, SimGuest& guest) {
   if (!co_await env.clock.sleep(times.monitor)) co_return false;
   while (hang_next_starts) {
     if (!co_await env.clock.sleep(1h)) co_return false;
   }
   guest.monitor_answers = true;
   tell(guest.process);
-  const Instant booted = env.clock.monotonic() + times.boot;
-  while (!guest.quit_wanted && env.clock.monotonic() < booted) {
-    const auto asked =
-        co_await env::with_deadline(env.executor, env.clock, booted, guest.asked.wait());
-    if (!asked && asked.error().code() == Code::kCancelled) co_return false;
-  }
-  guest.booted = true;
-  guest.agent_answers = mode != "hang-agent" && mode != "no-agent";
+  co_return guest.clone_of.empty() ? co_await boot(env, guest) : co_await load(env, guest);
+}
+
+env::Task<bool> SimHypervisor::boot(env::Env env, SimGuest& guest) {
+  if (!co_await stay_until(env, guest, env.clock.monotonic() + times.boot)) co_return false;
   guest.console = "init: ready\n";
-  tell(guest.process);
   co_return true;
 }
 
+env::Task<bool> SimHypervisor::load(env::Env env, SimGuest& guest) {
+  if (!co_await stay_for(guest, guest.load_wanted)) co_return false;
+  if (!co_await stay_until(env, guest, env.clock.monotonic() + times.load)) co_return false;
+  if (fail_next_loads) co_return false;
+  auto soul = co_await read_soul(env, guest.clone_of);
+  if (!soul) co_return false;
+  guest.soul = *std::move(soul);
+  if (stale_clones) guest.soul.name = "stale";
+  guest.loaded = true;
+  tell(guest.process);
+  if (!co_await stay_for(guest, guest.run_wanted)) co_return false;
+  co_return co_await stay_until(env, guest, env.clock.monotonic() + times.answer);
+}
+
 env::Task<int> SimHypervisor::serve(env::Env env, SimGuest& guest, std::string mode) {
-  if (!co_await boot(env, guest, mode)) co_return kFailedExit;
+  if (!co_await come_up(env, guest)) co_return kFailedExit;
+  if (!guest.quit_wanted) {
+    guest.booted = true;
+    guest.agent_answers = mode != "hang-agent" && mode != "no-agent";
+    tell(guest.process);
+  }
   const Instant fault = env.clock.monotonic() + times.fault;
   const bool will_panic = mode == "panic" || mode == "exit-init";
   while (!guest.quit_wanted) {

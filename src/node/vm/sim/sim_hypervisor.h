@@ -11,9 +11,11 @@
 #include <cstdint>
 #include <functional>
 #include <map>
+#include <optional>
 #include <set>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "base/ids.h"
 #include "base/units.h"
@@ -22,6 +24,7 @@
 #include "env/sync.h"
 #include "env/task.h"
 #include "node/vm/driver.h"
+#include "node/vm/sim/soul.h"
 
 namespace blixard::vm_sim {
 
@@ -34,6 +37,31 @@ struct SimTimes {
   Duration fault = 500ms;   // from ready until an ordered panic
   Duration obey = 40ms;     // from shutdown or button until the guest is off
   Duration quit = 11ms;
+  Duration load = 5ms;     // of a template, once it is told to
+  Duration answer = 30ms;  // from then until a clone's agent answers
+};
+
+// Names in a template's folder.
+inline constexpr std::string_view kRamFile = "ram";
+inline constexpr std::string_view kStateFile = "state";
+
+// What a program is started with, as its arguments.
+struct GuestArguments {
+  Uuid uuid;
+  std::string cmdline;
+  std::string name;
+  std::string clone_of;  // the folder of its template; empty: it boots
+
+  [[nodiscard]] std::vector<std::string> encode() const;
+  static std::optional<GuestArguments> decode(const std::vector<std::string>& arguments);
+};
+
+// Who a clone is to be.
+struct Identity {
+  std::string was;  // the name of its template's guest
+  std::string name;
+  Uuid uuid;
+  std::string entropy;
 };
 
 // One guest, as its process and the drivers share it.
@@ -42,6 +70,11 @@ struct SimGuest {
 
   Uuid uuid;
   env::ProcessId process;
+  Soul soul;
+  std::string clone_of;  // of a clone: its template's folder
+  bool load_wanted = false;
+  bool loaded = false;
+  bool run_wanted = false;  // a clone that was loaded stands still until then
   bool monitor_answers = false;
   bool booted = false;
   bool agent_answers = false;
@@ -51,6 +84,8 @@ struct SimGuest {
   bool shutdown_wanted = false;  // by agent or button
   bool quit_wanted = false;
   env::Signal asked;  // any of the wishes, or resumed
+
+  [[nodiscard]] bool never_ran() const { return !clone_of.empty() && !run_wanted; }
 };
 
 class SimHypervisor {
@@ -58,12 +93,19 @@ class SimHypervisor {
   SimTimes times;
   bool hang_next_starts = false;  // the monitor never answers
   bool fail_next_starts = false;  // the process ends at once
+  bool fail_next_loads = false;   // a clone's process ends while it loads
+  bool stale_clones = false;      // what runs in a clone is another guest than was saved
+  bool agent_refuses_identity = false;
 
   // A guest's process, from its first step to its last; returns its exit code.
   env::Task<int> run_guest(env::Env env, env::SpawnSpec spec, env::ProcessId id);
 
   // Null: no process with this id runs a guest.
   [[nodiscard]] SimGuest* find(env::ProcessId id);
+
+  // What the agent does when it is told who it is; again and again, if need be. Precondition: it
+  // answers. Errors: kFailedPrecondition "identity_refused", and it is who it was.
+  Result<void> identify(SimGuest& guest, const Identity& identity);
 
   // Told after every change of a guest, also of its end.
   class Listener {
@@ -77,7 +119,9 @@ class SimHypervisor {
 
  private:
   env::Task<int> serve(env::Env env, SimGuest& guest, std::string mode);
-  env::Task<bool> boot(env::Env env, SimGuest& guest, const std::string& mode);
+  env::Task<bool> come_up(env::Env env, SimGuest& guest);
+  env::Task<bool> boot(env::Env env, SimGuest& guest);
+  env::Task<bool> load(env::Env env, SimGuest& guest);
 
   std::map<std::int64_t, SimGuest*> guests_;
   std::set<Listener*> listeners_;

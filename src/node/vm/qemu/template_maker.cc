@@ -1,0 +1,103 @@
+// How a template is made: the part of QemuDriver that boots a guest under nobody's name and saves
+// it.
+
+#include <algorithm>
+#include <utility>
+
+#include "base/limits.h"
+#include "env/scope.h"
+#include "env/sync.h"
+#include "node/vm/qemu/agent_client.h"
+#include "node/vm/qemu/arguments.h"
+#include "node/vm/qemu/qemu_driver.h"
+#include "node/vm/qemu/readiness.h"
+#include "node/vm/qemu/state_transfer.h"
+#include "node/vm/qemu/template_key.h"
+#include "observe/allocations.h"
+
+namespace blixard::qemu {
+namespace {
+
+std::unexpected<Error> unsupported(std::string why) {
+  return fail(Code::kFailedPrecondition, "templates_unsupported", std::move(why));
+}
+
+}  // namespace
+
+env::Task<Result<std::string>> QemuDriver::template_key(vm::GuestSpec spec) {
+  BLX_CO_TRY(const vm::Capabilities capabilities, co_await probe());
+  co_return qemu::template_key(std::move(spec),
+                               {capabilities.accelerator, version_, env_.machine.facts().boot_id});
+}
+
+env::Task<Result<std::vector<std::string>>> QemuDriver::make_template(vm::GuestSpec spec,
+                                                                      std::string directory,
+                                                                      Instant deadline) {
+  const observe::AllocationTag tag(observe::Subsystem::kVm);
+  BLX_CO_TRY(vm::check_guest_spec(spec));
+  BLX_CO_TRY(directories_.check_paths(kTemplateVm));
+  BLX_CO_TRY(const std::string key, co_await template_key(spec));
+  BLX_CO_TRY(co_await settle_accelerator(spec, deadline));
+  BLX_CO_TRY(const Turns::Held turn,
+             co_await env::with_deadline(env_.executor, env_.clock, deadline,
+                                         turns_.take(kTemplateVm.value)));
+  spec.id = kTemplateVm;
+  spec.generation = Generation(1);
+  spec.uuid = env_.random.uuid();
+  spec.name = template_name(key);
+  spec.published.clear();
+  spec.clone_of.reset();
+  const auto saved = co_await boot_and_save(spec, std::move(directory), deadline);
+  const auto cleared = co_await clear_maker(!saved && saved.error().code() == Code::kCancelled);
+  BLX_CO_TRY(saved);
+  BLX_CO_TRY(cleared);
+  co_return std::vector<std::string>{std::string(kMemoryFile), std::string(kStateFile)};
+}
+
+env::Task<Result<void>> QemuDriver::boot_and_save(const vm::GuestSpec& guest, std::string directory,
+                                                  Instant deadline) {
+  BLX_CO_TRY(co_await release_leftover_held(kTemplateVm));
+  const std::string memory_path = env::join_path(directory, kMemoryFile);
+  {
+    BLX_CO_TRY(const auto memory, co_await env_.disk.open(memory_path, env::OpenMode::kCreateNew));
+    BLX_CO_TRY(co_await memory->resize(guest.memory.value));
+  }
+  BLX_CO_TRY(const std::string lent, co_await directories_.lend(kTemplateVm, memory_path));
+  const vm::Record record{.id = kTemplateVm,
+                          .generation = guest.generation,
+                          .uuid = guest.uuid,
+                          .name = guest.name,
+                          .directory = directories_.directory(kTemplateVm),
+                          .group = group_name(kTemplateVm),
+                          .published = {},
+                          .accelerator = capabilities_->accelerator,
+                          .process = {},
+                          .template_key = {}};
+  BLX_CO_TRY(co_await start_process(guest, record, {.file = lent, .is_shared = true}, deadline));
+  const Vm vm = vms_.at(kTemplateVm);
+  BLX_CO_TRY(const bool can_share, co_await can_share_memory(*vm));
+  if (!can_share) co_return unsupported("this QEMU cannot leave memory out of a saved state");
+  const std::string agent = directories_.socket(kTemplateVm, kAgentSocket);
+  BLX_CO_TRY(co_await wait_for_agent(env_, *vm, agent, deadline));
+  BLX_CO_TRY(const bool can_identify, co_await AgentClient(env_, agent).can_identify(deadline));
+  if (!can_identify) co_return unsupported("the agent of this image cannot become another guest");
+  BLX_CO_TRY(const auto state, co_await env_.disk.open(env::join_path(directory, kStateFile),
+                                                       env::OpenMode::kCreateNew));
+  BLX_CO_TRY(co_await save_state(env_, *vm, *state, limits::kTemplateStateBytes, deadline));
+  co_return co_await state->sync();
+}
+
+// Whoever gave it up waits for no guest to end: it is killed, and what it leaves is cleared away
+// before the next one or by the next daemon.
+env::Task<Result<void>> QemuDriver::clear_maker(bool is_given_up) {
+  if (!is_given_up) co_return co_await release_leftover_held(kTemplateVm);
+  const auto known = vms_.find(kTemplateVm);
+  if (known == vms_.end()) co_return Result<void>();
+  const Vm vm = known->second;
+  vms_.erase(known);
+  ignore(vm->child().kill(env::Kill::kNow), "it may have ended by itself");
+  co_await vm->close();
+  co_return Result<void>();
+}
+
+}  // namespace blixard::qemu

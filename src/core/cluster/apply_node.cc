@@ -60,6 +60,9 @@ Result<Vm> reported(const Vm& vm, const v1::VmReport& report, WallTime time) {
   next.pid = report.pid();
   next.accelerator = report.accelerator();
   next.restarts = report.restarts();
+  if (report.has_start()) {
+    BLX_TRY(next.start, read_start(report.start()));
+  }
   return next;
 }
 

@@ -241,6 +241,17 @@ TEST(RequiredVersion, IsThatOfWhatTheCommandSays) {
 }
 
 // Every field that came with version 4 is left out of what an older one says.
+TEST(RequiredVersion, HowAVmWasStartedIsLeftOutOfOlderCommands) {
+  v1::Command command = Scenario::command(
+      "report_vms { node_id: 1 reports { vm_id: 1 state: VM_STATE_RUNNING "
+      "start { kind: VM_START_KIND_WARM took_ms: 83 } } }");
+  EXPECT_EQ(required_version(command), kStartVersion);
+  command.set_version(kStartVersion - 1);
+  fit_to_version(command);
+  EXPECT_FALSE(command.report_vms().reports(0).has_start());
+  EXPECT_EQ(required_version(command), 1u);
+}
+
 TEST(RequiredVersion, FactsOfANodeAreLeftOutOfOlderCommands) {
   v1::Command command = Scenario::command(kAll);
   command.set_version(3);

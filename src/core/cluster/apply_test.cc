@@ -315,6 +315,30 @@ TEST_F(Apply, ReportSetsWhatTheNodeSaw) {
   EXPECT_EQ(web.changed.unix_ms, static_cast<std::int64_t>(outcome->index.value) * 1000);
 }
 
+TEST_F(Apply, ReportSaysHowTheGuestWasStarted) {
+  make("web", {v1::VM_STATE_STARTING});
+  const auto report = [this](const std::string& start) {
+    return cluster_.apply(
+        "report_vms { node_id: 1 reports { generation: 1 pid: 7 state: "
+        "VM_STATE_RUNNING start { " +
+        start + " } vm_id: " + std::to_string(vm("web").id.value) + " } }");
+  };
+  for (const char* wrong : {"", "kind: VM_START_KIND_UNSPECIFIED took_ms: 5"})
+    EXPECT_EQ(report(wrong).error().reason(), "report_invalid") << wrong;
+  EXPECT_EQ(
+      report("kind: VM_START_KIND_COLD why: '" + std::string(5000, 'x') + "'").error().reason(),
+      "report_invalid");
+  EXPECT_TRUE(vm("web").start.is_default());
+  ASSERT_TRUE(report("kind: VM_START_KIND_WARM took_ms: 83"));
+  EXPECT_EQ(*vm("web").start, (VmStart{.kind = VmStartKind::kWarm, .took_ms = 83, .why = ""}));
+  // A report without it leaves it; so does a snapshot.
+  ASSERT_TRUE(cluster_.report("web", v1::VM_STATE_RUNNING));
+  EXPECT_EQ(vm("web").start->took_ms, 83u);
+  const auto restored = State::decode(cluster_.state.encode());
+  ASSERT_TRUE(restored);
+  EXPECT_EQ(*restored->find_vm("web")->start, *vm("web").start);
+}
+
 TEST_F(Apply, ReportOfTheSameStateMayChangeDetails) {
   make("web", {v1::VM_STATE_STARTING, v1::VM_STATE_RUNNING});
   const WallTime changed = vm("web").changed;

@@ -225,6 +225,26 @@ void write_eviction(const Vm& vm, v1::VmRecord* out) {
 
 }  // namespace
 
+Result<VmStart> read_start(const v1::VmStartRecord& start) {
+  if (start.kind() != v1::VM_START_KIND_COLD && start.kind() != v1::VM_START_KIND_WARM) {
+    return fail(Code::kInvalidArgument, reason::kReportInvalid, "start: kind");
+  }
+  if (!is_bounded_text(start.why(), limits::kReasonBytes)) {
+    return fail(Code::kInvalidArgument, reason::kReportInvalid, "start: why");
+  }
+  static_assert(static_cast<int>(VmStartKind::kCold) == v1::VM_START_KIND_COLD);
+  static_assert(static_cast<int>(VmStartKind::kWarm) == v1::VM_START_KIND_WARM);
+  return VmStart{.kind = static_cast<VmStartKind>(start.kind()),
+                 .took_ms = start.took_ms(),
+                 .why = start.why()};
+}
+
+void write_start(const VmStart& start, v1::VmStartRecord* out) {
+  out->set_kind(static_cast<v1::VmStartKind>(start.kind));
+  out->set_took_ms(start.took_ms);
+  out->set_why(start.why);
+}
+
 Result<Vm> read_vm(const v1::VmRecord& record) {
   Vm vm{.id = VmId(record.id()), .name = Name(record.name())};
   if (auto name = check_name(vm.name); !name) return invalid_record("vm", name.error());
@@ -260,6 +280,11 @@ Result<Vm> read_vm(const v1::VmRecord& record) {
     vm.devices.push_back(static_cast<std::uint16_t>(device));
   }
   BLX_TRY(read_eviction(record, vm));
+  if (record.has_start()) {
+    auto start = read_start(record.start());
+    if (!start) return invalid_record("vm", start.error());
+    vm.start = *std::move(start);
+  }
   return vm;
 }
 
@@ -282,6 +307,7 @@ void write_vm(const Vm& vm, v1::VmRecord* out) {
   for (const std::uint16_t device : vm.devices)
     out->add_devices(device);
   write_eviction(vm, out);
+  if (!vm.start.is_default()) write_start(*vm.start, out->mutable_start());
 }
 
 Result<Image> read_image(const v1::ImageRecord& record) {

@@ -48,6 +48,8 @@ void write_published(const std::vector<PublishedPort>& ports,
                      google::protobuf::RepeatedPtrField<v1::PublishedPort>* out);
 
 // Records of a snapshot. Errors: kDataLoss "snapshot_invalid" with the field.
+// Errors: kInvalidArgument "report_invalid".
+Result<VmStart> read_start(const v1::VmStartRecord& start);
 Result<Vm> read_vm(const v1::VmRecord& record);
 Result<Node> read_node(const v1::NodeRecord& record);
 Result<Image> read_image(const v1::ImageRecord& record);
@@ -55,6 +57,7 @@ Result<Answer> read_answer(const v1::RequestRecord& record);
 Result<Token> read_token(const v1::TokenRecord& record);
 Result<raft::ConfState> read_configuration(const v1::ConfigurationRecord& record);
 
+void write_start(const VmStart& start, v1::VmStartRecord* out);
 void write_vm(const Vm& vm, v1::VmRecord* out);
 void write_node(const Node& node, v1::NodeRecord* out);
 void write_image(const Image& image, v1::ImageRecord* out);

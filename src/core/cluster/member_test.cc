@@ -238,22 +238,22 @@ TEST(Member, SpeakTheNewestModelThatAllKnow) {
     ASSERT_TRUE(cluster.apply(Scenario::token_command(static_cast<std::uint64_t>(node), kLater)));
     ASSERT_TRUE(cluster.enrol(static_cast<std::uint64_t>(node), "n" + std::to_string(node)));
   }
-  ASSERT_TRUE(tell(1, 5));
-  ASSERT_TRUE(tell(2, 6));
+  ASSERT_TRUE(tell(1, 7));
+  ASSERT_TRUE(tell(2, 8));
   EXPECT_EQ(said(), 3u) << "the third has said nothing yet";
-  ASSERT_TRUE(tell(3, 5));
-  EXPECT_EQ(said(), 5u);
-  ASSERT_TRUE(tell(1, 6));
-  EXPECT_EQ(said(), 5u);
+  ASSERT_TRUE(tell(3, 7));
+  EXPECT_EQ(said(), 7u);
+  ASSERT_TRUE(tell(1, 8));
+  EXPECT_EQ(said(), 7u);
   const auto restored = State::decode(cluster.state.encode());
   ASSERT_FALSE(restored) << "of a program that knows more";
   EXPECT_EQ(restored.error().reason(), "model_too_new");
   ASSERT_TRUE(cluster.apply("remove_node { node_id: 3 }"));
-  EXPECT_EQ(said(), 5u);
+  EXPECT_EQ(said(), 7u);
   ASSERT_TRUE(cluster.apply("drop_node { node_id: 3 }"));
-  EXPECT_EQ(said(), 6u);
+  EXPECT_EQ(said(), 8u);
   ASSERT_TRUE(tell(2, 4));
-  EXPECT_EQ(said(), 6u) << "it never falls";
+  EXPECT_EQ(said(), 8u) << "it never falls";
   EXPECT_EQ(reason_of(tell(2, 1)), "success");  // said nothing, as programs of before
   EXPECT_EQ(reason_of(tell(2, 2'000'000)), "node_invalid");
 }

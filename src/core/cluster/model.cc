@@ -88,6 +88,7 @@ void unassign(Vm& vm) {
   vm.pid = 0;
   vm.accelerator.clear();
   vm.restarts = 0;
+  vm.start = {};
   if (vm.reason.empty()) vm.reason = kWaitingForPlacement;
 }
 

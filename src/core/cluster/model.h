@@ -33,9 +33,11 @@ namespace blixard::cluster {
 // node does not know: each node tells its own when it registers, and commands and snapshots have
 // State::model_version(), the newest that all know. That is how a cluster is upgraded one node
 // after the other. It never falls: a node with an older program than that cannot come back.
-inline constexpr std::uint32_t kModelVersion = 4;
+inline constexpr std::uint32_t kModelVersion = 5;
 // The first with wishes of VMs, and all else of placement that operators decide.
 inline constexpr std::uint32_t kPlacementVersion = 4;
+// The first that tells how a VM was started.
+inline constexpr std::uint32_t kStartVersion = 5;
 // Nodes of this one did not tell theirs.
 inline constexpr std::uint32_t kUntoldModelVersion = 2;
 inline constexpr std::uint32_t kModelVersionMost = 1'000'000;
@@ -98,6 +100,16 @@ struct Eviction {
   friend bool operator==(const Eviction&, const Eviction&) = default;
 };
 
+// By a boot, or as a clone of a template.
+enum class VmStartKind : std::uint8_t { kCold = 1, kWarm };
+
+struct VmStart {
+  VmStartKind kind = VmStartKind::kCold;
+  std::uint32_t took_ms = 0;  // until the guest's agent answered
+  std::string why;            // it was cold, for people; empty: nothing else was possible
+  friend bool operator==(const VmStart&, const VmStart&) = default;
+};
+
 // The reason of a Pending VM until a plan has a better one.
 inline constexpr std::string_view kWaitingForPlacement = "waiting for placement";
 
@@ -121,6 +133,7 @@ struct Vm {
   std::int64_t pid = 0;
   std::string accelerator;
   std::uint32_t restarts = 0;
+  Shared<VmStart> start;  // the last one on its node; the default: none was told
   WallTime created;
   WallTime changed;
   friend bool operator==(const Vm&, const Vm&) = default;

@@ -1,5 +1,7 @@
 // What a command says that older programs do not know.
 
+#include <algorithm>
+
 #include "blixard/v1/cluster.pb.h"
 #include "core/cluster/state.h"
 
@@ -18,6 +20,11 @@ bool says_more(const v1::RegisterNode& node) {
          node.cost_per_hour_micro() != 0 || node.images_size() != 0;
 }
 
+bool tells_starts(const v1::ReportVms& command) {
+  return std::ranges::any_of(command.reports(),
+                             [](const v1::VmReport& report) { return report.has_start(); });
+}
+
 std::uint32_t version_if(bool says_more) { return says_more ? kPlacementVersion : kFirstVersion; }
 
 }  // namespace
@@ -28,12 +35,13 @@ std::uint32_t required_version(const v1::Command& command) {
       return version_if(says_more(command.register_node()));
     case v1::Command::kCreateVm:
       return version_if(command.create_vm().spec().has_placement());
+    case v1::Command::kReportVms:
+      return tells_starts(command.report_vms()) ? kStartVersion : kFirstVersion;
     case v1::Command::kPlaceVm:
       return version_if(command.place_vm().devices_size() != 0 ||
                         command.place_vm().node_revision() != 0);
     case v1::Command::kSetDesired:
     case v1::Command::kExplainPending:
-    case v1::Command::kReportVms:
     case v1::Command::kAddImage:
     case v1::Command::kRemoveImage:
     case v1::Command::kCreateToken:
@@ -62,6 +70,10 @@ std::uint32_t required_version(const v1::Command& command) {
 }
 
 void fit_to_version(v1::Command& command) {
+  if (command.version() < kStartVersion && command.has_report_vms()) {
+    for (v1::VmReport& report : *command.mutable_report_vms()->mutable_reports())
+      report.clear_start();
+  }
   if (command.version() >= kPlacementVersion) return;
   if (command.has_register_node()) {
     v1::RegisterNode& node = *command.mutable_register_node();

@@ -185,17 +185,26 @@ PYTHON
 
 # What an earlier run left in this data directory goes, so that this one shows today's image.
 forget_earlier_run() {
-  if blixard vm status hello >/dev/null 2>&1; then
-    ask "vm hello: the one of an earlier run is deleted" vm delete hello --wait
-  fi
-  if blixard image list 2>/dev/null | grep -qw '^guest'; then
-    ask "image guest: the one of an earlier run is deleted" image delete guest
+  local name
+  for name in hello again; do
+    if blixard vm status "$name" >/dev/null 2>&1; then
+      ask "vm $name: the one of an earlier run is deleted" vm delete "$name" --wait
+    fi
+  done
+  IMAGE_STAYS=
+  blixard image list 2>/dev/null | grep -qw '^guest' || return 0
+  if blixard image delete guest >/dev/null 2>&1; then
+    say "image guest: the one of an earlier run is deleted"
+  else
+    IMAGE_STAYS=1
+    say "image guest: the one of an earlier run stays, since microVMs use it"
   fi
 }
 
 # A microVM boots from the files on the disk of its node, and it may be any.
 import_image() {
   local asked=$ASKED on=
+  [[ -z $IMAGE_STAYS ]] || return 0
   for ((ASKED = 1; ASKED <= NODES; ASKED++)); do
     ((NODES == 1)) || on=" on node$ASKED"
     ask "image guest: imported from build/guest$on" image import build/guest --name guest
@@ -225,6 +234,17 @@ boot_hello() {
     # The columns that every terminal has room for.
     ANSWER+=("" "$(blixard node list | cut -c1-64 | sed 's/ *$//')" "" "$(blixard status)")
   fi
+}
+
+how_started() { blixard vm status "$1" | sed -n 's/^start  *//p'; }
+
+# The second microVM of an image and size is a clone of a guest that was saved after its boot.
+start_again() {
+  ask "template of guest: saved" template create guest --memory 128MiB --vcpus 1
+  ask "vm again: created, the guest says it is ready" vm create again --image guest \
+    --memory 128MiB --vcpus 1 --wait
+  ANSWER+=("" "vm hello started $(how_started hello)" "vm again started $(how_started again)")
+  ask "vm again: deleted" vm delete again --wait
 }
 
 # The node leaves microVMs running when it stops, so hello goes first.
@@ -321,6 +341,7 @@ run() {
   guest_image
   start_nodes
   boot_hello
+  ((NODES > 1)) || start_again
   if ((ONCE)); then
     stop_all || die "the microVM outlived its node"
     show_answer

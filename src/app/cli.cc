@@ -47,6 +47,7 @@ class CommandLine {
     add_node();
     add_vm();
     add_image();
+    add_template();
     add_token();
     add_trace();
     add_config();
@@ -287,6 +288,31 @@ class CommandLine {
     add(*image, "list", "List the images", ListCommand{ListCommand::What::kImages});
   }
 
+  void add_template() {
+    CLI::App* kept = app_.add_subcommand(
+        "template",
+        "List, make and delete the saved guests of a node, from which VMs start quickly");
+    kept->require_subcommand(1);
+    add(*kept, "list", "List them", TemplateCommand{});
+    template_create_.what = ListOrChange::kSet;
+    CLI::App* create =
+        add_bound(*kept, "create", "Make one before a VM needs it", template_create_);
+    create->add_option("image", template_create_.image, "Name of an image (blixard image list)")
+        ->required();
+    create->add_option("--vcpus", template_create_.vcpus, "Virtual CPUs")->capture_default_str();
+    create->add_option("--memory", template_create_.memory, "Memory, as in 128MiB or 2GiB")
+        ->check(checked_by(parse_memory_mib, "SIZE"))
+        ->capture_default_str();
+    template_delete_.what = ListOrChange::kDelete;
+    CLI::App* remove =
+        add_bound(*kept, "delete", "Delete one that no VM runs from", template_delete_);
+    remove->add_option("key", template_delete_.key, "Its key, or how it begins")->required();
+    kept->footer(
+        "Each node makes them by itself, after the first boot of an image and size.\n\n"
+        "Examples:\n  blixard template list\n"
+        "  blixard template create guest --memory 256MiB");
+  }
+
   void add_trace() {
     CLI::App* trace =
         app_.add_subcommand("trace", "Look at what was done for a request, and where");
@@ -394,6 +420,7 @@ class CommandLine {
   ImageBuild build_;
   ImageImport import_;
   ImageDelete remove_;
+  TemplateCommand template_create_, template_delete_;
   NodeAction remove_node_, promote_, transfer_, rotate_;
   TokenCreate token_create_;
   TokenRevoke token_revoke_;

@@ -160,6 +160,13 @@ struct ReservationCommand {
   std::uint32_t priority = cluster::kPriorityMax;
   std::string lifetime;  // "": until it is removed
 };
+struct TemplateCommand {
+  ListOrChange what = ListOrChange::kList;
+  std::string image;
+  std::uint32_t vcpus = 1;
+  std::string memory = "128MiB";
+  std::string key;  // or how it begins
+};
 struct TokenCreate {
   std::string role = "server";
   std::string expires = "1h";
@@ -207,7 +214,7 @@ using Action =
                  ConfigReload, ConfigExample, FailpointAction, StatusCommand, EventsCommand,
                  DoctorCommand, CompletionCommand, TelemetryCommand, TraceList, TraceShow,
                  NodeUpdate, NodeShow, NodeDrain, PolicyCommand, GroupCommand, TenantCommand,
-                 ReservationCommand, VmExplain, PlanCommand>;
+                 ReservationCommand, VmExplain, PlanCommand, TemplateCommand>;
 
 struct Command {
   Connection connection;

@@ -18,6 +18,7 @@
 #include "app/placement_commands.h"
 #include "app/placement_json.h"
 #include "app/plan_commands.h"
+#include "app/template_commands.h"
 #include "app/trace_commands.h"
 #include "linux/runtime.h"
 #include "node/http/target.h"
@@ -157,6 +158,7 @@ class Session {
     for (const auto& [key, member] : object.get_object()) {
       const std::string name(key);
       std::string value = name == "published_ports" ? published_text(object)
+                          : name == "start"         ? start_text(object)
                           : name == "vms_by_state"  ? counts_text(object)
                                                     : text_of(object, name);
       if (!value.empty()) print(fmt::format("{:<20} {}\n", name, value));
@@ -322,6 +324,18 @@ class Session {
                co_await api_.remove("/v1/images/" + http::percent_encoded(remove.name), {}));
     print(as_json() ? pretty(answer) : fmt::format("image {}: deleted\n", remove.name));
     co_return Result<void>();
+  }
+
+  env::Task<Result<void>> act(const TemplateCommand& command) {
+    switch (command.what) {
+      case ListOrChange::kList:
+        return list_templates(api_, env_.clock.wall(), command_.output);
+      case ListOrChange::kSet:
+        return create_template(api_, command, command_.output);
+      case ListOrChange::kDelete:
+        break;
+    }
+    return delete_template(api_, command, command_.output);
   }
 
   env::Task<Result<void>> act(const StatusCommand&) {

@@ -32,6 +32,7 @@ struct Configuration {
   std::uint64_t simulated_boot_ms = 50;
   std::uint64_t simulated_vcpus = 4096;
   bool stop_guests_on_exit = false;
+  std::uint64_t templates_mib = 4096;
 
   // What placement is told of this node; as placement_values.h reads it.
   std::string datacenter;

@@ -143,6 +143,7 @@ env::Task<Result<void>> run_with_qemu(linux_side::Runtime& runtime, Reloader& re
   qemu::Options driver_options{.directory = env::join_path(config.data_directory, kQemuGuests)};
   if (accelerator == "kvm") driver_options.accelerator = vm::Accelerator::kKvm;
   if (accelerator == "tcg") driver_options.accelerator = vm::Accelerator::kTcg;
+  config.templates = mib(reloader.running().templates_mib);
   qemu::QemuDriver driver(runtime.env(), std::move(driver_options));
   Result<void> done = co_await run_until_stopped(runtime, reloader, std::move(config), driver);
   co_await driver.close();

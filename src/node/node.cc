@@ -17,6 +17,9 @@ namespace blixard::node {
 namespace {
 
 // Left to the host when its memory is offered to guests.
+// The lock of a daemon that was killed while it started a program is held until that program runs.
+constexpr Duration kLockPatience = 2s;
+constexpr Duration kLockAgain = 20ms;
 constexpr std::uint64_t kReservedMemoryMib = 512;
 constexpr Duration kCapabilitiesInterval = 5s;
 constexpr Duration kRetryDelay = 1s;
@@ -112,7 +115,13 @@ env::Task<Result<void>> Node::open() {
   const std::string& data = config_.data_directory;
   BLX_CO_TRY(co_await env_.disk.make_directory(data));
   auto lock = co_await env_.disk.lock(data);
-  if (!lock && lock.error().reason() == "directory_in_use") {
+  const auto is_taken = [&] { return !lock && lock.error().reason() == "directory_in_use"; };
+  for (const Instant until = env_.clock.monotonic() + kLockPatience;
+       is_taken() && env_.clock.monotonic() < until;) {
+    BLX_CO_TRY(co_await env_.clock.sleep(kLockAgain));
+    lock = co_await env_.disk.lock(data);
+  }
+  if (is_taken()) {
     co_return fail(Code::kFailedPrecondition, "directory_in_use",
                    "another blixard node runs on " + data +
                        "; stop it, or give this one another --data directory");
@@ -122,6 +131,8 @@ env::Task<Result<void>> Node::open() {
   BLX_CO_TRY(keys_, co_await load_keys(env_, data, identity_));
   BLX_CO_TRY(capabilities_, co_await driver_.probe());
   BLX_CO_TRY(images_, co_await image::Store::open(env_, env::join_path(data, "images")));
+  BLX_CO_TRY(templates_, co_await templates::Store::open(env_, env::join_path(data, "templates"),
+                                                         driver_, config_.templates));
   BLX_CO_TRY(co_await open_cluster());
   BLX_CO_TRY(std::string token, co_await load_api_token(env_, env::join_path(data, "api.token")));
   co_return open_services(std::move(token));
@@ -200,7 +211,7 @@ Result<void> Node::open_services(std::string token) {
   BLX_TRY(const auto authority, env_.security.inspect(keys_.credentials.authority));
   agent_ = std::make_unique<agent::Agent>(env_, *replica_, driver_, *images_, identity_.id,
                                           env::join_path(config_.data_directory, "records"),
-                                          telemetry_, &tracing_->tracer());
+                                          telemetry_, &tracing_->tracer(), templates_.get());
   api_ = std::make_unique<api::Api>(
       env_, *replica_, *images_, metrics_,
       api::Options{.token = std::move(token),
@@ -215,6 +226,11 @@ Result<void> Node::open_services(std::string token) {
                    .tracer = &tracing_->tracer(),
                    .collect_trace = [this](observe::TraceId id) { return tracing_->collect(id); },
                    .configuration = config_.configuration,
+                   .templates = templates_.get(),
+                   .make_template =
+                       [this](std::string image, std::uint32_t vcpus, Bytes memory) {
+                         return agent_->make_template(std::move(image), vcpus, memory);
+                       },
                    .settings = config_.settings},
       [this](VmId id, std::size_t size_max) { return agent_->console(id, size_max); }, telemetry_);
   return {};

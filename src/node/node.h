@@ -43,6 +43,7 @@
 #include "node/placement/upkeep.h"
 #include "node/replica/replica.h"
 #include "node/telemetry/telemetry.h"
+#include "node/template/store.h"
 #include "node/tracing.h"
 #include "node/vm/driver.h"
 #include "observe/metrics.h"
@@ -83,6 +84,7 @@ struct Config {
   std::uint32_t model_version = cluster::kModelVersion;
   std::optional<Capacity> capacity;  // none: as the machine has it
   Offer offer{};
+  Bytes templates;  // of disk for them; 0: every guest boots
   replica::Options replica{};
   double trace_sample_ratio = kTraceSampleRatio;  // without settings
   // What may change while it runs, and who reads it anew for the API; they outlive the node. None:
@@ -164,6 +166,7 @@ class Node final : private replica::RequestHandler {
   std::unique_ptr<membership::Enroller> enroller_;
   std::unique_ptr<membership::OwnCertificate> certificate_;
   std::unique_ptr<image::Store> images_;
+  std::unique_ptr<templates::Store> templates_;
   std::unique_ptr<agent::Agent> agent_;
   std::unique_ptr<api::Api> api_;
   env::Cancellation* entering_ = nullptr;  // while it enters a cluster

@@ -90,12 +90,13 @@ class Daemon:
     """One `blixard node` on a data directory of its own."""
 
     def __init__(self, program, data, arguments=(), environment=None, wrapper=(),
-                 entry=("--bootstrap", "--peer-listen", "127.0.0.1:0")):
+                 entry=("--bootstrap", "--peer-listen", "127.0.0.1:0"), templates_mib=0):
         self.program = str(program)
         self.data = pathlib.Path(data)
         self.entry = list(entry)  # how it comes to its cluster, and where the others reach it
         self.wrapper = list(wrapper)  # the command that starts the program, such as ip netns exec
-        self.arguments = list(arguments)
+        # None, as a rule: they are made when it suits the node, by a QEMU more than there are VMs.
+        self.arguments = ["--templates-mib", str(templates_mib), *arguments]
         self.environment = environment
         self.process = None
         self.log_path = self.data.parent / (self.data.name + ".log")

@@ -1,5 +1,6 @@
 #include "node/agent/agent.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "base/limits.h"
@@ -17,11 +18,12 @@ constexpr Duration kLateMax = 3s;  // of news, in simulation
 
 Agent::Agent(env::Env env, replica::Replica& replica, vm::Driver& driver, image::Store& images,
              NodeId self, std::string records_directory, telemetry::Telemetry& telemetry,
-             trace::Tracer* tracer)
+             trace::Tracer* tracer, templates::Store* templates)
     : env_(env),
       records_(env, std::move(records_directory)),
       reports_(env, replica, self, tracer),
-      services_{env, replica, driver, images, records_, reports_, self, telemetry, tracer},
+      services_{env,      replica, driver,    images, records_,
+                reports_, self,    telemetry, tracer, templates},
       changed_(env.executor) {}
 
 env::Task<Result<void>> Agent::run() {
@@ -34,6 +36,7 @@ env::Task<Result<void>> Agent::run() {
   scope.spawn(reports_.run());
   look_at_all();
   scope.spawn(sweep());
+  if (services_.templates != nullptr) scope.spawn(services_.templates->run(template_host()));
   Result<void> waited;
   while (waited && !leaving_) {
     follow_changes();
@@ -55,6 +58,58 @@ env::Task<Result<void>> Agent::run() {
   scope_ = nullptr;
   keepers_.clear();
   co_return waited;
+}
+
+templates::Host Agent::template_host() {
+  return {.clones =
+              [this] {
+                std::map<std::string, std::size_t> clones;
+                for (const auto& [id, keeper] : keepers_) {
+                  const auto& record = keeper->record();
+                  if (record && !record->template_key.empty()) ++clones[record->template_key];
+                }
+                return clones;
+              },
+          .is_starting =
+              [this] {
+                return std::ranges::any_of(
+                    keepers_, [](const auto& each) { return each.second->is_starting(); });
+              },
+          .tried =
+              [this](const Result<templates::Manifest>& made, Duration took) {
+                services_.telemetry.record_template_making(telemetry::outcome_of(made), took);
+              }};
+}
+
+env::Task<Result<templates::Manifest>> Agent::make_template(std::string image, std::uint32_t vcpus,
+                                                            Bytes memory) {
+  if (services_.templates == nullptr) {
+    co_return fail(Code::kFailedPrecondition, "templates_unsupported", "this node keeps none");
+  }
+  const cluster::Image* found = services_.replica.state().find_image(image);
+  if (found == nullptr) {
+    co_return fail(Code::kNotFound, "image_not_found", "no image is named " + image);
+  }
+  const cluster::Image kept = *found;
+  // Of the VM nothing but image and size matters, and the driver gives it a name of its own.
+  vm::GuestSpec spec{.id = VmId(1),
+                     .generation = Generation(1),
+                     .uuid = env_.random.uuid(),
+                     .name = "template",
+                     .kernel_path = {},
+                     .initrd_path = {},
+                     .cmdline = kept.cmdline,
+                     .vcpus = vcpus,
+                     .memory = memory,
+                     .published = {},
+                     .kernel_digest = image::digest_in(kept, image::kKernelName),
+                     .initrd_digest = image::digest_in(kept, image::kInitrdName),
+                     .clone_of = {}};
+  BLX_CO_TRY(auto paths, co_await services_.images.paths(kept));
+  spec.kernel_path = std::move(paths.kernel);
+  spec.initrd_path = std::move(paths.initrd);
+  BLX_CO_TRY(vm::check_guest_spec(spec));
+  co_return co_await services_.templates->make(std::move(spec), std::move(image));
 }
 
 env::Task<Result<void>> Agent::wait_until_current() {

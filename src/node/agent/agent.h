@@ -24,7 +24,7 @@ class Agent {
   Agent(env::Env env, replica::Replica& replica, vm::Driver& driver, image::Store& images,
         NodeId self, std::string records_directory,
         telemetry::Telemetry& telemetry = telemetry::Telemetry::none(),
-        trace::Tracer* tracer = nullptr);
+        trace::Tracer* tracer = nullptr, templates::Store* templates = nullptr);
 
   // Until cancelled (guests run on) or until leave() is done (they do not).
   env::Task<Result<void>> run();
@@ -37,6 +37,11 @@ class Agent {
   // "console_empty".
   env::Task<Result<std::string>> console(VmId id, std::size_t size_max);
 
+  // A template of that image of the cluster, made now or found made. Errors: kNotFound
+  // "image_not_found", kInvalidArgument "spec_invalid", those of templates::Store::make().
+  env::Task<Result<templates::Manifest>> make_template(std::string image, std::uint32_t vcpus,
+                                                       Bytes memory);
+
   // Reports that the log has not taken yet.
   [[nodiscard]] std::size_t reports_waiting() const { return reports_.waiting(); }
 
@@ -48,6 +53,8 @@ class Agent {
   void begin_keeping(VmId id);
   env::Task<void> keep(VmId id);
   env::Task<void> sweep();
+  // What the keeping of templates depends on here.
+  templates::Host template_host();
 
   env::Env env_;
   Records records_;

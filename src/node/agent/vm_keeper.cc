@@ -5,6 +5,7 @@
 
 #include "base/bug.h"
 #include "base/limits.h"
+#include "core/cluster/codec.h"
 #include "core/cluster/text.h"
 #include "env/failpoint.h"
 
@@ -96,7 +97,8 @@ void VmKeeper::leave() {
 
 // Reports.
 
-void VmKeeper::send_report(VmState state, std::string reason, bool released) {
+void VmKeeper::send_report(VmState state, std::string reason, bool released,
+                           const cluster::VmStart* start) {
   v1::VmReport report;
   report.set_vm_id(id_.value);
   report.set_generation(generation_.value);
@@ -114,6 +116,7 @@ void VmKeeper::send_report(VmState state, std::string reason, bool released) {
       port->set_guest_port(publish.guest_port);
     }
   }
+  if (start != nullptr) cluster::write_start(*start, report.mutable_start());
   reported_ = state;
   services_.telemetry.record_status_report();
   services_.reports.add(std::move(report));
@@ -382,6 +385,8 @@ env::Task<Result<void>> VmKeeper::adopt(cluster::Vm vm) {
     is_known_ = true;  // to be stopped anyway: the hard way then
     co_return Result<void>();
   }
+  // A clone that was loaded and never let run is started once more.
+  if (!status && status.error().reason() == "start_unfinished") co_return co_await put_away();
   is_known_ = true;
   if (!status || has_ended(status->phase)) {
     ended_ = status ? *status : ended_unseen("it ended while this node's daemon was away");

@@ -27,6 +27,7 @@
 #include "node/image/store.h"
 #include "node/replica/replica.h"
 #include "node/telemetry/telemetry.h"
+#include "node/template/store.h"
 #include "node/trace/tracer.h"
 #include "node/vm/driver.h"
 
@@ -43,6 +44,7 @@ struct Services {
   NodeId self;
   telemetry::Telemetry& telemetry;
   trace::Tracer* tracer = nullptr;
+  templates::Store* templates = nullptr;  // none: every guest boots
 };
 
 class VmKeeper {
@@ -61,6 +63,7 @@ class VmKeeper {
   void leave();
 
   [[nodiscard]] const std::optional<vm::Record>& record() const { return record_; }
+  [[nodiscard]] bool is_starting() const { return is_starting_; }
 
  private:
   enum class Begin : std::uint8_t { kBoot, kAdopted };
@@ -85,8 +88,11 @@ class VmKeeper {
 
   env::Task<Result<void>> adopt(cluster::Vm vm);
   env::Task<Result<void>> start(cluster::Vm vm, Begin begin);
-  env::Task<Result<void>> boot(cluster::Vm vm);
-  env::Task<Result<void>> wait_ready();
+  env::Task<Result<void>> bring_up(cluster::Vm vm);
+  env::Task<Result<vm::GuestSpec>> guest_of(cluster::Vm vm);
+  env::Task<Result<void>> clone_or_boot(vm::GuestSpec spec, std::string image);
+  env::Task<Result<void>> begin(vm::GuestSpec spec);
+  env::Task<Result<void>> wait_ready(Duration patience);
   env::Task<Result<void>> while_wanted(Generation generation, env::Task<Result<void>> work);
   env::Task<void> cancel_when_unwanted(Generation generation, env::Cancellation& work);
   env::Task<Result<void>> stop_guest(std::uint32_t grace_seconds);
@@ -110,8 +116,10 @@ class VmKeeper {
   }
 
   void report(cluster::VmState state, std::string reason);
+  void report_running(Instant begun);
   void report_on_the_way(cluster::VmState state);
-  void send_report(cluster::VmState state, std::string reason, bool released);
+  void send_report(cluster::VmState state, std::string reason, bool released,
+                   const cluster::VmStart* start = nullptr);
 
   Services& services_;
   VmId id_;
@@ -126,6 +134,8 @@ class VmKeeper {
   bool leaving_ = false;
 
   trace::TraceContext starting_;  // while it is started
+  bool is_starting_ = false;
+  cluster::VmStart started_;  // how the start went that is under way, or the last
   Generation generation_;
   cluster::VmState reported_ = cluster::VmState::kPending;
   bool stopped_by_wish_ = false;  // Stopped because that was desired, not by itself

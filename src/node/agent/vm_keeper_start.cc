@@ -1,5 +1,7 @@
 // How a guest is started: from its image to the moment at which it says that it is ready.
 
+#include <algorithm>
+#include <limits>
 #include <utility>
 
 #include "base/limits.h"
@@ -14,6 +16,12 @@ using telemetry::VmOperation;
 
 constexpr Duration kLateMax = 3s;  // of a start, in simulation
 
+// Of a clone that was started: what went wrong is the template's, or may be.
+bool may_boot_instead(const Error& error) {
+  return error.reason() == "template_unusable" || error.reason() == "guest_not_ready" ||
+         error.reason() == "guest_ended";
+}
+
 }  // namespace
 
 env::Task<Result<void>> VmKeeper::start(cluster::Vm vm, Begin begin) {
@@ -25,14 +33,21 @@ env::Task<Result<void>> VmKeeper::start(cluster::Vm vm, Begin begin) {
   span.set("blixard.vm.generation", generation.value);
   starting_ = span.context();
   const Instant begun = services_.env.clock.monotonic();
+  is_starting_ = true;
   const auto ready =
-      co_await while_wanted(generation, begin == Begin::kBoot ? boot(std::move(vm)) : wait_ready());
+      co_await while_wanted(generation, begin == Begin::kBoot ? bring_up(std::move(vm))
+                                                              : wait_ready(limits::kBootTimeout));
+  is_starting_ = false;
   span.end(ready);
   running_since_ = services_.env.clock.monotonic();
   if (begin == Begin::kBoot) record(VmOperation::kBoot, ready, begun);
   if (ready) {
     BLX_LOG(services_.env.log, kInfo, "vm {} runs, pid {}", id_.value, record_->process.pid);
-    report(VmState::kRunning, "");
+    if (begin == Begin::kBoot) {
+      report_running(begun);
+    } else {
+      report(VmState::kRunning, "");
+    }
     co_await begin_watching();
     co_return Result<void>();
   }
@@ -65,7 +80,7 @@ env::Task<void> VmKeeper::cancel_when_unwanted(Generation generation, env::Cance
   work.request();
 }
 
-env::Task<Result<void>> VmKeeper::boot(cluster::Vm vm) {
+env::Task<Result<vm::GuestSpec>> VmKeeper::guest_of(cluster::Vm vm) {
   const cluster::Image* image = services_.replica.state().find_image(vm.spec.image);
   if (image == nullptr) co_return fail(Code::kNotFound, "image_not_found", vm.spec.image.text());
   vm::GuestSpec spec{.id = id_,
@@ -77,7 +92,10 @@ env::Task<Result<void>> VmKeeper::boot(cluster::Vm vm) {
                      .cmdline = image->cmdline,
                      .vcpus = vm.spec.vcpus,
                      .memory = mib(vm.spec.memory_mib),
-                     .published = {}};
+                     .published = {},
+                     .kernel_digest = image::digest_in(*image, image::kKernelName),
+                     .initrd_digest = image::digest_in(*image, image::kInitrdName),
+                     .clone_of = {}};
   for (const auto& port : vm.spec.published_ports) {
     spec.published.push_back({port.host_port, port.guest_port});
   }
@@ -86,15 +104,50 @@ env::Task<Result<void>> VmKeeper::boot(cluster::Vm vm) {
   BLX_CO_TRY(auto paths, co_await services_.images.paths(*image));
   spec.kernel_path = std::move(paths.kernel);
   spec.initrd_path = std::move(paths.initrd);
+  co_return spec;
+}
 
-  auto& driver = services_.driver;
+env::Task<Result<void>> VmKeeper::bring_up(cluster::Vm vm) {
+  const std::string image = vm.spec.image.text();
+  BLX_CO_TRY(vm::GuestSpec spec, co_await guest_of(std::move(vm)));
   is_clean_ = false;
   is_known_ = true;
   if (BLX_FAILPOINT_FIRES("system::out_of_memory")) {
     co_return fail(Code::kResourceExhausted, "out_of_memory");
   }
   BLX_CO_FAILPOINT(services_.env, "vm::create", kResourceExhausted, "disk_full");
-  step = trace::begin(services_.tracer, starting_, "driver.prepare");
+  co_return co_await clone_or_boot(std::move(spec), image);
+}
+
+// A clone that fails is a boot, of the same assignment: the user asked for a guest, not for a
+// quick one.
+env::Task<Result<void>> VmKeeper::clone_or_boot(vm::GuestSpec spec, std::string image) {
+  started_ = {};
+  if (services_.templates != nullptr) {
+    auto found = co_await services_.templates->find(spec);
+    if (found) {
+      const std::string key = found->key;
+      spec.clone_of = *std::move(found);
+      const auto cloned = co_await begin(spec);
+      started_.kind = cluster::VmStartKind::kWarm;
+      if (cloned || !may_boot_instead(cloned.error())) co_return cloned;
+      started_ = {.why = cloned.error().message()};
+      services_.telemetry.record_template_refused();
+      spec.clone_of.reset();
+      if (record_) BLX_CO_TRY(co_await services_.driver.release(*record_));
+      co_await services_.templates->refuse(key, cloned.error().message());
+    } else {
+      started_.why = std::string(found.error().detail());
+    }
+  }
+  BLX_CO_TRY(co_await begin(spec));
+  if (services_.templates != nullptr) services_.templates->want(std::move(spec), std::move(image));
+  co_return Result<void>();
+}
+
+env::Task<Result<void>> VmKeeper::begin(vm::GuestSpec spec) {
+  auto& driver = services_.driver;
+  trace::ActiveSpan step = trace::begin(services_.tracer, starting_, "driver.prepare");
   BLX_CO_TRY(record_, co_await driver.prepare(spec));
   // Before and after: a crash in between leaves a record without a process, and the driver's own
   // traces, by which the next daemon clears it away.
@@ -106,16 +159,17 @@ env::Task<Result<void>> VmKeeper::boot(cluster::Vm vm) {
   }
   BLX_CO_FAILPOINT(env, "vm::start", kInternal, "start_failed");
   step = trace::begin(services_.tracer, starting_, "driver.start");
-  BLX_CO_TRY(record_, co_await driver.start(spec, *record_,
+  const Duration patience = spec.clone_of ? limits::kCloneTimeout : limits::kBootTimeout;
+  BLX_CO_TRY(record_, co_await driver.start(std::move(spec), *record_,
                                             env.clock.monotonic() + limits::kMonitorTimeout));
   step.set("process.pid", record_->process.pid);
   BLX_CO_TRY(co_await services_.records.save(*record_));
   step.end();
-  co_return co_await wait_ready();
+  co_return co_await wait_ready(patience);
 }
 
-env::Task<Result<void>> VmKeeper::wait_ready() {
-  const Instant deadline = services_.env.clock.monotonic() + limits::kBootTimeout;
+env::Task<Result<void>> VmKeeper::wait_ready(Duration patience) {
+  const Instant deadline = services_.env.clock.monotonic() + patience;
   BLX_CO_FAILPOINT(services_.env, "vm::health_check", kDeadlineExceeded, "guest_not_ready");
   trace::ActiveSpan span = trace::begin(services_.tracer, starting_, "guest.ready");
   const auto ready = co_await services_.driver.wait_ready(*record_, deadline);
@@ -124,6 +178,18 @@ env::Task<Result<void>> VmKeeper::wait_ready() {
     services_.telemetry.record_health_check(telemetry::outcome_of(ready));
   }
   co_return ready;
+}
+
+void VmKeeper::report_running(Instant begun) {
+  const Duration duration = services_.env.clock.monotonic() - begun;
+  const bool is_warm = started_.kind == cluster::VmStartKind::kWarm;
+  services_.telemetry.record_guest_start(
+      is_warm ? telemetry::GuestStart::kWarm : telemetry::GuestStart::kCold, duration);
+  const auto took = duration / 1ms;
+  started_.took_ms = static_cast<std::uint32_t>(
+      std::clamp<std::int64_t>(took, 1, std::numeric_limits<std::uint32_t>::max()));
+  report_on_the_way(VmState::kRunning);
+  send_report(VmState::kRunning, "", false, &started_);
 }
 
 }  // namespace blixard::agent

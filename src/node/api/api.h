@@ -27,6 +27,7 @@
 #include "node/peer/peers.h"
 #include "node/replica/replica.h"
 #include "node/telemetry/telemetry.h"
+#include "node/template/store.h"
 #include "node/trace/otlp.h"
 #include "node/trace/tracer.h"
 #include "observe/metrics.h"
@@ -62,6 +63,11 @@ struct Options {
   // A trace as all nodes know it; none: there are none.
   std::function<env::Task<trace::Traces>(observe::TraceId)> collect_trace;
   Configuration* configuration = nullptr;  // null: there is nothing to show
+  templates::Store* templates = nullptr;   // of this node; outlives the API; null: there are none
+  // Makes one of an image by its name.
+  std::function<env::Task<Result<templates::Manifest>>(std::string image, std::uint32_t vcpus,
+                                                       Bytes memory)>
+      make_template;
   // Limits that may change; outlives the API.
   const env::SettingsView* settings = nullptr;  // null: the defaults
 };
@@ -94,6 +100,7 @@ class Api final : public http::Handler {
 
   static std::vector<Route> vm_routes();
   static std::vector<Route> image_routes();
+  static std::vector<Route> template_routes();
   static std::vector<Route> cluster_routes();
   static std::vector<Route> member_routes();
   static std::vector<Route> placement_routes();
@@ -142,6 +149,9 @@ class Api final : public http::Handler {
   Answer list_images(const Call& call);
   Answer get_image(const Call& call);
   Answer delete_image(const Call& call);
+  Answer list_templates(const Call& call);
+  Answer create_template(const Call& call);
+  Answer delete_template(const Call& call);
   Answer list_nodes(const Call& call);
   Answer get_node(const Call& call);
   Answer update_node(const Call& call);

@@ -174,6 +174,11 @@ v1::Vm to_message(const cluster::Vm& vm, const cluster::State& state) {
   for (const std::uint16_t number : vm.devices)
     message.add_devices(number);
   message.set_evicting(vm.evicting);
+  if (!vm.start.is_default()) {
+    message.mutable_start()->set_kind(static_cast<v1::VmStartKind>(vm.start->kind));
+    message.mutable_start()->set_took_ms(vm.start->took_ms);
+    message.mutable_start()->set_why(vm.start->why);
+  }
   if (!vm.eviction.is_default()) add_eviction(*vm.eviction, state, message.mutable_eviction());
   return message;
 }

@@ -126,6 +126,35 @@ std::vector<Route> Api::image_routes() {
   };
 }
 
+std::vector<Route> Api::template_routes() {
+  return {
+      {.method = Method::kGet,
+       .pattern = "/v1/templates",
+       .name = "list_templates",
+       .summary = "List the saved guests of the node that is asked",
+       .response = message<v1::TemplateList>(),
+       .handler = &Api::list_templates},
+      {.method = Method::kPost,
+       .pattern = "/v1/templates",
+       .name = "create_template",
+       .summary = "Save a guest of this image and size on the node that is asked",
+       .status = 201,
+       .request = message<v1::CreateTemplateRequest>(),
+       .response = message<v1::Template>(),
+       .errors = "image_not_found spec_invalid templates_unsupported template_off "
+                 "template_too_large template_failed disk_full",
+       .handler = &Api::create_template},
+      {.method = Method::kDelete,
+       .pattern = "/v1/templates/{name}",
+       .name = "delete_template",
+       .summary = "Delete a saved guest that no VM of the node runs from, by its key or the "
+                  "beginning of it",
+       .response = message<v1::Template>(),
+       .errors = "template_not_found template_ambiguous template_in_use",
+       .handler = &Api::delete_template},
+  };
+}
+
 std::vector<Route> Api::cluster_routes() {
   return {
       {.method = Method::kGet,
@@ -344,9 +373,9 @@ std::span<const Route> Api::routes() {
   static const std::vector<Route> kRoutes = [] {
     std::vector<Route> all;
     for (const auto& part :
-         {vm_routes(), image_routes(), cluster_routes(), member_routes(), placement_routes(),
-          planning_routes(), group_routes(), tenancy_routes(), token_routes(), trace_routes(),
-          configuration_routes(), failpoint_routes(), program_routes()}) {
+         {vm_routes(), image_routes(), template_routes(), cluster_routes(), member_routes(),
+          placement_routes(), planning_routes(), group_routes(), tenancy_routes(), token_routes(),
+          trace_routes(), configuration_routes(), failpoint_routes(), program_routes()}) {
       all.insert(all.end(), part.begin(), part.end());
     }
     return all;

@@ -19,8 +19,6 @@ namespace {
 constexpr std::size_t kPieceBytes = std::size_t{1} << 20;
 constexpr std::string_view kTemporaryPrefix = ".import-";
 constexpr std::uint64_t kSpareBytes = std::uint64_t{16} << 20;  // of the disk, for everybody else
-constexpr const char* kKernelName = "vmlinux";
-constexpr const char* kInitrdName = "initrd";
 
 std::unexpected<Error> damaged(std::string detail) {
   return fail(Code::kDataLoss, "image_damaged", std::move(detail));
@@ -54,6 +52,12 @@ const cluster::ImageFile* file_named(const cluster::Image& image, std::string_vi
 }
 
 }  // namespace
+
+std::optional<Digest> digest_in(const cluster::Image& image, std::string_view name) {
+  const cluster::ImageFile* file = file_named(image, name);
+  if (file == nullptr) return std::nullopt;
+  return file->digest;
+}
 
 // Held while it lives.
 class Store::Turn {

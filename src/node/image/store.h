@@ -18,18 +18,27 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <set>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "base/result.h"
 #include "core/cluster/model.h"
+#include "core/image/digest.h"
 #include "env/env.h"
 #include "env/sync.h"
 #include "env/task.h"
 #include "node/image/source.h"
 
 namespace blixard::image {
+
+inline constexpr const char* kKernelName = "vmlinux";
+inline constexpr const char* kInitrdName = "initrd";
+
+// Of the file of that name; none: the image has no such file.
+std::optional<Digest> digest_in(const cluster::Image& image, std::string_view name);
 
 struct Paths {
   std::string kernel;

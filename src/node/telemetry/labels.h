@@ -52,6 +52,9 @@ Outcome outcome_of(const Result<T>& result) {
   return result ? Outcome::kOk : outcome_of(result.error());
 }
 
+// How a guest came to run.
+enum class GuestStart : std::uint8_t { kCold, kWarm };
+
 enum class ArtifactType : std::uint8_t { kVmImage };
 
 enum class GuestEnd : std::uint8_t { kClean, kFailed };
@@ -79,6 +82,9 @@ inline constexpr std::array<std::string_view, 7> kLabelValues<telemetry::VmOpera
 template <>
 inline constexpr std::array<std::string_view, 3> kLabelValues<telemetry::Outcome>{"ok", "refused",
                                                                                   "failed"};
+template <>
+inline constexpr std::array<std::string_view, 2> kLabelValues<telemetry::GuestStart>{"cold",
+                                                                                     "warm"};
 template <>
 inline constexpr std::array<std::string_view, 1> kLabelValues<telemetry::ArtifactType>{"vm_image"};
 template <>

@@ -73,6 +73,20 @@ Telemetry::Telemetry(observe::Metrics& metrics)
                                         "Memory that a node offers to VMs.", *nodes_)),
       node_memory_used_(metrics.named_gauges("blixard_node_used_memory_bytes",
                                              "Memory promised to the VMs on a node.", *nodes_)),
+      guest_starts_(metrics.histograms<GuestStart>(
+          "blixard_vm_start_duration_seconds",
+          "Time from the beginning of a start on this node until the guest's agent answered; warm: "
+          "a clone of a template.",
+          kGuestTimes, {"start"})),
+      templates_refused_(metrics.counter(
+          "blixard_template_refusals_total",
+          "Clones that could not be loaded or were no good, so that the VM booted instead.")),
+      template_makings_(metrics.counters<Outcome>("blixard_template_makings_total",
+                                                  "Guests that were to be saved as templates.",
+                                                  {"outcome"})),
+      template_making_duration_(
+          metrics.histogram("blixard_template_making_duration_seconds",
+                            "Time to boot a guest, save it and read what was saved.", kGuestTimes)),
       vm_restarts_(metrics.counter("blixard_vm_restarts_total",
                                    "Guests that were started again after they had ended.")),
       guest_ends_(metrics.counters<GuestEnd>("blixard_vm_guest_ends_total",

@@ -80,6 +80,17 @@ class Telemetry {
     node_memory_used_[node].set(used.memory);
   }
 
+  // A guest that runs: `duration` from the beginning of its start to the agent's first answer.
+  void record_guest_start(GuestStart how, Duration duration) const {
+    guest_starts_[how].observe(duration);
+  }
+  // A clone was no good, and the VM booted instead.
+  void record_template_refused() const { templates_refused_.add(); }
+  void record_template_making(Outcome outcome, Duration duration) const {
+    template_makings_[outcome].add();
+    template_making_duration_.observe(duration);
+  }
+
   void record_vm_restart() const { vm_restarts_.add(); }
   void record_guest_end(GuestEnd how) const { guest_ends_[how].add(); }
   // Whether a guest that was started, or found running, answers.
@@ -113,6 +124,10 @@ class Telemetry {
   observe::GaugeFamily<observe::Named> node_vcpus_used_;
   observe::GaugeFamily<observe::Named> node_memory_;
   observe::GaugeFamily<observe::Named> node_memory_used_;
+  observe::HistogramFamily<GuestStart> guest_starts_;
+  observe::Counter templates_refused_;
+  observe::CounterFamily<Outcome> template_makings_;
+  observe::Histogram template_making_duration_;
   observe::Counter vm_restarts_;
   observe::CounterFamily<GuestEnd> guest_ends_;
   observe::CounterFamily<Outcome> health_checks_;

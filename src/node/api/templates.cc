@@ -20,7 +20,7 @@ v1::Template to_message(const templates::Listed& listed) {
   message.set_image(manifest.image);
   message.set_vcpus(manifest.vcpus);
   message.set_memory_mib(static_cast<std::uint32_t>(manifest.memory.mib()));
-  message.set_accelerator(std::string(vm::accelerator_name(manifest.accelerator)));
+  message.set_accelerator(std::string(manifest.accelerator_text()));
   message.set_bytes(listed.size.value);
   message.set_made(time_text(manifest.made));
   message.set_used(time_text(listed.used));

@@ -74,6 +74,8 @@ Result<std::vector<vm::TemplateFile>> files_of(const json::object& object) {
 
 }  // namespace
 
+std::string_view Manifest::accelerator_text() const { return vm::accelerator_name(accelerator); }
+
 std::string Manifest::encode() const {
   json::array entries;
   for (const vm::TemplateFile& file : files) {
@@ -87,7 +89,7 @@ std::string Manifest::encode() const {
       {"image", image},
       {"vcpus", vcpus},
       {"memory_mib", memory.mib()},
-      {"accelerator", json::string_view(vm::accelerator_name(accelerator))},
+      {"accelerator", json::string_view(accelerator_text())},
       {"tsc_khz", tsc_khz},
       {"made_unix_ms", made.unix_ms},
       {"files", std::move(entries)},

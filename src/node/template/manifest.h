@@ -24,7 +24,8 @@ struct Manifest {
   WallTime made;
   std::vector<vm::TemplateFile> files;
 
-  [[nodiscard]] std::string encode() const;  // JSON
+  [[nodiscard]] std::string_view accelerator_text() const;  // "kvm"
+  [[nodiscard]] std::string encode() const;                 // JSON
   // Errors: kDataLoss "manifest_invalid", kFailedPrecondition "manifest_newer".
   static Result<Manifest> decode(std::string_view bytes);
 };

@@ -1,5 +1,8 @@
 // The two clients against a scripted other end, in virtual time.
 
+#include <functional>
+#include <optional>
+
 #include <boost/json.hpp>
 
 #include "env/scope.h"
@@ -19,7 +22,7 @@ constexpr std::string_view kHello =
     "\n";
 
 // Answers each line it gets, and that is not empty, with the next of its answers; "%" stands for
-// the line's second word.
+// the line's second word, "&" for all behind it.
 Task<void> serve(Env env, std::string hello, std::vector<std::string> answers) {
   auto listener = co_await env.network.listen(kSocket);
   if (!listener) co_return;
@@ -38,7 +41,11 @@ Task<void> serve(Env env, std::string hello, std::vector<std::string> answers) {
     const std::string line = text.substr(0, text.find('\n'));
     text.erase(0, line.size() + 1);
     if (const std::size_t at = answer.find('%'); at != std::string::npos) {
-      answer.replace(at, 1, line.substr(line.find(' ') + 1));
+      const std::size_t begin = line.find(' ') + 1;
+      answer.replace(at, 1, line.substr(begin, line.find(' ', begin) - begin));
+    }
+    if (const std::size_t at = answer.find('&'); at != std::string::npos) {
+      answer.replace(at, 1, line.substr(line.find(' ', line.find(' ') + 1) + 1));
     }
     if (!answer.empty() && !co_await (*stream)->write_all(answer)) co_return;
   }
@@ -95,14 +102,19 @@ TEST(QmpClient, MatchesAnswersAndHandsEventsOn) {
   EXPECT_EQ(events, std::vector<std::string>{"RESUME"});
 }
 
-Result<void> ask_agent(std::string hello, std::vector<std::string> answers) {
+using Question = std::function<Task<Result<void>>(AgentClient&, Instant)>;
+
+Task<Result<void>> ping(AgentClient& agent, Instant deadline) { return agent.ping(deadline); }
+
+Result<void> ask_agent(std::string hello, std::vector<std::string> answers,
+                       Question question = ping) {
   sim::World world(1);
   sim::Machine& machine = world.add_machine("a");
   machine.start(serve(machine.env(), std::move(hello), std::move(answers)));
   Result<void> result;
   const auto main = [&](Env env) -> Task<void> {
     AgentClient agent(env, kSocket.host);
-    result = co_await agent.ping(env.clock.monotonic() + 5s);
+    result = co_await question(agent, env.clock.monotonic() + 5s);
   };
   EXPECT_TRUE(world.run(main(machine.env())));
   return result;
@@ -120,6 +132,45 @@ TEST(AgentClient, TellsOtherVersionsAndRefusals) {
   EXPECT_TRUE(!version && version.error().reason() == "agent_version");
   const auto refused = ask_agent("ready 1 web\n", {"error % unknown verb\n"});
   EXPECT_TRUE(!refused && refused.error().reason() == "agent_refused");
+}
+
+TEST(AgentClient, TellsACloneWhoItIs) {
+  const Identity web{.was = "tpl-1",
+                     .name = "web",
+                     .mac = "02:00:00:00:00:07",
+                     .machine = std::string(32, '7'),
+                     .time = {},
+                     .seed = std::string(64, 'e')};
+  const Question identify = [&](AgentClient& agent, Instant deadline) {
+    return agent.identify(web, deadline);
+  };
+  EXPECT_TRUE(ask_agent("ready 1 tpl-1\n", {"ok % name=web\n"}, identify));
+  const auto other = ask_agent("ready 1 tpl-2\n", {"error % another guest\n"}, identify);
+  EXPECT_TRUE(!other && other.error().reason() == "agent_refused");
+  const auto stale = ask_agent("ready 1 tpl-1\n", {"ok 0123 name=web\n"}, identify);
+  EXPECT_TRUE(!stale && stale.error().code() == Code::kDeadlineExceeded);
+  // The words that went out come back as an error's text.
+  const auto words = ask_agent("", {"error % &\n"}, identify);
+  EXPECT_EQ(words.error().detail().substr(0, 30), web.words().substr(0, 30));
+  EXPECT_NE(words.error().detail().find(" time_ms="), std::string_view::npos);
+  EXPECT_EQ(words.error().detail().find(" time_ms=0 "), std::string_view::npos) << "it is now";
+}
+
+TEST(AgentClient, KnowsWhetherAGuestCanBecomeAnother) {
+  const auto can = [](std::string answer) {
+    std::optional<bool> can_identify;
+    const Question question = [&](AgentClient& agent, Instant deadline) -> Task<Result<void>> {
+      const auto asked = co_await agent.can_identify(deadline);
+      if (!asked) co_return std::unexpected(asked.error());
+      can_identify = *asked;
+      co_return Result<void>();
+    };
+    EXPECT_TRUE(ask_agent("ready 1 tpl-1\n", {std::move(answer)}, question));
+    return can_identify.value_or(false);
+  };
+  EXPECT_TRUE(can("error % another guest\n"));
+  EXPECT_FALSE(can("error % unknown argument\n"));
+  EXPECT_FALSE(can("ok % name=tpl-1\n"));
 }
 
 }  // namespace

@@ -19,7 +19,9 @@ constexpr std::size_t kWantedMost = 16;
 constexpr Duration kLookAgain = 500ms;  // whether a VM is still being started
 constexpr Duration kTryAgain = 10min;   // after a making that failed
 constexpr Duration kMakingPatience = 2min;
-constexpr std::uint64_t kSpareBytes = std::uint64_t{256} << 20;  // of the disk, for everybody else
+// Of memory and of the disk, for everybody else.
+constexpr std::uint64_t kSpareMemory = std::uint64_t{256} << 20;
+constexpr std::uint64_t kSpareBytes = std::uint64_t{256} << 20;
 
 std::unexpected<Error> none(const char* reason, std::string words) {
   return fail(Code::kNotFound, reason, std::move(words));
@@ -214,6 +216,12 @@ env::Task<Result<void>> Store::make_room(Bytes needed) {
     co_return fail(Code::kResourceExhausted, "template_too_large",
                    fmt::format("it needs {} MiB, all templates together may have {} MiB",
                                needed.mib(), most_.mib()));
+  }
+  const Bytes available = env_.machine.memory_available();
+  if (available.value < needed.value + kSpareMemory) {
+    co_return fail(Code::kResourceExhausted, "out_of_memory",
+                   fmt::format("making it needs {} MiB of memory, {} MiB are free", needed.mib(),
+                               available.mib()));
   }
   while (bytes() + needed.value > most_.value) {
     const std::map<std::string, std::size_t> in_use = clones();

@@ -206,6 +206,16 @@ TEST_F(TemplateStore, RoomIsMadeByTheOneUsedTheLongestTimeAgo) {
   });
 }
 
+TEST_F(TemplateStore, NoneIsMadeWhereTheHostHasNoMemoryForIt) {
+  run([this](Store& store) -> Task<void> {
+    machine_.set_memory_available(mib(300));
+    EXPECT_EQ(reason(co_await store.make(guest(128), "guest")), "out_of_memory");
+    EXPECT_TRUE((co_await folders()).empty());
+    machine_.set_memory_available(mib(400));
+    EXPECT_EQ(reason(co_await store.make(guest(128), "guest")), "ok");
+  });
+}
+
 TEST_F(TemplateStore, OneWithClonesStays) {
   run([this](Store& store) -> Task<void> {
     const auto made = co_await store.make(guest(), "guest");

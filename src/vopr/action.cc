@@ -105,6 +105,14 @@ constexpr auto kFacts = std::to_array<ActionFacts>({
     {Action::kFollow, "follow", Group::kClient, kWhile},
     {Action::kScrape, "scrape", Group::kClient, kAsks},
     {Action::kDigest, "digest", Group::kClient, kAsks},
+
+    {Action::kTemplateDamaged, "template-damaged", Group::kTemplate, kNodeAmount, 0, 1'000'000},
+    {Action::kLoadFails, "load-fails", Group::kTemplate, kWhile},
+    {Action::kLoadStalls, "load-stalls", Group::kTemplate, kWhile},
+    {Action::kStaleAgent, "stale-agent", Group::kTemplate, kWhile},
+    {Action::kRefusesIdentity, "refuses-identity", Group::kTemplate, kWhile},
+    {Action::kClockBehind, "clock-behind", Group::kTemplate, kWhileAmount, 1, 3'600'000},
+    {Action::kMakerDies, "maker-dies", Group::kTemplate, kWhile},
 });
 static_assert(kFacts.size() + 1 == kActions);
 static_assert([] {
@@ -118,7 +126,7 @@ static_assert([] {
 
 std::string_view group_name(Group group) {
   constexpr std::array<std::string_view, kGroups> kNames{
-      "machine", "clock", "link", "disk", "guest", "intruder", "operator", "client"};
+      "machine", "clock", "link", "disk", "guest", "template", "intruder", "operator", "client"};
   return kNames.at(static_cast<std::size_t>(group));
 }
 

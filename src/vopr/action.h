@@ -99,8 +99,17 @@ enum class Action : std::uint8_t {
   kFollow,  // events, for a while
   kScrape,  // metrics and status
   kDigest,  // of the replicated state
+
+  // Templates, and the clones of them. Behind all others, whose numbers are part of what runs draw.
+  kTemplateDamaged,  // a byte of a file of one; `amount`: which
+  kLoadFails,        // of whoever is to load a guest
+  kLoadStalls,
+  kStaleAgent,       // agents answer what nobody asked
+  kRefusesIdentity,  // agents are too old to become another guest
+  kClockBehind,      // of loaded guests; `amount`: milliseconds
+  kMakerDies,        // whoever is to save a guest does, half way
 };
-inline constexpr std::size_t kActions = 70;
+inline constexpr std::size_t kActions = 77;
 
 enum class Group : std::uint8_t {
   kMachine,
@@ -108,11 +117,12 @@ enum class Group : std::uint8_t {
   kLink,
   kDisk,
   kGuest,
+  kTemplate,
   kIntruder,
   kOperator,
   kClient,
 };
-inline constexpr std::size_t kGroups = 8;
+inline constexpr std::size_t kGroups = 9;
 std::string_view group_name(Group group);
 
 // What a step of an action says beside its time.

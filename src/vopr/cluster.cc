@@ -94,6 +94,7 @@ class Cluster::Watch final : public replica::ApplyWatch {
                   const Result<cluster::Outcome>& outcome) override {
     cluster_.judge_.on_applied(self_, state, entry, outcome);
     cluster_.states_.on_applied(site_.number, state, entry.index);
+    cluster_.souls_.on_applied(state, entry.index);
     Payload payload = entry.payload;
     if (entry.kind != raft::EntryKind::kNormal) {
       const auto change = raft::decode_conf_change(payload.view());
@@ -131,6 +132,7 @@ Cluster::Cluster(const Plan& plan, sim::World& world, Recorder& recorder, Judge&
       states_(
           recorder,
           [this](const Uuid& uuid) { return std::ranges::count(alive_, uuid, &Guest::uuid) > 0; }),
+      souls_(recorder, [this](const Uuid& uuid) { return living(uuid); }),
       random_(sim::SeededRandom(plan.seed).seed_for("cluster")),
       observer_(world.add_machine("clients")) {
   for (std::size_t i = 0; i < plan.settings.nodes + plan.settings.spares; ++i)
@@ -158,7 +160,7 @@ void Cluster::add_site() {
   site.qemu.faults.kvm_boot = {boot / 16, boot / 8};
   site.qemu.on_guest = [this, &site](sim::Machine& /*machine*/, const sim::GuestView& guest,
                                      bool lives) {
-    if (guest.is_vm) on_guest(site, guest.uuid, guest.process, lives);
+    if (guest.is_vm) on_guest(site, guest, lives);
   };
 }
 
@@ -268,6 +270,7 @@ env::Task<Result<void>> Cluster::run_node(Site& site, std::uint64_t life, env::E
                    .version = fmt::format("1.{}", site.version),
                    .model_version = site.model_version(),
                    .offer = offer_of(site),
+                   .templates = mib(settings.templates_mib),
                    .replica = {.log = {.segment_bytes = kSegmentBytes},
                                .snapshot_entries = settings.snapshot_entries,
                                .trailing_entries = settings.trailing_entries,
@@ -366,17 +369,33 @@ void Cluster::on_sent(Site& site, NodeId self, const raft::Message& message) {
   }
 }
 
-void Cluster::on_guest(Site& site, const Uuid& uuid, env::ProcessId process, bool lives) {
+std::optional<SoulJudge::Living> Cluster::living(const Uuid& uuid) const {
+  const auto known = std::ranges::find(alive_, uuid, &Guest::uuid);
+  if (known == alive_.end()) return std::nullopt;
+  const Site& site = *sites_.at(known->site - 1);
+  for (sim::GuestView& guest : site.qemu.guests()) {
+    if (guest.process == known->process)
+      return SoulJudge::Living{.guest = std::move(guest), .wall_jumps = site.wall_jumps};
+  }
+  return std::nullopt;
+}
+
+void Cluster::on_guest(Site& site, const sim::GuestView& guest, bool lives) {
+  const Uuid& uuid = guest.uuid;
+  const env::ProcessId process = guest.process;
   const std::string name = states_.name_of(uuid);
   if (!lives) {
-    std::erase_if(alive_, [&](const Guest& guest) {
-      return guest.site == site.number && guest.process == process;
+    std::erase_if(alive_, [&](const Guest& other) {
+      return other.site == site.number && other.process == process;
     });
     recorder_.note(site.number, Event::kGuestEnds, fmt::format("{}, pid {}", name, process.pid));
     return;
   }
   ++recorder_.report().counts.guests;
-  recorder_.note(site.number, Event::kGuestStarts, fmt::format("{}, pid {}", name, process.pid));
+  const bool is_clone = guest.save != 0;
+  if (is_clone) ++recorder_.report().counts.clones;
+  recorder_.note(site.number, Event::kGuestStarts,
+                 fmt::format("{}, pid {}{}", name, process.pid, is_clone ? ", a clone" : ""));
   for (const Guest& other : alive_) {
     if (other.uuid != uuid) continue;
     recorder_.fail("one-copy",
@@ -384,6 +403,7 @@ void Cluster::on_guest(Site& site, const Uuid& uuid, env::ProcessId process, boo
                                other.process.pid, other.site, process.pid, site.number));
   }
   alive_.push_back({.uuid = uuid, .site = site.number, .process = process});
+  souls_.on_begun(uuid);
 }
 
 }  // namespace blixard::vopr

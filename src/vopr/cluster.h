@@ -9,6 +9,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -20,6 +21,7 @@
 #include "vopr/judge.h"
 #include "vopr/plan.h"
 #include "vopr/recorder.h"
+#include "vopr/soul_judge.h"
 #include "vopr/state_judge.h"
 #include "vopr/watched_peers.h"
 
@@ -60,10 +62,12 @@ struct Site {
   // What may be wrong.
   bool removal_begun = false;
   bool removed = false;
-  bool disk_trouble = false;   // was ordered: the daemon may end of it
-  bool spawn_trouble = false;  // the same
-  bool damaged = false;        // what it stored is wrong or gone: it must be replaced
-  bool given_up = false;       // its daemon said so
+  bool disk_trouble = false;     // was ordered: the daemon may end of it
+  bool spawn_trouble = false;    // the same
+  Duration wall_offset{};        // of its wall clock
+  std::uint64_t wall_jumps = 0;  // of it, so far
+  bool damaged = false;          // what it stored is wrong or gone: it must be replaced
+  bool given_up = false;         // its daemon said so
 
   // It waits for its replacement.
   [[nodiscard]] bool lost() const { return damaged && given_up; }
@@ -89,6 +93,7 @@ class Cluster {
   [[nodiscard]] Recorder& recorder() { return recorder_; }
   [[nodiscard]] Judge& judge() { return judge_; }
   [[nodiscard]] const StateJudge& states() const { return states_; }
+  [[nodiscard]] const SoulJudge& souls() const { return souls_; }
   [[nodiscard]] Weather& weather() { return weather_; }
   // Of the clients' machine.
   [[nodiscard]] env::Env env() { return observer_.env(); }
@@ -137,13 +142,15 @@ class Cluster {
                                    vm::Driver& driver);
   void note_end(Site& site, const Error& why);
   void on_sent(Site& site, NodeId self, const raft::Message& message);
-  void on_guest(Site& site, const Uuid& uuid, env::ProcessId process, bool lives);
+  void on_guest(Site& site, const sim::GuestView& guest, bool lives);
+  [[nodiscard]] std::optional<SoulJudge::Living> living(const Uuid& uuid) const;
 
   const Plan& plan_;
   sim::World& world_;
   Recorder& recorder_;
   Judge& judge_;
   StateJudge states_;
+  SoulJudge souls_;
   sim::SeededRandom random_;
   Weather weather_;
   sim::Machine& observer_;

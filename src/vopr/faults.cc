@@ -93,7 +93,7 @@ void Faults::heal() {
     site->machine->disk_faults().fail_next_sync_below.clear();
     site->machine->disk_faults().misdirect_next_write_below.clear();
     site->machine->set_drift(0);
-    site->machine->set_wall_offset(0s);
+    set_wall(*site, 0s);
     site->qemu.faults.noise.clear();
     if (!site->lost()) cluster_.start(*site);
   }
@@ -113,6 +113,8 @@ void Faults::strike(const Step& step, env::Scope& scope) {
       return on_disk(step, *site, scope);
     case Group::kGuest:
       return on_guest(step, *site, scope);
+    case Group::kTemplate:
+      return on_template(step, *site, scope);
     default:
       done(step, *site);
       scope.spawn(intruder_.act(step));
@@ -178,11 +180,17 @@ env::Task<void> Faults::restart(const Step& step, Site& site) {
   cluster_.start(site);
 }
 
+void Faults::set_wall(Site& site, Duration offset) {
+  if (site.wall_offset == offset) return;
+  site.wall_offset = offset;
+  ++site.wall_jumps;
+  site.machine->set_wall_offset(offset);
+}
+
 void Faults::on_clock(const Step& step, Site& site, env::Scope& scope) {
   const auto sign = step.amount % 2 == 0 ? 1 : -1;
   if (step.action == Action::kWallJump) {
-    site.machine->set_wall_offset(
-        sign * std::chrono::milliseconds(static_cast<std::int64_t>(step.amount)));
+    set_wall(site, sign * std::chrono::milliseconds(static_cast<std::int64_t>(step.amount)));
     return done(step, site);
   }
   const int drift = sign * static_cast<int>(step.amount);
@@ -367,64 +375,6 @@ void Faults::on_disk(const Step& step, Site& site, env::Scope& scope) {
       machine.misdirect_next_write(log, step.amount);
       site.damaged = true;
       return done(step, site);
-  }
-}
-
-// Guests.
-
-void Faults::on_guest(const Step& step, Site& site, env::Scope& scope) {
-  sim::QemuFaults& faults = site.qemu.faults;
-  const auto sets_flag = [&](bool& flag) {
-    sets(step, site, scope, [&flag] { flag = true; }, [&flag] { flag = false; });
-  };
-  switch (step.action) {
-    case Action::kStartsFail:
-      return sets_flag(faults.starts_fail);
-    case Action::kStartsHang:
-      return sets_flag(faults.starts_hang);
-    case Action::kMonitorSilent:
-      return sets_flag(faults.monitor_silent);
-    case Action::kGuestIgnores:
-      return sets(
-          step, site, scope, [&faults] { faults.ignores_shutdown = faults.ignores_button = true; },
-          [&faults] { faults.ignores_shutdown = faults.ignores_button = false; });
-    case Action::kSlowBoots:
-      return sets(
-          step, site, scope,
-          [&faults, &site, times = static_cast<std::int64_t>(step.amount)] {
-            faults.boot = {site.boot.least * times, site.boot.most * times};
-          },
-          [&faults, &site] { faults.boot = site.boot; });
-    case Action::kMonitorNoise:
-      faults.noise = sim::kMonitorNoise[step.amount % sim::kMonitorNoise.size()].text;
-      return done(step, site);
-    case Action::kSpawnFails:
-      site.machine->fail_next_spawn(Error(Code::kResourceExhausted, "no_memory"));
-      site.spawn_trouble = true;
-      return done(step, site);
-    default:
-      break;
-  }
-  std::vector<env::ProcessId> here;
-  for (const Cluster::Guest& guest : cluster_.guests()) {
-    if (guest.site == site.number) here.push_back(guest.process);
-  }
-  if (here.empty()) return skip(step, site, "no guest is there");
-  const env::ProcessId one = here[step.amount % here.size()];
-  done(step, site);
-  switch (step.action) {
-    case Action::kGuestPanics:
-      site.qemu.panic(one);
-      return;
-    case Action::kGuestPowersOff:
-      site.qemu.power_off(one);
-      return;
-    case Action::kMemoryPressure: {
-      const auto largest = site.qemu.largest();
-      return site.machine->kill_process(largest ? largest->process : one);
-    }
-    default:
-      return site.machine->kill_process(one);
   }
 }
 

@@ -50,6 +50,9 @@ class Faults {
   void on_one_link(const Step& step, Site& site, Site& other, env::Scope& scope);
   void on_disk(const Step& step, Site& site, env::Scope& scope);
   void on_guest(const Step& step, Site& site, env::Scope& scope);
+  void on_template(const Step& step, Site& site, env::Scope& scope);
+  void damage_template(const Step& step, Site& site);
+  static void set_wall(Site& site, Duration offset);
 
   // Notes the step; the change is undone after its length.
   void lasts(const Step& step, const Site& site, env::Scope& scope, Change change);

@@ -57,8 +57,9 @@ bool loses_disk(const Drawn& drawn) {
 bool is_skipped_sometimes(const Drawn& drawn) {
   return loses_disk(drawn) || drawn.has_any([](const ActionFacts& facts) {
     const bool on_guest = facts.group == Group::kGuest && !facts.uses.length;
+    const bool on_file = facts.action == Action::kTemplateDamaged;
     return facts.group == Group::kMachine || facts.group == Group::kOperator || on_guest ||
-           facts.uses.other;
+           on_file || facts.uses.other;
   });
 }
 

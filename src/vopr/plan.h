@@ -48,9 +48,10 @@ struct Settings {
   std::uint32_t election_ticks = 10;
   std::uint64_t snapshot_entries = 100;
   std::uint64_t trailing_entries = 20;
-  std::uint32_t rare_percent = 0;  // of the rare-event points that are on
-  Duration boot = 1500ms;          // of a guest
-  std::uint32_t version = 1;       // of the program that daemons begin with; 2 is the newest
+  std::uint32_t rare_percent = 0;   // of the rare-event points that are on
+  Duration boot = 1500ms;           // of a guest
+  std::uint32_t version = 1;        // of the program that daemons begin with; 2 is the newest
+  std::uint64_t templates_mib = 0;  // that a node keeps; 0: every guest boots
   friend bool operator==(const Settings&, const Settings&) = default;
 };
 

@@ -119,7 +119,8 @@ struct Counts {
   std::uint64_t uncertain = 0;
   std::uint64_t entries = 0;  // of the log
   std::uint64_t elections = 0;
-  std::uint64_t guests = 0;                     // processes started
+  std::uint64_t guests = 0;                     // that began to run
+  std::uint64_t clones = 0;                     // of them
   std::uint64_t events = 0;                     // of the simulation's engine
   std::array<std::uint64_t, kActions> steps{};  // carried out
   std::uint64_t skipped = 0;

@@ -92,7 +92,7 @@ class Simulation {
       world_->set_rareness({});
       recorder_.report().trouble_until = recorder_.elapsed();
       faults_->heal();
-      if (co_await go_on_until(cluster_->now() + kCalm)) co_await settle("at the end");
+      if (co_await go_on_until(cluster_->now() + kCalm)) co_await settle("at the end", false);
       if (!recorder_.failed()) co_await restart_all();
     } else {
       recorder_.fail("settles", "the cluster does not form");
@@ -129,9 +129,9 @@ class Simulation {
     co_return !recorder_.failed();
   }
 
-  env::Task<void> settle(std::string when) {
+  env::Task<void> settle(std::string when, bool after_restart) {
     clients_->finish();
-    Settling settling(*cluster_, *clients_, *operator_);
+    Settling settling(*cluster_, *clients_, *operator_, after_restart);
     const Instant deadline = cluster_->now() + kSettle;
     while (!recorder_.failed()) {
       faults_->heal();
@@ -157,7 +157,7 @@ class Simulation {
       recorder_.note_step(site->number, Event::kStep, Action::kCrash, "crash");
       cluster_->crash(*site);
     }
-    co_await settle("after one more crash");
+    co_await settle("after one more crash", true);
     const std::uint64_t started = recorder_.report().counts.guests - guests;
     const std::uint64_t assigned = cluster_->states().assignments() - assignments;
     if (is_sound && !recorder_.failed() && started > assigned) {

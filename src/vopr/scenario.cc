@@ -308,14 +308,15 @@ Result<> read_settings(const toml::table& table, Scenario& scenario) {
   BLX_TRY(read_range(table, "trailing_entries", kEntriesBounds, scenario.trailing_entries));
   BLX_TRY(read_range(table, "rare_percent", kPercentBounds, scenario.rare_percent));
   BLX_TRY(read_range(table, "boot", kBootBounds, scenario.boot));
-  return read_range(table, "version", kVersionBounds, scenario.version);
+  BLX_TRY(read_range(table, "version", kVersionBounds, scenario.version));
+  return read_range(table, "templates_mib", kTemplatesBounds, scenario.templates_mib);
 }
 
 Result<Scenario> read_scenario(const toml::table& table) {
   BLX_TRY(check_keys(table, "of a scenario",
                      {"name", "seed", "until", "nodes", "spares", "clients", "vms", "tick",
                       "election_ticks", "snapshot_entries", "trailing_entries", "rare_percent",
-                      "boot", "version", "workload", "faults", "step"}));
+                      "boot", "version", "templates_mib", "workload", "faults", "step"}));
   Scenario scenario;
   BLX_TRY(read_settings(table, scenario));
   const auto add_workload = [&](const toml::table& entry) -> Result<> {

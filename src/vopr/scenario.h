@@ -54,6 +54,7 @@ inline constexpr NumberRange kSnapshotBounds{1, 1'000'000};
 inline constexpr NumberRange kPercentBounds{0, 100};
 inline constexpr TimeRange kBootBounds{0s, 10min};
 inline constexpr NumberRange kVersionBounds{1, 2};
+inline constexpr NumberRange kTemplatesBounds{0, 8'192};
 inline constexpr TimeRange kGapBounds{1ms, kUntilMost};
 
 // What kind of steps come at which rate. Workloads of one scenario run beside each other.
@@ -86,6 +87,7 @@ struct Scenario {
   NumberRange rare_percent{0, 50};
   TimeRange boot{50ms, 4s};
   NumberRange version{1, 1};
+  NumberRange templates_mib{0, 0};
   std::vector<Workload> workloads;
   Faults faults;           // no gap: none
   std::uint64_t seed = 0;  // that a plan was drawn from; 0: none is given

@@ -42,6 +42,7 @@ Settings draw_settings(const Scenario& scenario, const sim::SeededRandom& root) 
   settings.rare_percent = static_cast<std::uint32_t>(number("rare_percent", scenario.rare_percent));
   settings.boot = draw_setting(root, "boot", scenario.boot);
   settings.version = static_cast<std::uint32_t>(number("version", scenario.version));
+  settings.templates_mib = number("templates_mib", scenario.templates_mib);
   return settings;
 }
 

@@ -53,6 +53,7 @@ bool is_possible(Action action, const Settings& settings) {
   const ActionFacts& facts = facts_of(action);
   if (facts.group == Group::kLink) return machines(settings) > 1;
   if (facts.group == Group::kGuest || facts.uses.vm) return settings.vms > 0;
+  if (facts.group == Group::kTemplate) return settings.vms > 0 && settings.templates_mib > 0;
   return true;
 }
 

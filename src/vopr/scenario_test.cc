@@ -73,6 +73,7 @@ nodes = [1, 5]
 spares = [0, 2]
 clients = [0, 4]
 vms = [0, 5]
+templates_mib = [0, 3]
 [[workload]]
 kind = "vms"
 gap = ["50ms", "1s"]
@@ -152,6 +153,7 @@ spares = 2
 tick = "40ms"
 boot = ["1s", "2s"]
 version = [1, 2]
+templates_mib = [0, 512]
 [[workload]]
 kind = "vms"
 gap = "300ms"
@@ -168,6 +170,7 @@ of = ["cut", "crash"]
   EXPECT_EQ(scenario.tick, (TimeRange{40ms, 40ms}));
   EXPECT_EQ(scenario.boot, (TimeRange{1s, 2s}));
   EXPECT_EQ(scenario.version, (NumberRange{1, 2}));
+  EXPECT_EQ(scenario.templates_mib, (NumberRange{0, 512}));
   EXPECT_THAT(scenario.workloads,
               ElementsAre(Workload{.kind = "vms", .gap = {300ms, 300ms}, .noisy_percent = 7}));
   EXPECT_EQ(scenario.faults.gap, (TimeRange{1s, 2s}));

@@ -61,6 +61,7 @@ std::string scenario_text(const Plan& plan) {
       {"rare_percent", std::to_string(settings.rare_percent)},
       {"boot", quoted(time_text(settings.boot))},
       {"version", std::to_string(settings.version)},
+      {"templates_mib", std::to_string(settings.templates_mib)},
   });
   std::string text;
   for (const auto& [key, value] : lines)

@@ -11,6 +11,7 @@
 #include "core/sched/drain.h"
 #include "core/sched/place.h"
 #include "vopr/run.h"
+#include "vopr/stored_templates.h"
 
 namespace blixard::vopr {
 namespace {
@@ -81,7 +82,9 @@ std::string Settling::missing() {
     if (std::string what = missing_of(vm, state); !what.empty()) return what;
   }
   if (std::string what = unplanned(state, now); !what.empty()) return what;
-  return ownerless(state);
+  if (std::string what = ownerless(state); !what.empty()) return what;
+  if (std::string what = cluster_.souls().missing(state); !what.empty()) return what;
+  return after_restart_ ? left_of_templates() : std::string();
 }
 
 std::string Settling::missing_at(const Site& site, const Site& leader) {
@@ -152,13 +155,26 @@ std::string Settling::ownerless(const cluster::State& state) {
   for (const auto& [uuid, site] : running) {
     if (!owned.contains(uuid)) return fmt::format("{} on n{} has no owner", uuid.text(), site);
   }
-  // Nor are there other processes, or directories of VMs that are gone.
+  // Nor are there other processes: of whoever becomes a template, or was to be a clone and never
+  // ran.
   for (const auto& site : cluster_.sites()) {
     if (!site->belongs) continue;
     const auto here = std::ranges::count(cluster_.guests(), site->number, &Cluster::Guest::site);
     if (site->machine->processes() != static_cast<std::size_t>(here)) {
       return fmt::format("{} runs {} processes, {} of them guests", site->name,
                          site->machine->processes(), here);
+    }
+  }
+  return {};
+}
+
+// What a making or a removing that was cut short left goes with the next start of the daemon.
+std::string Settling::left_of_templates() const {
+  for (const auto& site : cluster_.sites()) {
+    if (!site->belongs) continue;
+    for (const StoredTemplate& stored : stored_templates(*site)) {
+      if (!stored.is_whole())
+        return fmt::format("{} has a part of a template, {}", site->name, stored.directory);
     }
   }
   return {};

@@ -13,8 +13,9 @@ namespace blixard::vopr {
 
 class Settling {
  public:
-  Settling(Cluster& cluster, const Clients& clients, const Operator& owner)
-      : cluster_(cluster), clients_(clients), operator_(owner) {}
+  // `after_restart`: every daemon was started anew since something went wrong.
+  Settling(Cluster& cluster, const Clients& clients, const Operator& owner, bool after_restart)
+      : cluster_(cluster), clients_(clients), operator_(owner), after_restart_(after_restart) {}
 
   // Empty: nothing is missing.
   [[nodiscard]] std::string missing();
@@ -24,10 +25,12 @@ class Settling {
   void compare_states(const Site& leader);  // of the members, all of which have applied everything
   std::string missing_of(const cluster::Vm& vm, const cluster::State& state);
   std::string ownerless(const cluster::State& state);
+  [[nodiscard]] std::string left_of_templates() const;
 
   Cluster& cluster_;
   const Clients& clients_;
   const Operator& operator_;
+  bool after_restart_;
 };
 
 }  // namespace blixard::vopr

@@ -29,7 +29,8 @@ std::uint64_t hash_of(const Plan& plan) {
         std::uint64_t{settings.vms}, std::uint64_t{settings.rare_percent},
         static_cast<std::uint64_t>(settings.tick.count()), std::uint64_t{settings.election_ticks},
         settings.snapshot_entries, settings.trailing_entries,
-        static_cast<std::uint64_t>(settings.boot.count()), std::uint64_t{settings.version}})
+        static_cast<std::uint64_t>(settings.boot.count()), std::uint64_t{settings.version},
+        settings.templates_mib})
     mix(hash, word);
   for (const Step& step : plan.steps)
     for (const std::uint64_t word :
@@ -242,6 +243,7 @@ class Shrinker {
     set(&Settings::trailing_entries);
     set(&Settings::boot);
     set(&Settings::version);
+    set(&Settings::templates_mib);
     return smaller;
   }
 

@@ -106,6 +106,7 @@ TEST(Shrink, TakesTheUsualSettingsWhereAnyWillDo) {
   needs(&Settings::rare_percent);
   needs(&Settings::boot);
   needs(&Settings::version);
+  needs(&Settings::templates_mib);
 }
 
 TEST(Shrink, TakesTheFirstNames) {

@@ -56,6 +56,11 @@ enum class Bug : std::uint8_t {
   kAnswersByIndex,         // 33: whoever waits for an index gets the answer of what came there
   kAnswersWhenPlaced,      // 34: in the log of the leader, committed or not
   kSpeaksItsOwnVersion,    // 35: of the model, not the newest that all nodes know
+
+  // Of templates and clones.
+  kSkipsReseed,        // 36: clones are seeded with nothing of the host's
+  kBelievesTemplates,  // 37: neither read through before they are used nor compared when loaded
+  kIdentifiesLate,     // 38: a clone is ready when it answers, not when it knows who it is
 };
 
 inline Bug active_bug = Bug::kNone;  // one thread, set before the run

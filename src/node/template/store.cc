@@ -5,6 +5,7 @@
 
 #include <fmt/format.h>
 
+#include "base/bug.h"
 #include "base/limits.h"
 #include "node/vm/template_files.h"
 #include "observe/allocations.h"
@@ -88,7 +89,9 @@ env::Task<Result<vm::Template>> Store::find(vm::GuestSpec spec) {
   BLX_CO_TRY(const vm::Capabilities host, co_await driver_.probe());
   const auto found = kept_.find(key);
   if (found == kept_.end()) co_return none(kNone, "no template yet");
-  if (!found->second.is_checked) co_return none(kUnchecked, "the template is being checked");
+  if (!found->second.is_checked && !BLX_BUG(kBelievesTemplates)) {
+    co_return none(kUnchecked, "the template is being checked");
+  }
   if (!tsc_agrees(found->second.manifest.tsc_khz, host.tsc_khz)) {
     co_return none(kUnfit, "the template is of a host with another time stamp counter");
   }
@@ -140,7 +143,7 @@ env::Task<void> Store::check_found() {
     if (!checked && checked.error().code() == Code::kCancelled) co_return;
     const auto now = kept_.find(key);
     if (now == kept_.end()) continue;
-    if (checked) {
+    if (checked || BLX_BUG(kBelievesTemplates)) {
       now->second.is_checked = true;
     } else {
       co_await refuse(key, checked.error().message());

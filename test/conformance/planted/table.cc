@@ -33,12 +33,15 @@ constexpr std::array kTable{
     BLX_ROW(kAnswersByIndex, "leaders", 20, "acknowledged", "equal-state"),
     BLX_ROW(kAnswersWhenPlaced, "leaders", 20, "acknowledged", "linearizable"),
     BLX_ROW(kSpeaksItsOwnVersion, "upgrades", 5, "model-version"),
+    BLX_ROW(kSkipsReseed, "warm", 10, "souls"),
+    BLX_ROW(kBelievesTemplates, "warm", 20, "souls"),
+    BLX_ROW(kIdentifiesLate, "warm", 10, "souls"),
 };
 
 #undef BLX_ROW
 
 constexpr auto kFirst = static_cast<std::size_t>(Bug::kStartsWithoutAdopting);
-constexpr auto kLast = static_cast<std::size_t>(Bug::kSpeaksItsOwnVersion);
+constexpr auto kLast = static_cast<std::size_t>(Bug::kIdentifiesLate);
 static_assert(kTable.size() == kLast - kFirst + 1);
 static_assert([] {
   for (std::size_t i = 0; i < kTable.size(); ++i) {

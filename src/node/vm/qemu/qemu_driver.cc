@@ -39,12 +39,13 @@ std::unexpected<Error> not_ours(std::string detail) {
 Identity identity_for(const vm::Record& record, env::Random& random) {
   std::string machine = record.uuid.text();
   std::erase(machine, '-');
+  const bool draws = !BLX_BUG(kSkipsReseed);
   return {.was = template_name(record.template_key),
           .name = record.name,
           .mac = mac_address(record.uuid),
           .machine = std::move(machine),
           .time = {},
-          .seed = random.hex(kSeedBytes)};
+          .seed = draws ? random.hex(kSeedBytes) : std::string(2 * kSeedBytes, '0')};
 }
 
 std::unexpected<Error> hypervisor_missing() {
@@ -240,7 +241,7 @@ env::Task<bool> QemuDriver::is_unidentified(vm::Record record) {
 env::Task<Result<void>> QemuDriver::wait_ready(vm::Record record, Instant deadline) {
   BLX_CO_TRY(const Vm vm, co_await find(record));
   const std::string agent = directories_.socket(record.id, kAgentSocket);
-  if (co_await is_unidentified(record)) {
+  if (!BLX_BUG(kIdentifiesLate) && co_await is_unidentified(record)) {
     auto identified =
         co_await wait_for_agent(env_, *vm, agent, deadline, identity_for(record, env_.random));
     const bool is_refused =

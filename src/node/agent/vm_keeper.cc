@@ -401,8 +401,12 @@ env::Task<Result<void>> VmKeeper::adopt(cluster::Vm vm) {
     co_await begin_watching();
     co_return Result<void>();
   }
+  // The end of the guest before it may not have been said: this one was never told who it is.
+  const bool is_nobody_yet =
+      !record_->template_key.empty() && status->phase == vm::Phase::kStarting;
   // A guest that ran when the daemon went is not asked again whether it is ready.
-  if (!is_paused && !had_run) co_return co_await start(std::move(vm), Begin::kAdopted);
+  if (!is_paused && (!had_run || is_nobody_yet))
+    co_return co_await start(std::move(vm), Begin::kAdopted);
   report(is_paused ? VmState::kPaused : VmState::kRunning, "");
   co_await begin_watching();
   co_return Result<void>();

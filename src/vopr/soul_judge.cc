@@ -86,9 +86,10 @@ void SoulJudge::judge(const cluster::Vm& vm, Assignment& assignment) {
   };
   if (is_clone(guest)) {
     if (const std::string fault = fault_of(vm, guest); !fault.empty()) return accuse(fault);
-    // Which time it was told is not known where the machine's clock has jumped since.
-    const bool is_off = std::chrono::abs(guest.clock_offset) > kClockMax;
-    if (is_off && living->wall_jumps == assignment.wall_jumps) {
+    // The clock of a guest that has ended stands still, and which time it was told is not known
+    // where the machine's clock has jumped since.
+    const bool is_known = guest.status == "running" && living->wall_jumps == assignment.wall_jumps;
+    if (is_known && std::chrono::abs(guest.clock_offset) > kClockMax) {
       return accuse(fmt::format("its time of day is {} ms off", guest.clock_offset / 1ms));
     }
   }

@@ -5,7 +5,7 @@
 //
 // * Its host name is the VM's; its MAC address and machine id are those of the VM's uuid.
 // * It was loaded from what was saved.
-// * Its time of day is the machine's, within kClockMax.
+// * Its time of day is the machine's, within kClockMax, while it runs.
 // * No two guests whose VMs were shown Running have the same MAC address, machine id or state of
 //   the random generator, clones or not.
 //

@@ -57,6 +57,7 @@ class SoulJudgeTest : public ::testing::Test {
     clone.random_seed = pid_;
     clone.save = 7;
     clone.identified = true;
+    clone.status = "running";
     guests_[uuid] = {.guest = clone, .wall_jumps = 3};
     judge_.on_begun(uuid);
   }
@@ -167,6 +168,15 @@ TEST_F(SoulJudgeTest, AMachineWhoseOwnClockHasJumpedSaysNothing) {
   begin(kA);
   guest(kA).clock_offset = 1h;
   ++guests_.at(vm(kA).uuid).wall_jumps;
+  show(kA);
+  expect_content();
+}
+
+TEST_F(SoulJudgeTest, TheClockOfAGuestThatHasEndedStandsStill) {
+  place(kA);
+  begin(kA);
+  guest(kA).clock_offset = -5s;
+  guest(kA).status = "shutdown";
   show(kA);
   expect_content();
 }

@@ -19,6 +19,7 @@ needed_by() {
   case $1 in
     load) echo blixard ;;
     place) echo blixard-vopr ;;
+    start) echo blixard ;;
   esac
 }
 
@@ -34,6 +35,7 @@ measure() {
       *) arguments+=("$argument") ;;
     esac
   done
+  [[ $name != start ]] || guest_image
   mkdir -p build/bench
   rm -f "build/bench/$result.json"
   say "bench $result"
@@ -97,6 +99,7 @@ result_name() {
       --vms) vms=${2:-} ;;
       --search) search=_search ;;
       --trace) [[ $name != place ]] || search=_trace ;;
+      --at-once) [[ $name != start ]] || search=_part ;;
     esac
     shift
   done

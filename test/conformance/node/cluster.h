@@ -46,6 +46,7 @@ struct Site {
   bool bootstrap = false;
   std::string join;  // TOKEN@HOST:PORT
   bool allow_failpoints = false;
+  Bytes templates;  // that it may keep; 0: every guest boots
   std::uint64_t lives = 0;
   bool runs = false;
   bool ready = false;
@@ -293,6 +294,7 @@ class Cluster {
                        .peer_listen = env::Endpoint::tcp(site.machine->address(), Site::kPeerPort),
                        .version = "test",
                        .allow_failpoints = site.allow_failpoints,
+                       .templates = site.templates,
                        .replica = {.log = {.segment_bytes = std::uint64_t{2} << 20},
                                    .snapshot_entries = 60,
                                    .trailing_entries = 20}},

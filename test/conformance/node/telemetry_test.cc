@@ -90,14 +90,18 @@ Task<void> live_with_guests(Cluster& c) {
   reply = co_await c.ask(c.site(1), Method::kDelete, "/v1/vms/db?wait=deleted");
   EXPECT_EQ(reply.status, 200) << text_of(reply);
 
-  // The guest's process dies and is started again; then its daemon dies, and adopts it.
+  // The guest's process dies and is started again, of a template that is no good; then its daemon
+  // dies, and adopts it.
   reply = co_await c.ask(c.site(1), Method::kGet, "/v1/vms/web");
   Site& home = c.named(reply.text("node"));
   vm_sim::SimGuest* guest = home.hypervisor.find({.pid = reply.number("pid")});
   EXPECT_NE(guest, nullptr) << text_of(reply);
   if (guest == nullptr) co_return;
+  co_await c.pause(10s);
+  home.hypervisor.fail_next_loads = true;
   home.machine->kill_process(guest->process);
   co_await c.pause(10s);
+  home.hypervisor.fail_next_loads = false;
   reply = co_await c.ask(c.site(1), Method::kGet, "/v1/vms/web?wait=running&timeout=30s");
   EXPECT_EQ(reply.number("restarts"), 1) << text_of(reply);
   co_await read_all(c);
@@ -130,6 +134,8 @@ Task<void> lag_behind(Cluster& c) {
 }
 
 Task<void> tell_of_everything(Cluster& c) {
+  for (std::size_t i = 1; i <= c.size(); ++i)
+    c.site(i).templates = mib(512);
   co_await c.form(3);
   co_await live_with_guests(c);
   co_await lag_behind(c);

@@ -18,8 +18,9 @@ namespace json = boost::json;
 using vm::EndReason;
 using vm::Phase;
 
-constexpr Duration kDialAgain = 10ms;
-constexpr Duration kDialAgainMax = 1s;
+constexpr Duration kDialAgain = 1ms;  // a clone waits for nothing else, and its start is 30 ms
+constexpr Duration kDialAgainMax = 16ms;
+constexpr Duration kReconnectAgain = 1s;
 constexpr Duration kCommandPatience = 2s;
 constexpr Duration kReconnectPatience = 5s;
 constexpr Duration kDrainInterval = 500ms;
@@ -147,7 +148,7 @@ env::Task<void> RunningVm::keep_connected() {
       BLX_LOG(env_.log, kWarn, "vm {}: its monitor does not answer: {}", record_.id.value,
               connected.error().message());
       client_->close();  // or nobody would ask this one for the state again
-      if (!co_await env_.clock.sleep(kDialAgainMax)) co_return;
+      if (!co_await env_.clock.sleep(kReconnectAgain)) co_return;
     }
   }
 }

@@ -81,18 +81,9 @@ env::Task<Result<std::optional<std::string>>> QemuDriver::hold_trial(vm::GuestSp
                                                                      Instant deadline,
                                                                      bool& is_clear) {
   BLX_CO_TRY(co_await release_leftover_held(kTrialVm));
-  const vm::Record record{.id = kTrialVm,
-                          .generation = trial.generation,
-                          .uuid = trial.uuid,
-                          .name = trial.name,
-                          .directory = directories_.directory(kTrialVm),
-                          .group = group_name(kTrialVm),
-                          .published = {},
-                          .accelerator = Accelerator::kKvm,
-                          .process = {}};
   const Instant patience = env_.clock.monotonic() + kTrialPatience;
   const Instant until = std::min(deadline, patience);
-  const auto started = co_await start_process(trial, record, {}, until);
+  const auto started = co_await start_process(trial, record_of(trial), {}, until);
   Result<void> booted;
   if (!started) booted = std::unexpected(started.error());
   if (started) {
@@ -156,16 +147,9 @@ env::Task<void> QemuDriver::settle_suspicion(VmId id, Result<void> ready) {
   capabilities_ = std::move(suspicion.before);
 }
 
-// Whoever gave the start up waits for no guest to end: it is killed, and what it leaves is cleared
-// away before the next trial or by the next daemon.
 env::Task<void> QemuDriver::clear_trial(bool is_given_up) {
   if (is_given_up) {
-    const auto known = vms_.find(kTrialVm);
-    if (known == vms_.end()) co_return;
-    const Vm vm = known->second;
-    vms_.erase(known);
-    ignore(vm->child().kill(env::Kill::kNow), "it may have ended by itself");
-    co_await vm->close();
+    co_await abandon(kTrialVm);
     co_return;
   }
   const auto cleared = co_await release_leftover_held(kTrialVm);

@@ -140,11 +140,33 @@ env::Task<Result<vm::Capabilities>> QemuDriver::probe_now() {
   };
 }
 
+vm::Record QemuDriver::record_of(const vm::GuestSpec& spec) const {
+  return {.id = spec.id,
+          .generation = spec.generation,
+          .uuid = spec.uuid,
+          .name = spec.name,
+          .directory = directories_.directory(spec.id),
+          .group = group_name(spec.id),
+          .published = {},
+          .accelerator = capabilities_->accelerator,
+          .process = {},
+          .template_key = {}};
+}
+
+env::Task<void> QemuDriver::abandon(VmId id) {
+  const auto known = vms_.find(id);
+  if (known == vms_.end()) co_return;
+  const Vm vm = known->second;
+  vms_.erase(known);
+  ignore(vm->child().kill(env::Kill::kNow), "it may have ended by itself");
+  co_await vm->close();
+}
+
 env::Task<Result<vm::Record>> QemuDriver::prepare(vm::GuestSpec spec) {
   const observe::AllocationTag tag(observe::Subsystem::kVm);
   BLX_CO_TRY(vm::check_guest_spec(spec));
   BLX_CO_TRY(directories_.check_paths(spec.id));
-  BLX_CO_TRY(const vm::Capabilities capabilities, co_await probe());
+  BLX_CO_TRY(co_await probe());
   BLX_CO_TRY(const Turns::Held turn, co_await turns_.take(spec.id.value));
 
   const std::optional<vm::Record> stored = co_await directories_.load(spec.id);
@@ -159,17 +181,7 @@ env::Task<Result<vm::Record>> QemuDriver::prepare(vm::GuestSpec spec) {
   BLX_CO_TRY(co_await directories_.make(spec.id));
   BLX_CO_TRY(co_await directories_.expose(spec.id, spec.kernel_path));
   BLX_CO_TRY(co_await directories_.expose(spec.id, spec.initrd_path));
-  vm::Record record{
-      .id = spec.id,
-      .generation = spec.generation,
-      .uuid = spec.uuid,
-      .name = spec.name,
-      .directory = directories_.directory(spec.id),
-      .group = group_name(spec.id),
-      .published = {},
-      .accelerator = capabilities.accelerator,
-      .process = {},
-  };
+  vm::Record record = record_of(spec);
   BLX_CO_TRY(record.published, co_await ports_.choose(spec.id, spec.published));
   const auto limits = options_.limits ? group_limits(spec, record.accelerator) : env::GroupLimits{};
   BLX_CO_TRY(co_await env_.process.make_group(record.group, limits));

@@ -87,6 +87,11 @@ class QemuDriver final : public vm::Driver {
   // Boots the guest that is to be saved, saves it, and tells it to quit.
   env::Task<Result<void>> boot_and_save(const vm::GuestSpec& guest, std::string directory,
                                         Instant deadline);
+  // Of a guest that was not started yet.
+  [[nodiscard]] vm::Record record_of(const vm::GuestSpec& spec) const;
+  // Whoever gave such a guest up waits for no end of it: it is killed, and what it leaves is
+  // cleared away before the next one or by the next daemon.
+  env::Task<void> abandon(VmId id);
   // Ends it and removes what its process needed.
   env::Task<Result<void>> clear_maker(bool is_given_up);
   // What becomes of the choice of KVM by the verdict that is stored for its key, if one is.

@@ -63,17 +63,8 @@ env::Task<Result<void>> QemuDriver::boot_and_save(const vm::GuestSpec& guest, st
     BLX_CO_TRY(co_await memory->resize(guest.memory.value));
   }
   BLX_CO_TRY(const std::string lent, co_await directories_.lend(kTemplateVm, memory_path));
-  const vm::Record record{.id = kTemplateVm,
-                          .generation = guest.generation,
-                          .uuid = guest.uuid,
-                          .name = guest.name,
-                          .directory = directories_.directory(kTemplateVm),
-                          .group = group_name(kTemplateVm),
-                          .published = {},
-                          .accelerator = capabilities_->accelerator,
-                          .process = {},
-                          .template_key = {}};
-  BLX_CO_TRY(co_await start_process(guest, record, {.file = lent, .is_shared = true}, deadline));
+  BLX_CO_TRY(
+      co_await start_process(guest, record_of(guest), {.file = lent, .is_shared = true}, deadline));
   const Vm vm = vms_.at(kTemplateVm);
   BLX_CO_TRY(const bool can_share, co_await can_share_memory(*vm));
   if (!can_share) co_return unsupported("this QEMU cannot leave memory out of a saved state");
@@ -87,16 +78,9 @@ env::Task<Result<void>> QemuDriver::boot_and_save(const vm::GuestSpec& guest, st
   co_return co_await state->sync();
 }
 
-// Whoever gave it up waits for no guest to end: it is killed, and what it leaves is cleared away
-// before the next one or by the next daemon.
 env::Task<Result<void>> QemuDriver::clear_maker(bool is_given_up) {
   if (!is_given_up) co_return co_await release_leftover_held(kTemplateVm);
-  const auto known = vms_.find(kTemplateVm);
-  if (known == vms_.end()) co_return Result<void>();
-  const Vm vm = known->second;
-  vms_.erase(known);
-  ignore(vm->child().kill(env::Kill::kNow), "it may have ended by itself");
-  co_await vm->close();
+  co_await abandon(kTemplateVm);
   co_return Result<void>();
 }
 

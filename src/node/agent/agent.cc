@@ -90,14 +90,24 @@ env::Task<Result<templates::Manifest>> Agent::make_template(std::string image, s
   if (found == nullptr) {
     co_return fail(Code::kNotFound, "image_not_found", "no image is named " + image);
   }
-  BLX_CO_TRY(vm::GuestSpec spec, co_await guest_of_image(services_.images, *found));
+  const cluster::Image kept = *found;
   // Of the VM nothing but image and size matters, and the driver gives it a name of its own.
-  spec.id = VmId(1);
-  spec.generation = Generation(1);
-  spec.uuid = env_.random.uuid();
-  spec.name = "template";
-  spec.vcpus = vcpus;
-  spec.memory = memory;
+  vm::GuestSpec spec{.id = VmId(1),
+                     .generation = Generation(1),
+                     .uuid = env_.random.uuid(),
+                     .name = "template",
+                     .kernel_path = {},
+                     .initrd_path = {},
+                     .cmdline = kept.cmdline,
+                     .vcpus = vcpus,
+                     .memory = memory,
+                     .published = {},
+                     .kernel_digest = image::digest_in(kept, image::kKernelName),
+                     .initrd_digest = image::digest_in(kept, image::kInitrdName),
+                     .clone_of = {}};
+  BLX_CO_TRY(auto paths, co_await services_.images.paths(kept));
+  spec.kernel_path = std::move(paths.kernel);
+  spec.initrd_path = std::move(paths.initrd);
   BLX_CO_TRY(vm::check_guest_spec(spec));
   co_return co_await services_.templates->make(std::move(spec), std::move(image));
 }

@@ -47,10 +47,6 @@ struct Services {
   templates::Store* templates = nullptr;  // none: every guest boots
 };
 
-// A guest of this image with its files here, and of no VM yet. Errors: those of
-// image::Store::paths().
-env::Task<Result<vm::GuestSpec>> guest_of_image(image::Store& images, cluster::Image image);
-
 class VmKeeper {
  public:
   VmKeeper(Services& services, VmId id, std::optional<vm::Record> record);

@@ -80,31 +80,30 @@ env::Task<void> VmKeeper::cancel_when_unwanted(Generation generation, env::Cance
   work.request();
 }
 
-env::Task<Result<vm::GuestSpec>> guest_of_image(image::Store& images, cluster::Image image) {
-  vm::GuestSpec spec;
-  spec.cmdline = image.cmdline;
-  spec.kernel_digest = image::digest_in(image, image::kKernelName);
-  spec.initrd_digest = image::digest_in(image, image::kInitrdName);
-  BLX_CO_TRY(auto paths, co_await images.paths(std::move(image)));
-  spec.kernel_path = std::move(paths.kernel);
-  spec.initrd_path = std::move(paths.initrd);
-  co_return spec;
-}
-
 env::Task<Result<vm::GuestSpec>> VmKeeper::guest_of(cluster::Vm vm) {
   const cluster::Image* image = services_.replica.state().find_image(vm.spec.image);
   if (image == nullptr) co_return fail(Code::kNotFound, "image_not_found", vm.spec.image.text());
+  vm::GuestSpec spec{.id = id_,
+                     .generation = vm.generation,
+                     .uuid = vm.uuid,
+                     .name = vm.name.text(),
+                     .kernel_path = {},
+                     .initrd_path = {},
+                     .cmdline = image->cmdline,
+                     .vcpus = vm.spec.vcpus,
+                     .memory = mib(vm.spec.memory_mib),
+                     .published = {},
+                     .kernel_digest = image::digest_in(*image, image::kKernelName),
+                     .initrd_digest = image::digest_in(*image, image::kInitrdName),
+                     .clone_of = {}};
+  for (const auto& port : vm.spec.published_ports) {
+    spec.published.push_back({port.host_port, port.guest_port});
+  }
   trace::ActiveSpan step = trace::begin(services_.tracer, starting_, "image.prepare");
   step.set("blixard.image.name", vm.spec.image.text());
-  BLX_CO_TRY(vm::GuestSpec spec, co_await guest_of_image(services_.images, *image));
-  spec.id = id_;
-  spec.generation = vm.generation;
-  spec.uuid = vm.uuid;
-  spec.name = vm.name.text();
-  spec.vcpus = vm.spec.vcpus;
-  spec.memory = mib(vm.spec.memory_mib);
-  for (const auto& port : vm.spec.published_ports)
-    spec.published.push_back({port.host_port, port.guest_port});
+  BLX_CO_TRY(auto paths, co_await services_.images.paths(*image));
+  spec.kernel_path = std::move(paths.kernel);
+  spec.initrd_path = std::move(paths.initrd);
   co_return spec;
 }
 

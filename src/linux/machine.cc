@@ -129,15 +129,13 @@ Result<std::uint64_t> tsc_khz() { return fail(Code::kUnavailable, "tsc_not_const
 
 }  // namespace
 
-Machine::Machine(Clock& clock, Pool& pool, env::Process& process, std::string launcher)
-    : clock_(clock),
-      pool_(pool),
-      process_(process),
-      launcher_(std::move(launcher)),
-      facts_(collect_facts()) {}
+Machine::Machine(Clock& clock, Pool& pool, env::Process& process)
+    : clock_(clock), pool_(pool), process_(process), facts_(collect_facts()) {}
 
 env::Task<Result<env::KvmReport>> Machine::probe_kvm() {
-  env::SpawnSpec spec{.executable = launcher_, .arguments = {"internal-kvm-loop"}};
+  // This program, also when its file was replaced by a newer one.
+  env::SpawnSpec spec{.executable = "/proc/" + std::to_string(getpid()) + "/exe",
+                      .arguments = {"internal-kvm-loop"}};
   auto result =
       co_await process_.run(std::move(spec), clock_.monotonic() + kKvmTimeout, kKvmOutputMax);
   if (!result && result.error().code() == Code::kDeadlineExceeded) {

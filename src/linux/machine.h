@@ -12,7 +12,7 @@ class Clock;
 
 class Machine final : public env::Machine {
  public:
-  Machine(Clock& clock, Pool& pool, env::Process& process, std::string launcher);
+  Machine(Clock& clock, Pool& pool, env::Process& process);
 
   [[nodiscard]] const env::MachineFacts& facts() const override { return facts_; }
   env::Task<Result<env::KvmReport>> probe_kvm() override;
@@ -25,7 +25,6 @@ class Machine final : public env::Machine {
   Clock& clock_;
   Pool& pool_;
   env::Process& process_;
-  std::string launcher_;
   env::MachineFacts facts_;
 };
 

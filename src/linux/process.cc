@@ -90,9 +90,8 @@ class Process::Child final : public env::Child {
   StateRef state_;
 };
 
-Process::Process(Loop& loop, Clock& clock, Pool& pool, std::string launcher,
-                 const std::string& group_root)
-    : loop_(loop), clock_(clock), pool_(pool), launcher_(std::move(launcher)), groups_(group_root) {
+Process::Process(Loop& loop, Clock& clock, Pool& pool, const std::string& group_root)
+    : loop_(loop), clock_(clock), pool_(pool), launcher_(open_launcher()), groups_(group_root) {
   const char* path = std::getenv("PATH");
   search_path_ = path != nullptr ? path : "/usr/local/bin:/usr/bin:/bin";
   search_path_ += ":/usr/sbin:/usr/libexec";
@@ -153,10 +152,11 @@ env::Task<Result<std::unique_ptr<env::Child>>> Process::spawn(env::SpawnSpec spe
 
 env::Task<Result<Process::StateRef>> Process::launch(env::SpawnSpec spec, Fd output) {
   BLX_CO_TRY(check_spec(spec));
+  if (!launcher_) co_return std::unexpected(launcher_.error());
   BLX_CO_TRY(const auto files, co_await join_files(spec.group));
   BLX_CO_TRY(Pipe status, make_pipe());
   BLX_CO_TRY(const std::int64_t pid, co_await pool_.run([&] {
-    return spawn_launcher(launcher_, launch_arguments(spec, files), output.get(),
+    return spawn_launcher(*launcher_, launch_arguments(spec, files), output.get(),
                           status.write_end.get());
   }));
   status.write_end.reset();

@@ -23,8 +23,7 @@ class Loop;
 
 class Process final : public env::Process {
  public:
-  Process(Loop& loop, Clock& clock, Pool& pool, std::string launcher,
-          const std::string& group_root);
+  Process(Loop& loop, Clock& clock, Pool& pool, const std::string& group_root);
   ~Process() override;
 
   env::Task<Result<std::unique_ptr<env::Child>>> spawn(env::SpawnSpec spec) override;
@@ -39,8 +38,6 @@ class Process final : public env::Process {
   env::Task<Result<std::vector<std::string>>> groups() override;
   env::Task<Result<void>> kill_group(std::string name) override;
   env::Task<Result<void>> remove_group(std::string name) override;
-
-  [[nodiscard]] const std::string& launcher() const { return launcher_; }
 
  private:
   class State;
@@ -67,7 +64,7 @@ class Process final : public env::Process {
   Loop& loop_;
   Clock& clock_;
   Pool& pool_;
-  std::string launcher_;
+  Result<Fd> launcher_;
   std::string search_path_;
   Groups groups_;
   std::set<std::string> named_groups_;  // where there are no cgroups

@@ -11,7 +11,6 @@
 #include "linux/disk.h"
 #include "linux/event_loop.h"
 #include "linux/kvm_probe.h"
-#include "linux/launch.h"
 #include "linux/machine.h"
 #include "linux/network.h"
 #include "linux/pool.h"
@@ -74,8 +73,8 @@ class Runtime::Impl {
         background(loop, nullptr),
         security(loop, clock, network, log, background),
         disk(pool),
-        process(loop, clock, pool, options.launcher, options.group_root),
-        machine(clock, pool, process, options.launcher),
+        process(loop, clock, pool, options.group_root),
+        machine(clock, pool, process),
         stop_signals(loop.io()),
         reload_signals(loop.io()) {
     if (!process.group_remark().empty()) BLX_LOG(log, kInfo, "{}", process.group_remark());
@@ -138,7 +137,6 @@ env::Task<Result<void>> Runtime::wait_for_reload_signal() {
 int run_hidden_command(int argc, char** argv) {
   if (argc < 2) return -1;
   const std::string_view command = argv[1];
-  if (command == "internal-launch") return run_launcher(argc, argv);
   if (command == "internal-kvm-loop") return run_kvm_loop();
   return -1;
 }

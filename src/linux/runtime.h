@@ -19,8 +19,6 @@ namespace blixard::linux_side {
 
 struct Options {
   observe::LogSink* log = nullptr;  // null: discard
-  // Program that serves run_hidden_command(); the running one by default.
-  std::string launcher = "/proc/self/exe";
   // Parent group of the groups that Process makes, "blixard" by default.
   std::string group_root = "blixard";
 };
@@ -49,10 +47,9 @@ class Runtime {
   std::unique_ptr<Impl> impl_;
 };
 
-// Serves the hidden subcommands by which the program starts itself again in a child: joining a
-// group and dropping to another user before exec, and timing guest kernel code. Returns the exit
-// code, or -1 when argv is none of them. main() of every program that uses a Runtime calls it
-// first.
+// Serves the hidden subcommand by which the program starts itself again in a child, to time guest
+// kernel code. Returns the exit code, or -1 when argv is not that. main() of every program that
+// uses a Runtime calls it first.
 int run_hidden_command(int argc, char** argv);
 
 }  // namespace blixard::linux_side

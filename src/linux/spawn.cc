@@ -73,14 +73,16 @@ Result<void> check_spec(const env::SpawnSpec& spec) {
   return {};
 }
 
-Result<std::int64_t> spawn_launcher(const std::string& launcher,
-                                    const std::vector<std::string>& arguments, int output,
-                                    int status) {
+Result<std::int64_t> spawn_launcher(const Fd& launcher, const std::vector<std::string>& arguments,
+                                    int output, int status) {
   // Copies out of the way of the numbers that are about to be taken.
   const Fd status_copy(fcntl(status, F_DUPFD_CLOEXEC, kFirstFreeFd));
+  const Fd launcher_copy(fcntl(launcher.get(), F_DUPFD_CLOEXEC, kFirstFreeFd));
   Fd output_copy;
   if (output >= 0) output_copy = Fd(fcntl(output, F_DUPFD_CLOEXEC, kFirstFreeFd));
-  if (!status_copy || (output >= 0 && !output_copy)) return std::unexpected(spawn_error(errno));
+  if (!status_copy || !launcher_copy || (output >= 0 && !output_copy)) {
+    return std::unexpected(spawn_error(errno));
+  }
   FileActions actions;
   int error = actions.open(STDIN_FILENO, O_RDONLY);
   if (error == 0) {
@@ -97,11 +99,10 @@ Result<std::int64_t> spawn_launcher(const std::string& launcher,
     argv.push_back(const_cast<char*>(argument.c_str()));
   argv.push_back(nullptr);
   pid_t pid = 0;
-  error = posix_spawn(&pid, launcher.c_str(), actions.get(), nullptr, argv.data(),
-                      const_cast<char* const*>(kChildEnvironment));
+  error = posix_spawn(&pid, execute_path(launcher_copy).c_str(), actions.get(), nullptr,
+                      argv.data(), const_cast<char* const*>(kChildEnvironment));
   if (error == ENOENT || error == EACCES) {
-    return fail(Code::kInternal, "launcher_missing",
-                launcher + ": " + std::string(error_text(error)));
+    return fail(Code::kFailedPrecondition, "launcher_refused", std::string(error_text(error)));
   }
   if (error != 0) return std::unexpected(spawn_error(error));
   return pid;

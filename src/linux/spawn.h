@@ -26,9 +26,8 @@ Result<void> check_spec(const env::SpawnSpec& spec);
 
 // Starts the launcher with /dev/null as input, `output` (or /dev/null, if negative) as output and
 // `status` on kStatusFd. Blocks until it runs. Gives the pid.
-Result<std::int64_t> spawn_launcher(const std::string& launcher,
-                                    const std::vector<std::string>& arguments, int output,
-                                    int status);
+Result<std::int64_t> spawn_launcher(const Fd& launcher, const std::vector<std::string>& arguments,
+                                    int output, int status);
 
 // Kills and reaps a child that cannot be watched.
 void discard_child(std::int64_t pid);

@@ -1,4 +1,4 @@
-// The tests' own main: the launcher of their children is this very program.
+// The tests' own main: it serves the hidden subcommand too.
 
 #include <gtest/gtest.h>
 

@@ -499,7 +499,6 @@ INSTANTIATE_TEST_SUITE_P(Security, Seam,
 }  // namespace
 }  // namespace blixard::seam
 
-// The launcher of children on the real side is this very program.
 int main(int argc, char** argv) {
   if (const int code = blixard::linux_side::run_hidden_command(argc, argv); code >= 0) return code;
   testing::InitGoogleTest(&argc, argv);

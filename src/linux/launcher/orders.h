@@ -1,0 +1,36 @@
+#pragma once
+
+// What the daemon and its launcher say to each other: orders as arguments, and a failure back.
+
+#include <cstdint>
+#include <string_view>
+
+namespace blixard::linux_side {
+
+// The launcher is given descriptors 0 to 2 and this one, a pipe that closes at exec. Only on
+// failure it writes a LaunchFailure there.
+inline constexpr int kStatusFd = 3;
+
+// Before the word kOrdersEnd, behind which the program's path and its arguments stand.
+inline constexpr std::string_view kGroupOrder = "group=";          // a cgroup.procs file to join
+inline constexpr std::string_view kOutputOrder = "output=";        // a file
+inline constexpr std::string_view kDirectoryOrder = "directory=";  // to work in
+inline constexpr std::string_view kUserOrder = "user=";            // UID:GID, to become
+inline constexpr std::string_view kMemberOrder = "member=";        // one more GID of that user
+inline constexpr std::string_view kOrdersEnd = "--";
+
+enum class LaunchStage : std::int32_t {
+  kArguments,
+  kGroup,
+  kOutput,
+  kDirectory,
+  kUser,
+  kExecute,
+};
+
+struct LaunchFailure {
+  LaunchStage stage = LaunchStage::kArguments;
+  std::int32_t number = 0;  // errno
+};
+
+}  // namespace blixard::linux_side

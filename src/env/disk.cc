@@ -36,16 +36,17 @@ Task<Result<std::string>> Disk::read_file(std::string path, std::size_t size_max
   co_return content;
 }
 
-Task<Result<void>> Disk::replace_file(std::string path, std::string content) {
+Task<Result<void>> Disk::replace_file(std::string path, std::string content, Survives survives) {
   const std::string beside = path + ".new";
   {
     BLX_CO_TRY(auto file, co_await open(beside, OpenMode::kCreate));
     BLX_CO_TRY(co_await file->resize(0));
     const std::array<std::string_view, 1> parts{content};
     BLX_CO_TRY(co_await file->write_at(0, parts));
-    BLX_CO_TRY(co_await file->sync());
+    if (survives == Survives::kPowerLoss) BLX_CO_TRY(co_await file->sync());
   }
   BLX_CO_TRY(co_await rename(beside, path));
+  if (survives != Survives::kPowerLoss) co_return Result<void>();
   co_return co_await sync_directory(std::string(parent_path(path)));
 }
 

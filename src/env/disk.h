@@ -78,6 +78,8 @@ struct Owner {
   std::uint32_t gid = 0;
 };
 
+enum class Survives : std::uint8_t { kProcess, kPowerLoss };
+
 class Disk {
  public:
   virtual ~Disk() = default;
@@ -99,8 +101,11 @@ class Disk {
 
   // The whole file. Errors: also kResourceExhausted "file_too_large".
   Task<Result<std::string>> read_file(std::string path, std::size_t size_max);
-  // Beside, synced, renamed, directory synced: after a crash the old or the new content is there.
-  Task<Result<void>> replace_file(std::string path, std::string content);
+  // Beside, and renamed: whenever the process ends, the old or the new content is there. With
+  // kPowerLoss also synced on the way, file and directory; without, after a loss of power, the file
+  // may be the old, the new, cut short or gone.
+  Task<Result<void>> replace_file(std::string path, std::string content,
+                                  Survives survives = Survives::kPowerLoss);
 };
 
 // "/a/b" + "c" -> "/a/b/c"; the directory of "/a/b/c" is "/a/b", its last part "c".

@@ -66,14 +66,15 @@ env::Task<Result<void>> Records::load_one(VmId id, FoundRecords& found) {
 
 env::Task<Result<void>> Records::save(vm::Record record) {
   BLX_CO_FAILPOINT(env_, "agent::write_record", kResourceExhausted, "disk_full");
-  co_return co_await env_.disk.replace_file(path_of(record.id), record.encode());
+  // No guest survives a loss of power, so neither must its record; a start waits for no disk.
+  co_return co_await env_.disk.replace_file(path_of(record.id), record.encode(),
+                                            env::Survives::kProcess);
 }
 
 env::Task<Result<void>> Records::remove(VmId id) {
   const auto removed = co_await env_.disk.remove(path_of(id));
   if (!removed && removed.error().code() == Code::kNotFound) co_return Result<void>();
-  if (!removed) co_return removed;
-  co_return co_await env_.disk.sync_directory(directory_);
+  co_return removed;
 }
 
 }  // namespace blixard::agent

@@ -1,7 +1,9 @@
 #pragma once
 
 // The agent's memory of which process belongs to which VM: one small file each, replaced as a
-// whole, so that after a crash either the old or the new one is there.
+// whole, so that after a crash of the daemon either the old or the new one is there. Nothing is
+// synced: no guest survives a loss of power, and a start would wait for the disk. A record that a
+// loss of power damaged or brought back points to no process, and its VM's remains are cleared.
 
 #include <map>
 #include <set>

@@ -105,7 +105,8 @@ env::Task<std::optional<vm::Record>> RunDirectories::load(VmId id) {
 
 env::Task<Result<void>> RunDirectories::store(const vm::Record& record) {
   const std::string path = env::join_path(directory(record.id), kRecordFile);
-  co_return co_await env_.disk.replace_file(path, record.encode());
+  // It finds a process, and none survives a loss of power.
+  co_return co_await env_.disk.replace_file(path, record.encode(), env::Survives::kProcess);
 }
 
 env::Task<Result<std::vector<VmId>>> RunDirectories::list() {

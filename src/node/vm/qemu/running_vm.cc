@@ -18,8 +18,11 @@ namespace json = boost::json;
 using vm::EndReason;
 using vm::Phase;
 
-constexpr Duration kDialAgain = 1ms;  // a clone waits for nothing else, and its start is 30 ms
-constexpr Duration kDialAgainMax = 16ms;
+// A clone waits for nothing else, and QEMU is there after 30 ms: the more time went by, the less it
+// matters to be late by a part of it.
+constexpr Duration kDialAgain = 1ms;
+constexpr Duration kDialAgainMax = 50ms;
+constexpr int kDialLatePart = 32;
 constexpr Duration kReconnectAgain = 1s;
 constexpr Duration kCommandPatience = 2s;
 constexpr Duration kReconnectPatience = 5s;
@@ -87,7 +90,7 @@ env::Task<void> RunningVm::watch_process() {
 env::Task<Result<void>> RunningVm::dial(Instant deadline) {
   const auto endpoint =
       env::Endpoint::unix_socket(env::join_path(record_.directory, kMonitorSocket));
-  Duration pause = kDialAgain;
+  const Instant begun = env_.clock.monotonic();
   for (;;) {
     if (exited()) co_return fail(Code::kNotFound, "process_gone");
     auto stream = co_await env_.network.dial(endpoint, deadline);
@@ -111,8 +114,9 @@ env::Task<Result<void>> RunningVm::dial(Instant deadline) {
     if (env_.clock.monotonic() >= deadline) {
       co_return fail(Code::kDeadlineExceeded, "deadline_exceeded");
     }
-    const Instant again = std::min(deadline, env_.clock.monotonic() + pause);
-    pause = std::min(2 * pause, kDialAgainMax);
+    const Instant now = env_.clock.monotonic();
+    const Duration pause = std::clamp((now - begun) / kDialLatePart, kDialAgain, kDialAgainMax);
+    const Instant again = std::min(deadline, now + pause);
     const auto waited = co_await wait(again, [](const RunningVm& vm) { return vm.exited(); });
     if (!waited && waited.error().code() != Code::kDeadlineExceeded) co_return waited;
   }

@@ -10,7 +10,7 @@
 #include "base/unwritten.h"
 #include "core/image/digest.h"
 #include "env/failpoint.h"
-#include "node/image/unpacker.h"
+#include "node/zstd/unpacker.h"
 #include "observe/allocations.h"
 
 namespace blixard::image {
@@ -22,6 +22,12 @@ constexpr std::uint64_t kSpareBytes = std::uint64_t{16} << 20;  // of the disk, 
 
 std::unexpected<Error> damaged(std::string detail) {
   return fail(Code::kDataLoss, "image_damaged", std::move(detail));
+}
+
+// What unpacking it says, but for a lack of memory, which is not its fault.
+std::unexpected<Error> kernel_damaged(const Error& error) {
+  if (error.code() != Code::kDataLoss) return std::unexpected(error);
+  return damaged(fmt::format("the packed kernel: {}", error.detail()));
 }
 
 env::Task<Result<void>> append(env::File& file, std::uint64_t& size, std::string_view piece) {
@@ -204,7 +210,7 @@ env::Task<Result<cluster::ImageFile>> Store::unpack(std::string from, std::strin
   BLX_CO_TRY(const auto target, co_await env_.disk.open(to, env::OpenMode::kCreateNew));
   std::string buffer;
   resize_unwritten(buffer, kPieceBytes);
-  Unpacker unpacker(about.unpacked_bytes);
+  zstd::Unpacker unpacker(about.unpacked_bytes);
   Hasher hasher;
   std::uint64_t size = 0;
   for (std::uint64_t read = 0; read < about.bytes;) {
@@ -214,17 +220,22 @@ env::Task<Result<cluster::ImageFile>> Store::unpack(std::string from, std::strin
     read += packed.size();
     while (true) {
       const bool had_input = !packed.empty();
-      BLX_CO_TRY(const std::string_view piece, unpacker.next(packed));
-      if (!piece.empty()) {
-        hasher.update(piece);
-        BLX_CO_TRY(co_await append(*target, size, piece));
+      const auto piece = unpacker.next(packed);
+      if (!piece) co_return kernel_damaged(piece.error());
+      if (!piece->empty()) {
+        hasher.update(*piece);
+        BLX_CO_TRY(co_await append(*target, size, *piece));
       } else if (!had_input || packed.empty()) {
         break;
       }
     }
   }
   BLX_CO_FAILPOINT(env_, "image::unpack", kDataLoss, "image_damaged");
-  BLX_CO_TRY(unpacker.finish());
+  if (const auto whole = unpacker.finish(); !whole) co_return kernel_damaged(whole.error());
+  if (size != about.unpacked_bytes) {
+    co_return damaged(
+        fmt::format("the kernel unpacks to {} bytes, not {}", size, about.unpacked_bytes));
+  }
   BLX_CO_TRY(co_await target->sync());
   BLX_CO_TRY(co_await env_.disk.set_mode(to, 0444, std::nullopt));
   co_return cluster::ImageFile{std::string(env::last_part(to)), Bytes(size), hasher.finish()};

@@ -1,4 +1,4 @@
-#include "node/image/unpacker.h"
+#include "node/zstd/unpacker.h"
 
 #include <zstd.h>
 
@@ -6,11 +6,14 @@
 
 #include "base/unwritten.h"
 
-namespace blixard::image {
-
+namespace blixard::zstd {
 namespace {
 
 constexpr std::size_t kPieceBytes = std::size_t{1} << 20;
+
+std::unexpected<Error> damaged(std::string what) {
+  return fail(Code::kDataLoss, "packed_damaged", std::move(what));
+}
 
 }  // namespace
 
@@ -19,8 +22,8 @@ struct Unpacker::Context {
   ~Context() { ZSTD_freeDCtx(stream); }
 };
 
-Unpacker::Unpacker(std::uint64_t bytes_expected)
-    : context_(std::make_unique<Context>()), bytes_expected_(bytes_expected) {
+Unpacker::Unpacker(std::uint64_t bytes_most)
+    : context_(std::make_unique<Context>()), bytes_most_(bytes_most) {
   resize_unwritten(buffer_, kPieceBytes);
 }
 
@@ -30,29 +33,26 @@ Result<std::string_view> Unpacker::next(std::string_view& packed) {
   if (context_->stream == nullptr) return fail(Code::kResourceExhausted, "out_of_memory");
   if (frame_done_) {
     if (packed.empty()) return std::string_view();
-    return fail(Code::kDataLoss, "image_damaged", "bytes behind the end of the packed kernel");
+    return damaged("there are bytes behind its end");
   }
   ZSTD_inBuffer in{packed.data(), packed.size(), 0};
   ZSTD_outBuffer out{buffer_.data(), buffer_.size(), 0};
   const std::size_t left = ZSTD_decompressStream(context_->stream, &out, &in);
   if (ZSTD_isError(left) != 0) {
-    return fail(Code::kDataLoss, "image_damaged",
-                std::string("the kernel does not unpack: ") + ZSTD_getErrorName(left));
+    return damaged(fmt::format("it does not unpack: {}", ZSTD_getErrorName(left)));
   }
   frame_done_ = left == 0;
   packed.remove_prefix(in.pos);
   bytes_ += out.pos;
-  if (bytes_ > bytes_expected_) {
-    return fail(Code::kDataLoss, "image_damaged",
-                fmt::format("the kernel unpacks to more than {} bytes", bytes_expected_));
+  if (bytes_ > bytes_most_) {
+    return damaged(fmt::format("it unpacks to more than {} bytes", bytes_most_));
   }
   return std::string_view(buffer_.data(), out.pos);
 }
 
 Result<void> Unpacker::finish() const {
-  if (frame_done_ && bytes_ == bytes_expected_) return {};
-  return fail(Code::kDataLoss, "image_damaged",
-              fmt::format("the kernel unpacks to {} bytes, not {}", bytes_, bytes_expected_));
+  if (frame_done_) return {};
+  return damaged("its end is missing");
 }
 
-}  // namespace blixard::image
+}  // namespace blixard::zstd

@@ -144,6 +144,13 @@ class FaultyDriver final : public vm::Driver {
   env::Task<Result<void>> resume(vm::Record record) override {
     return inner_.resume(std::move(record));
   }
+  env::Task<Result<void>> save(vm::Record record, std::shared_ptr<vm::StateSink> sink,
+                               Instant deadline) override {
+    return inner_.save(std::move(record), std::move(sink), deadline);
+  }
+  env::Task<Result<std::string>> saved_key(vm::GuestSpec spec) override {
+    return inner_.saved_key(std::move(spec));
+  }
   env::Task<Result<std::string>> console(vm::Record record, std::size_t size_max) override {
     return inner_.console(std::move(record), size_max);
   }

@@ -108,6 +108,7 @@ Result<void> check_guest_spec(const GuestSpec& spec) {
     return invalid("the kernel arguments must be one line of at most " +
                    std::to_string(limits::kGuestCmdlineBytes) + " characters");
   }
+  if (spec.clone_of && spec.resumes) return invalid("a saved guest is no clone");
   return check_published(spec.published);
 }
 

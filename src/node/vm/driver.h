@@ -16,8 +16,10 @@
 // call must have ended before close() is called, and close() before the driver goes away.
 
 #include <cstdint>
+#include <limits>
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -70,6 +72,27 @@ struct Template {
   std::vector<TemplateFile> files;
 };
 
+// The guest that becomes a template has no number of the cluster's. What is left of it is a
+// leftover as any other.
+inline constexpr VmId kTemplateVm{std::numeric_limits<std::uint64_t>::max() - 1};
+
+// Where a guest that is saved goes, piece by piece, in order.
+class StateSink {
+ public:
+  virtual ~StateSink() = default;
+  // The piece must live until it returns.
+  virtual env::Task<Result<void>> write(std::string_view piece) = 0;
+};
+
+// Where a saved guest comes from. It is read once.
+class StateSource {
+ public:
+  virtual ~StateSource() = default;
+  // At least one byte, at most the buffer; 0 at the end, which is only said when all that came is
+  // what was saved. Errors: kDataLoss when it is not; of where it is kept.
+  virtual env::Task<Result<std::size_t>> read(std::span<char> buffer) = 0;
+};
+
 // Everything a guest is made of, with files that exist on this host.
 struct GuestSpec {
   VmId id;
@@ -85,7 +108,9 @@ struct GuestSpec {
   // Of the kernel and the initrd. None: not known, and such a guest has no templates.
   std::optional<image::Digest> kernel_digest;
   std::optional<image::Digest> initrd_digest;
-  std::optional<Template> clone_of;  // none: it boots
+  std::optional<Template> clone_of;  // none: it boots, or goes on
+  // The saved guest that goes on in it. None: it boots, or is a clone; never both.
+  std::shared_ptr<StateSource> resumes;
 };
 // Bounds that hold whatever the hypervisor is. Errors: kInvalidArgument "spec_invalid".
 Result<void> check_guest_spec(const GuestSpec& spec);
@@ -100,7 +125,8 @@ struct Record {
   std::vector<Publish> published;
   Accelerator accelerator = Accelerator::kTcg;
   env::ProcessId process;    // pid 0: not started yet
-  std::string template_key;  // of the template it is a clone of; empty: it booted
+  std::string template_key;  // of the template it is a clone of; empty: it is none
+  bool is_resumed = false;   // it is a saved guest that goes on
 
   [[nodiscard]] std::string encode() const;              // JSON
   static Result<Record> decode(std::string_view bytes);  // errors: kDataLoss "record_invalid"
@@ -156,23 +182,26 @@ class Driver {
   virtual env::Task<Result<Record>> prepare(GuestSpec spec) = 0;
 
   // Starts the process and returns its record when the monitor answers; the guest boots on. If
-  // the record's process still runs, that one is returned. Errors: kInternal "start_failed" with
-  // the last lines of output, kDeadlineExceeded, kFailedPrecondition "accelerator_unusable",
-  // kDataLoss "template_unusable": the template is of other guests or could not be loaded, nothing
-  // of the clone runs, and it can be prepared and started again without clone_of. A clone that was
-  // never let run is ended and started anew.
+  // the record's process still runs, that one is returned. A saved guest is loaded when it returns,
+  // and has not run: resume() lets it. A clone or saved guest that was never let run is ended and
+  // started anew. Errors: kInternal "start_failed" with the last lines of output,
+  // kDeadlineExceeded, kFailedPrecondition "accelerator_unusable", kDataLoss "template_unusable":
+  // the template is of other guests or could not be loaded, nothing of the clone runs, and it can
+  // be prepared and started again without clone_of; kDataLoss "saved_state_unusable": the same of
+  // what is resumed; those of the source that are not kDataLoss.
   virtual env::Task<Result<Record>> start(GuestSpec spec, Record prepared, Instant deadline) = 0;
 
   // Returns when the guest's agent answered a nonce; that of a clone when it proved to be its
   // template's guest and became this VM: with its name, MAC, machine id, the time, and a random
-  // generator that shares nothing with another clone. Errors: kDeadlineExceeded with the console's
-  // tail, kFailedPrecondition "guest_ended" when it ended instead, kDataLoss "template_unusable"
-  // when it is another guest or refuses.
+  // generator that shares nothing with another clone; that of a saved guest when it proved to be
+  // this VM's, and has the time and such a generator. Errors: kDeadlineExceeded with the console's
+  // tail, kFailedPrecondition "guest_ended" when it ended instead, kDataLoss "template_unusable" or
+  // "saved_state_unusable" when it is another guest or refuses.
   virtual env::Task<Result<void>> wait_ready(Record record, Instant deadline) = 0;
 
   // Takes a running VM over after a restart of the daemon. Errors: kNotFound "process_gone",
   // kFailedPrecondition "not_ours" when what runs there is somebody else's, kAborted
-  // "start_unfinished" when it is a clone that was never let run: release it.
+  // "start_unfinished" when it is a clone or a saved guest that was never let run: release it.
   virtual env::Task<Result<Status>> adopt(Record record) = 0;
 
   virtual env::Task<Result<Status>> inspect(Record record) = 0;
@@ -184,7 +213,23 @@ class Driver {
   // Returns when the process has ended, with the rung that did it or why it had ended before.
   virtual env::Task<Result<EndReason>> stop(Record record, StopLadder ladder) = 0;
   virtual env::Task<Result<void>> pause(Record record) = 0;
+  // The guest goes on, from a pause, after a save, or for the first time since it was loaded. It is
+  // told the time, since its clock stood still: its agent may fail to hear that. One that has to
+  // prove yet who it is hears it from wait_ready(). Errors: kFailedPrecondition "guest_ended".
   virtual env::Task<Result<void>> resume(Record record) = 0;
+
+  // Stops the guest and writes all of its state. It stays stopped, whatever the error, and resume()
+  // lets it go on. A save that is given up ends by itself. Errors: those of the sink,
+  // kResourceExhausted "state_too_large" beyond its memory and limits::kSavedOverheadBytes,
+  // kInternal "save_failed", kDeadlineExceeded, kFailedPrecondition "guest_ended", and
+  // "guest_not_ready" of a clone that has not become its VM yet.
+  virtual env::Task<Result<void>> save(Record record, std::shared_ptr<StateSink> sink,
+                                       Instant deadline) = 0;
+  // What a saved guest has to agree in with the one that it goes on in, on whatever host: 64 hex
+  // digits over everything that the state depends on, but for the frequency of the time stamp
+  // counter. Neither name, uuid, number nor ports. Errors: kFailedPrecondition "saves_unsupported"
+  // without digests of the image.
+  virtual env::Task<Result<std::string>> saved_key(GuestSpec spec) = 0;
 
   // The newest `size_max` bytes of the guest's console, at most.
   virtual env::Task<Result<std::string>> console(Record record, std::size_t size_max) = 0;

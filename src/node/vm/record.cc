@@ -88,6 +88,7 @@ std::string Record::encode() const {
       {"pid", process.pid},
       {"start_ticks", process.start_ticks},
       {"template", template_key},
+      {"resumed", is_resumed},
   };
   return json::serialize(object);
 }
@@ -126,6 +127,10 @@ Result<Record> Record::decode(std::string_view bytes) {
     BLX_TRY(record.template_key, text_of(*object, "template"));
     const bool is_key = image::parse_digest(record.template_key).has_value();
     if (!record.template_key.empty() && !is_key) return invalid("its template's key is malformed");
+  }
+  if (const json::value* resumed = object->if_contains("resumed")) {
+    if (!resumed->is_bool()) return invalid("a field is neither true nor false");
+    record.is_resumed = resumed->get_bool();
   }
   return record;
 }

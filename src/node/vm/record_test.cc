@@ -16,6 +16,7 @@ Record example() {
       .accelerator = Accelerator::kKvm,
       .process = {.pid = 4242, .start_ticks = 0xffff'ffff'ffff'fff0},
       .template_key = std::string(64, 'a'),
+      .is_resumed = true,
   };
 }
 
@@ -31,9 +32,10 @@ TEST(Record, SurvivesItsTextForm) {
   EXPECT_EQ(read->accelerator, record.accelerator);
   EXPECT_EQ(read->process, record.process);
   EXPECT_EQ(read->template_key, record.template_key);
+  EXPECT_EQ(read->is_resumed, record.is_resumed);
 }
 
-TEST(Record, OneFromBeforeTemplatesBooted) {
+TEST(Record, OneFromBeforeTemplatesAndSavesBooted) {
   std::string text = example().encode();
   const std::size_t at = text.find(",\"template\"");
   ASSERT_NE(at, std::string::npos);
@@ -41,6 +43,7 @@ TEST(Record, OneFromBeforeTemplatesBooted) {
   const auto read = Record::decode(text);
   ASSERT_TRUE(read) << read.error().message();
   EXPECT_EQ(read->template_key, "");
+  EXPECT_FALSE(read->is_resumed);
 }
 
 TEST(Record, RefusesEveryDamage) {
@@ -67,6 +70,7 @@ TEST(Record, RefusesEveryDamage) {
            with("aaaa", "aaa"),
            with("aaaa", "aaax"),
            with("\"name\":", "\"nome\":"),
+           with("\"resumed\":true", "\"resumed\":1"),
            std::string("[]"),
            std::string(limits::kVmRecordBytes + 1, ' '),
        }) {

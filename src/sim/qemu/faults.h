@@ -49,6 +49,7 @@ struct QemuFaults {
   TimeRange load{2ms, 10ms};
   TimeRange wake{23ms, 55ms};     // from `cont` after a load until the agent answers
   bool no_ignore_shared = false;  // a QEMU without this capability
+  bool save_fails = false;        // half way; the guest is where it was before
   bool load_fails = false;        // half way, with exit code 1
   bool load_stalls = false;       // half way, for good
   Duration clock_behind{};        // of a loaded guest, beside the time it did not run

@@ -168,6 +168,7 @@ env::Task<void> QemuMigration::save(std::unique_ptr<env::Stream> stream) {
     is_written = (co_await stream->write_all(rest.substr(0, rest.size() / 2))).has_value();
     if (guest_.faults().dies_at == "migrate") co_return guest_.process().die(kSignalSegfault);
     if (!co_await clock.sleep(half / 2)) co_return;
+    is_written = is_written && !guest_.faults().save_fails;
     if (is_written) {
       is_written = (co_await stream->write_all(rest.substr(rest.size() / 2))).has_value();
     }

@@ -159,6 +159,9 @@ QmpOutcome QemuMonitor::obey(std::string_view command, const json::object* argum
     return fmt::format(R"({{"UUID": "{}"}})",
                        guest_.faults().uuid.value_or(guest_.line().uuid).text());
   }
+  if (command == "query-memory-size-summary") {
+    return fmt::format(R"({{"base-memory": {}, "plugged-memory": 0}})", guest_.line().memory.value);
+  }
   if (command == "query-name") return fmt::format(R"({{"name": "{}"}})", guest_.line().name);
   if (command == "ringbuf-read") return read_console(arguments);
   if (command == "getfd") return take_stream(arguments);

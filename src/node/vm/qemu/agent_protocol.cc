@@ -71,8 +71,17 @@ Result<AgentLine> parse_agent_line(std::string_view line) {
 }
 
 std::string Identity::words() const {
-  return fmt::format("was={} name={} mac={} machine={} time_ms={} seed={}", was, name, mac, machine,
-                     time.unix_ms, seed);
+  std::string words;
+  const auto add = [&words](std::string_view key, std::string_view value) {
+    if (!value.empty()) words += fmt::format("{}{}={}", words.empty() ? "" : " ", key, value);
+  };
+  add("was", was);
+  add("name", name);
+  add("mac", mac);
+  add("machine", machine);
+  add("time_ms", std::to_string(time.unix_ms));
+  add("seed", seed);
+  return words;
 }
 
 std::string encode_agent_request(std::string_view verb, std::string_view nonce,

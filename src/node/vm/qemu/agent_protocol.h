@@ -39,7 +39,8 @@ using AgentLine = std::variant<AgentReady, AgentOk, AgentError>;
 // Without its newline. Errors: kDataLoss "agent_line_malformed".
 Result<AgentLine> parse_agent_line(std::string_view line);
 
-// Who a clone becomes. The guest takes it only if it is named `was`, or `name` already.
+// Who a guest becomes that was loaded: of what is empty it stays what it is. Unless `was` is empty
+// it takes it only if it is named so, or `name` already.
 struct Identity {
   std::string was;
   std::string name;

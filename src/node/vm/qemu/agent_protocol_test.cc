@@ -71,6 +71,7 @@ TEST(AgentProtocol, WritesRequests) {
   EXPECT_EQ(line,
             "identity 0f was=tpl-1 name=web mac=02:00:00:00:00:07 machine=" + std::string(32, '7') +
                 " time_ms=1700000000123 seed=" + std::string(64, 'e') + "\n");
+  EXPECT_EQ(Identity{.time = identity.time}.words(), "time_ms=1700000000123");
 }
 
 TEST(AgentProtocol, TheLongestIdentityFitsIntoALine) {

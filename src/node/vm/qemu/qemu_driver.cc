@@ -20,6 +20,7 @@ namespace {
 
 using vm::Accelerator;
 using vm::Phase;
+using Note = RunDirectories::Note;
 
 constexpr std::uint64_t kProbeTurn = 0;
 constexpr Duration kProbePatience = 5s;
@@ -35,17 +36,23 @@ std::unexpected<Error> not_ours(std::string detail) {
   return fail(Code::kFailedPrecondition, "not_ours", std::move(detail));
 }
 
-// Who the guest becomes that is a clone: this VM, with secrets of its own.
+// Who the guest becomes that was loaded: this VM, with secrets of its own. A saved one is it
+// already, and keeps the machine id that it has.
 Identity identity_for(const vm::Record& record, env::Random& random) {
-  std::string machine = record.uuid.text();
+  std::string machine;
+  if (!record.is_resumed) machine = record.uuid.text();
   std::erase(machine, '-');
   const bool draws = !BLX_BUG(kSkipsReseed);
-  return {.was = template_name(record.template_key),
+  return {.was = record.is_resumed ? record.name : template_name(record.template_key),
           .name = record.name,
           .mac = mac_address(record.uuid),
           .machine = std::move(machine),
           .time = {},
           .seed = draws ? random.hex(kSeedBytes) : std::string(2 * kSeedBytes, '0')};
+}
+
+bool was_loaded(const vm::Record& record) {
+  return record.is_resumed || !record.template_key.empty();
 }
 
 std::unexpected<Error> hypervisor_missing() {
@@ -135,6 +142,7 @@ env::Task<Result<vm::Capabilities>> QemuDriver::probe_now() {
       .tsc_khz = tsc_khz ? *tsc_khz : 0,
       .pause = true,
       .templates = true,
+      .snapshot = true,
       .power_button = true,
       .end_reason_survives_daemon = true,
   };
@@ -150,7 +158,8 @@ vm::Record QemuDriver::record_of(const vm::GuestSpec& spec) const {
           .published = {},
           .accelerator = capabilities_->accelerator,
           .process = {},
-          .template_key = {}};
+          .template_key = {},
+          .is_resumed = false};
 }
 
 env::Task<void> QemuDriver::abandon(VmId id) {
@@ -231,7 +240,7 @@ env::Task<Result<vm::Status>> QemuDriver::adopt(vm::Record record) {
   }
   // Who was told its name has answered, however it is now.
   const bool is_nobody_yet = co_await is_unidentified(record);
-  if (!record.template_key.empty() && !is_nobody_yet) vm->set_ready();
+  if (was_loaded(record) && !is_nobody_yet) vm->set_ready();
   if (vm->phase() == Phase::kStarting && !is_nobody_yet) {
     AgentClient agent(env_, directories_.socket(record.id, kAgentSocket));
     const auto answered = co_await agent.ping(env_.clock.monotonic() + kAdoptPingPatience);
@@ -244,10 +253,10 @@ env::Task<Result<vm::Status>> QemuDriver::adopt(vm::Record record) {
   co_return co_await vm->status();
 }
 
-// A clone that nobody has told yet who it is.
+// A guest that was loaded, and that nobody has told yet who it is.
 env::Task<bool> QemuDriver::is_unidentified(vm::Record record) {
-  if (record.template_key.empty()) co_return false;
-  co_return !co_await directories_.is_identified(record.id);
+  if (!was_loaded(record)) co_return false;
+  co_return !co_await directories_.is_noted(record.id, Note::kIdentified);
 }
 
 env::Task<Result<void>> QemuDriver::wait_ready(vm::Record record, Instant deadline) {
@@ -259,9 +268,11 @@ env::Task<Result<void>> QemuDriver::wait_ready(vm::Record record, Instant deadli
     const bool is_refused =
         !identified && identified.error().reason().starts_with(kAgentErrorPrefix);
     if (is_refused) {
-      co_return fail(Code::kDataLoss, "template_unusable", identified.error().message());
+      co_return fail(Code::kDataLoss,
+                     record.is_resumed ? "saved_state_unusable" : "template_unusable",
+                     identified.error().message());
     }
-    if (identified) identified = co_await directories_.note_identified(record.id);
+    if (identified) identified = co_await directories_.note(record.id, Note::kIdentified);
     co_return identified;
   }
   const auto ready = co_await wait_for_agent(env_, *vm, agent, deadline);
@@ -327,10 +338,6 @@ env::Task<Result<void>> QemuDriver::execute_and_wait(vm::Record record, std::str
 
 env::Task<Result<void>> QemuDriver::pause(vm::Record record) {
   co_return co_await execute_and_wait(std::move(record), "stop", true);
-}
-
-env::Task<Result<void>> QemuDriver::resume(vm::Record record) {
-  co_return co_await execute_and_wait(std::move(record), "cont", false);
 }
 
 env::Task<Result<std::string>> QemuDriver::console(vm::Record record, std::size_t size_max) {

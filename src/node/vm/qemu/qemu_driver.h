@@ -19,6 +19,8 @@
 #include "node/vm/qemu/ports.h"
 #include "node/vm/qemu/run_directory.h"
 #include "node/vm/qemu/running_vm.h"
+#include "node/vm/qemu/state_transfer.h"
+#include "node/vm/qemu/template_key.h"
 #include "node/vm/qemu/waiting.h"
 
 namespace blixard::qemu {
@@ -52,6 +54,9 @@ class QemuDriver final : public vm::Driver {
   env::Task<Result<vm::EndReason>> stop(vm::Record record, vm::StopLadder ladder) override;
   env::Task<Result<void>> pause(vm::Record record) override;
   env::Task<Result<void>> resume(vm::Record record) override;
+  env::Task<Result<void>> save(vm::Record record, std::shared_ptr<vm::StateSink> sink,
+                               Instant deadline) override;
+  env::Task<Result<std::string>> saved_key(vm::GuestSpec spec) override;
   env::Task<Result<std::string>> console(vm::Record record, std::size_t size_max) override;
   env::Task<Result<void>> release(vm::Record record) override;
   env::Task<Result<std::string>> template_key(vm::GuestSpec spec) override;
@@ -80,9 +85,18 @@ class QemuDriver final : public vm::Driver {
                                                const GuestMemory& memory);
   env::Task<Result<vm::Record>> start_clone(const vm::GuestSpec& spec, vm::Record record,
                                             Instant deadline);
+  env::Task<Result<vm::Record>> start_resumed(const vm::GuestSpec& spec, vm::Record record,
+                                              Instant deadline);
+  // Into a process that waits for it, and ends that if it fails. The guest then stands still, or
+  // runs.
+  env::Task<Result<void>> load_guest(VmId id, vm::StateSource& source, StateOf of, bool runs,
+                                     Instant deadline);
   static env::Task<Result<void>> let_run(RunningVm& vm);
   env::Task<bool> is_unidentified(vm::Record record);
   env::Task<bool> never_ran(const RunningVm& vm);
+  // Best effort.
+  env::Task<void> tell_time(VmId id);
+  [[nodiscard]] StateHost state_host() const;
 
   // Boots the guest that is to be saved, saves it, and tells it to quit.
   env::Task<Result<void>> boot_and_save(const vm::GuestSpec& guest, std::string directory,

@@ -8,7 +8,7 @@
 #include "base/limits.h"
 #include "node/vm/qemu/arguments.h"
 #include "node/vm/qemu/qemu_driver.h"
-#include "node/vm/qemu/state_transfer.h"
+#include "node/vm/qemu/state_file.h"
 #include "node/vm/qemu/stop_ladder.h"
 #include "node/vm/template_files.h"
 #include "observe/allocations.h"
@@ -57,8 +57,10 @@ env::Task<Result<vm::Record>> QemuDriver::start(vm::GuestSpec spec, vm::Record p
   BLX_CO_TRY(co_await end_strays(prepared));
   BLX_CO_TRY(co_await settle_accelerator(spec, deadline));
   prepared.template_key.clear();
-  if (!spec.clone_of) co_return co_await start_process(spec, std::move(prepared), {}, deadline);
-  co_return co_await start_clone(spec, std::move(prepared), deadline);
+  prepared.is_resumed = false;
+  if (spec.resumes) co_return co_await start_resumed(spec, std::move(prepared), deadline);
+  if (spec.clone_of) co_return co_await start_clone(spec, std::move(prepared), deadline);
+  co_return co_await start_process(spec, std::move(prepared), {}, deadline);
 }
 
 // A start that was given up leaves its process to whoever finds the record; any other that fails
@@ -95,32 +97,61 @@ env::Task<Result<vm::Record>> QemuDriver::start_clone(const vm::GuestSpec& spec,
   const bool is_given_up = !started && started.error().code() == Code::kCancelled;
   if (is_given_up) co_return started;
   if (!started) co_return unusable(started.error());
-  const Vm vm = vms_.at(spec.id);
+  FileSource source(**state, state_file->digest);
   const Instant patience = std::min(deadline, env_.clock.monotonic() + kLoadPatience);
-  auto running = co_await load_state(env_, *vm, **state, state_file->digest, patience);
-  if (running) running = co_await let_run(*vm);
-  if (running) {
-    vm->set_reported();
-    co_return started;
-  }
-  if (running.error().code() == Code::kCancelled) co_return std::unexpected(running.error());
-  const Error failure = co_await start_failure(*vm, running.error());
-  vms_.erase(spec.id);
-  co_await vm->close();
-  co_return unusable(failure);
+  const auto runs = co_await load_guest(spec.id, source, StateOf::kDevices, true, patience);
+  if (runs) co_return started;
+  if (runs.error().code() == Code::kCancelled) co_return std::unexpected(runs.error());
+  co_return unusable(runs.error());
 }
 
-// A clone that a daemon before us started to load, or had loaded.
+env::Task<Result<vm::Record>> QemuDriver::start_resumed(const vm::GuestSpec& spec,
+                                                        vm::Record record, Instant deadline) {
+  const std::shared_ptr<vm::StateSource> source = spec.resumes;
+  record.is_resumed = true;
+  const GuestMemory loaded{.file = {}, .is_shared = false, .is_incoming = true};
+  BLX_CO_TRY(record, co_await start_process(spec, std::move(record), loaded, deadline));
+  const auto done = co_await load_guest(spec.id, *source, StateOf::kWholeGuest, false, deadline);
+  if (done) co_return record;
+  const Error& error = done.error();
+  const bool is_of_the_state = error.code() == Code::kDataLoss || error.reason() == kLoadFailed;
+  if (!is_of_the_state) co_return std::unexpected(error);
+  co_return fail(Code::kDataLoss, "saved_state_unusable", error.message());
+}
+
+env::Task<Result<void>> QemuDriver::load_guest(VmId id, vm::StateSource& source, StateOf of,
+                                               bool runs, Instant deadline) {
+  const Vm vm = vms_.at(id);
+  auto done = co_await load_state(env_, *vm, source, of, deadline);
+  if (done && runs) done = co_await let_run(*vm);
+  if (done) {
+    vm->set_reported();
+    co_return done;
+  }
+  if (done.error().code() == Code::kCancelled) co_return done;
+  const Error failure = co_await start_failure(*vm, done.error());
+  vms_.erase(id);
+  co_await vm->close();
+  if (done.error().code() == Code::kDeadlineExceeded) co_return std::unexpected(failure);
+  if (done.error().reason() != kLoadFailed) co_return done;
+  co_return fail(Code::kInternal, kLoadFailed, std::string(failure.detail()));
+}
+
+// One that a daemon before us started to load, or had loaded.
 env::Task<bool> QemuDriver::never_ran(const RunningVm& vm) {
-  if (!co_await is_unidentified(vm.record())) co_return false;
-  co_return vm.is_incoming() || vm.phase() == vm::Phase::kPaused;
+  const vm::Record& record = vm.record();
+  if (!co_await is_unidentified(record)) co_return false;
+  if (vm.is_incoming() || vm.phase() != vm::Phase::kPaused) co_return vm.is_incoming();
+  // A clone that was paused so early is soon made again, a saved guest is not.
+  co_return !record.is_resumed ||
+      !co_await directories_.is_noted(record.id, RunDirectories::Note::kLetRun);
 }
 
 env::Task<Result<void>> QemuDriver::let_run(RunningVm& vm) {
   BLX_CO_TRY(co_await vm.execute("cont", kCommandPatience));
   BLX_CO_TRY(co_await vm.refresh(kCommandPatience));
   if (vm.phase() == vm::Phase::kStarting) co_return Result<void>();
-  co_return fail(Code::kInternal, "load_failed", "the guest does not run after it was loaded");
+  co_return fail(Code::kInternal, kLoadFailed, "the guest does not run after it was loaded");
 }
 
 env::Task<Result<env::SpawnSpec>> QemuDriver::spawn_spec(const vm::GuestSpec& spec,
@@ -178,7 +209,7 @@ env::Task<Result<vm::Record>> QemuDriver::start_process(const vm::GuestSpec& spe
   // When we were told to give up, the process may go on: the stored record finds it again. A trial
   // guest is nobody's.
   if (connected.error().code() == Code::kCancelled) {
-    if (spec.id == kTrialVm || spec.id == kTemplateVm)
+    if (spec.id == kTrialVm || spec.id == vm::kTemplateVm)
       ignore(vm->child().kill(env::Kill::kNow), "it may have ended");
     co_await vm->close();
     co_return std::unexpected(connected.error());

@@ -13,6 +13,7 @@ constexpr std::string_view kRecordFile = "record.json";
 constexpr std::string_view kOutputFile = "output";
 constexpr std::string_view kVerdictFile = "kvm-trial.json";
 constexpr std::string_view kIdentifiedFile = "identified";
+constexpr std::string_view kLetRunFile = "let-run";
 constexpr std::string_view kTrialLabel = "trial";
 constexpr std::string_view kTemplateLabel = "template";
 constexpr std::uint32_t kTraversable = 0711;
@@ -30,7 +31,7 @@ env::Task<Result<void>> remove_if_there(env::Disk& disk, std::string path) {
 
 std::string vm_label(VmId id) {
   if (id == kTrialVm) return std::string(kTrialLabel);
-  if (id == kTemplateVm) return std::string(kTemplateLabel);
+  if (id == vm::kTemplateVm) return std::string(kTemplateLabel);
   return std::to_string(id.value);
 }
 
@@ -38,12 +39,12 @@ std::string group_name(VmId id) { return std::string(kGroupPrefix) + vm_label(id
 
 std::optional<VmId> parse_vm_label(std::string_view text) {
   if (text == kTrialLabel) return kTrialVm;
-  if (text == kTemplateLabel) return kTemplateVm;
+  if (text == kTemplateLabel) return vm::kTemplateVm;
   std::uint64_t number = 0;
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
   if (error != std::errc() || end != text.data() + text.size()) return std::nullopt;
   const VmId id(number);
-  if (!id || id == kTrialVm || id == kTemplateVm) return std::nullopt;
+  if (!id || id == kTrialVm || id == vm::kTemplateVm) return std::nullopt;
   return id;
 }
 
@@ -86,7 +87,8 @@ env::Task<Result<void>> RunDirectories::make(VmId id) {
 env::Task<Result<void>> RunDirectories::clear_for_start(VmId id) {
   for (const std::string_view name : {kMonitorSocket, kOperatorSocket, kAgentSocket})
     BLX_CO_TRY(co_await remove_if_there(env_.disk, socket(id, name)));
-  BLX_CO_TRY(co_await remove_if_there(env_.disk, env::join_path(directory(id), kIdentifiedFile)));
+  for (const Note note : {Note::kIdentified, Note::kLetRun})
+    BLX_CO_TRY(co_await remove_if_there(env_.disk, note_path(id, note)));
   co_return co_await remove_if_there(env_.disk, output(id));
 }
 
@@ -121,15 +123,17 @@ env::Task<Result<std::vector<VmId>>> RunDirectories::list() {
   co_return ids;
 }
 
-env::Task<Result<void>> RunDirectories::note_identified(VmId id) {
-  BLX_CO_TRY(co_await env_.disk.open(env::join_path(directory(id), kIdentifiedFile),
-                                     env::OpenMode::kCreate));
+std::string RunDirectories::note_path(VmId id, Note note) const {
+  return env::join_path(directory(id), note == Note::kLetRun ? kLetRunFile : kIdentifiedFile);
+}
+
+env::Task<Result<void>> RunDirectories::note(VmId id, Note note) {
+  BLX_CO_TRY(co_await env_.disk.open(note_path(id, note), env::OpenMode::kCreate));
   co_return Result<void>();
 }
 
-env::Task<bool> RunDirectories::is_identified(VmId id) {
-  const auto file =
-      co_await env_.disk.open(env::join_path(directory(id), kIdentifiedFile), env::OpenMode::kRead);
+env::Task<bool> RunDirectories::is_noted(VmId id, Note note) {
+  const auto file = co_await env_.disk.open(note_path(id, note), env::OpenMode::kRead);
   co_return file.has_value();
 }
 

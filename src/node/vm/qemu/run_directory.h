@@ -23,8 +23,6 @@ namespace blixard::qemu {
 // group are named "trial", and what a daemon that died in the middle left of it is a leftover as
 // any other.
 inline constexpr VmId kTrialVm{std::numeric_limits<std::uint64_t>::max()};
-// Nor has the one that is booted to be saved as a template: "template".
-inline constexpr VmId kTemplateVm{std::numeric_limits<std::uint64_t>::max() - 1};
 
 class RunDirectories {
  public:
@@ -61,11 +59,16 @@ class RunDirectories {
   // The same for a file that the guests' user may also write, and nobody else may see.
   env::Task<Result<std::string>> lend(VmId id, std::string path);
 
-  // A clone became the VM: remembered for a daemon that finds it.
-  env::Task<Result<void>> note_identified(VmId id);
-  env::Task<bool> is_identified(VmId id);
+  // What became of the guest of the present process: remembered for a daemon that finds it.
+  enum class Note : std::uint8_t {
+    kIdentified,  // one that was loaded became the VM
+    kLetRun,      // a saved one was to go on, from here on
+  };
+  env::Task<Result<void>> note(VmId id, Note note);
+  env::Task<bool> is_noted(VmId id, Note note);
 
  private:
+  [[nodiscard]] std::string note_path(VmId id, Note note) const;
   env::Task<Result<std::string>> reach(VmId id, std::string path, std::uint32_t mode,
                                        std::optional<env::Owner> owner);
 

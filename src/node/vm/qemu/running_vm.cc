@@ -31,9 +31,8 @@ constexpr int kReadsPerDrain = 8;
 constexpr std::uint64_t kOutputMax = 256 * 1024;
 constexpr std::size_t kPanicSearchBytes = 16 * 1024;
 // States of QEMU that say nothing of the guest's phase: on the way to or from those that do.
-constexpr std::array<std::string_view, 8> kOtherStates = {"prelaunch",  "inmigrate", "postmigrate",
-                                                          "restore-vm", "suspended", "watchdog",
-                                                          "debug",      "colo"};
+constexpr std::array<std::string_view, 7> kOtherStates = {
+    "prelaunch", "inmigrate", "restore-vm", "suspended", "watchdog", "debug", "colo"};
 
 std::string member(const json::value& value, std::string_view key) {
   const json::object* object = value.if_object();
@@ -241,10 +240,11 @@ void RunningVm::take(const Event& event) {
 }
 
 bool RunningVm::take_state(std::string_view state) {
-  is_incoming_ = state == "inmigrate";
+  run_state_ = state;
   if (state == "running") {
     set_phase(ready_ ? Phase::kRunning : Phase::kStarting);
-  } else if (state == "paused" || state == "save-vm" || state == "finish-migrate") {
+  } else if (state == "paused" || state == "save-vm" || state == "finish-migrate" ||
+             state == "postmigrate") {
     set_phase(Phase::kPaused);
   } else if (state == "guest-panicked") {
     set_phase(Phase::kPanicked, EndReason::kGuestPanic);

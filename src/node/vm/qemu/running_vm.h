@@ -67,7 +67,9 @@ class RunningVm {
   [[nodiscard]] bool was_connected() const { return client_ != nullptr; }
 
   // It waits for a saved guest, or loads one.
-  [[nodiscard]] bool is_incoming() const { return is_incoming_; }
+  [[nodiscard]] bool is_incoming() const { return run_state_ == "inmigrate"; }
+  // In QEMU's words, as of the last refresh().
+  [[nodiscard]] const std::string& run_state() const { return run_state_; }
   [[nodiscard]] vm::Phase phase() const { return phase_; }
   [[nodiscard]] vm::EndReason end() const { return end_; }
   [[nodiscard]] bool ended() const;  // the guest, or the process with it
@@ -116,7 +118,7 @@ class RunningVm {
   std::shared_ptr<QmpClient> client_;
   std::optional<env::ExitStatus> exit_;
   std::string goodbye_;  // the reason of QEMU's last SHUTDOWN
-  bool is_incoming_ = false;
+  std::string run_state_;
   vm::Phase phase_ = vm::Phase::kStarting;
   vm::EndReason end_ = vm::EndReason::kNone;
   vm::EndReason rung_ = vm::EndReason::kNone;

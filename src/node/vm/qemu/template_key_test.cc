@@ -8,9 +8,9 @@ namespace {
 
 using vm::Accelerator;
 
-constexpr TemplateHost kHost{.accelerator = Accelerator::kTcg,
-                             .version = "QEMU emulator version 7.2.22 (Debian 1:7.2+dfsg-7)",
-                             .boot_id = "b1"};
+constexpr StateHost kHost{.accelerator = Accelerator::kTcg,
+                          .version = "QEMU emulator version 7.2.22 (Debian 1:7.2+dfsg-7)",
+                          .boot_id = "b1"};
 
 vm::GuestSpec example() {
   vm::GuestSpec spec;
@@ -25,7 +25,7 @@ vm::GuestSpec example() {
   return spec;
 }
 
-std::string key_of(const vm::GuestSpec& spec, const TemplateHost& host = kHost) {
+std::string key_of(const vm::GuestSpec& spec, const StateHost& host = kHost) {
   const auto key = template_key(spec, host);
   EXPECT_TRUE(key);
   return key.value_or("");
@@ -56,7 +56,7 @@ TEST(TemplateKey, IsAnotherForWhateverTheStateDependsOn) {
   expect_new([](auto& spec) { spec.cmdline = "quiet"; });
   expect_new([](auto& spec) { spec.kernel_digest = image::digest_of("another"); });
   expect_new([](auto& spec) { spec.initrd_digest = image::digest_of("another"); });
-  TemplateHost host = kHost;
+  StateHost host = kHost;
   host.version = "QEMU emulator version 7.2.22 (Debian 1:7.2+dfsg-8)";
   EXPECT_TRUE(keys.insert(key_of(example(), host)).second);
   host = kHost;
@@ -65,10 +65,10 @@ TEST(TemplateKey, IsAnotherForWhateverTheStateDependsOn) {
 }
 
 TEST(TemplateKey, OnlyWithKvmABootOfTheHostCounts) {
-  TemplateHost host = kHost;
+  StateHost host = kHost;
   host.boot_id = "b2";
   EXPECT_EQ(key_of(example(), host), key_of(example()));
-  TemplateHost before = kHost;
+  StateHost before = kHost;
   before.accelerator = host.accelerator = Accelerator::kKvm;
   EXPECT_NE(key_of(example(), host), key_of(example(), before));
 }

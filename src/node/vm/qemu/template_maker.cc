@@ -11,6 +11,7 @@
 #include "node/vm/qemu/arguments.h"
 #include "node/vm/qemu/qemu_driver.h"
 #include "node/vm/qemu/readiness.h"
+#include "node/vm/qemu/state_file.h"
 #include "node/vm/qemu/state_transfer.h"
 #include "node/vm/qemu/template_key.h"
 #include "observe/allocations.h"
@@ -25,9 +26,8 @@ std::unexpected<Error> unsupported(std::string why) {
 }  // namespace
 
 env::Task<Result<std::string>> QemuDriver::template_key(vm::GuestSpec spec) {
-  BLX_CO_TRY(const vm::Capabilities capabilities, co_await probe());
-  co_return qemu::template_key(std::move(spec),
-                               {capabilities.accelerator, version_, env_.machine.facts().boot_id});
+  BLX_CO_TRY(co_await probe());
+  co_return qemu::template_key(std::move(spec), state_host());
 }
 
 env::Task<Result<std::vector<std::string>>> QemuDriver::make_template(vm::GuestSpec spec,
@@ -35,13 +35,13 @@ env::Task<Result<std::vector<std::string>>> QemuDriver::make_template(vm::GuestS
                                                                       Instant deadline) {
   const observe::AllocationTag tag(observe::Subsystem::kVm);
   BLX_CO_TRY(vm::check_guest_spec(spec));
-  BLX_CO_TRY(directories_.check_paths(kTemplateVm));
+  BLX_CO_TRY(directories_.check_paths(vm::kTemplateVm));
   BLX_CO_TRY(const std::string key, co_await template_key(spec));
   BLX_CO_TRY(co_await settle_accelerator(spec, deadline));
   BLX_CO_TRY(const Turns::Held turn,
              co_await env::with_deadline(env_.executor, env_.clock, deadline,
-                                         turns_.take(kTemplateVm.value)));
-  spec.id = kTemplateVm;
+                                         turns_.take(vm::kTemplateVm.value)));
+  spec.id = vm::kTemplateVm;
   spec.generation = Generation(1);
   spec.uuid = env_.random.uuid();
   spec.name = template_name(key);
@@ -56,31 +56,33 @@ env::Task<Result<std::vector<std::string>>> QemuDriver::make_template(vm::GuestS
 
 env::Task<Result<void>> QemuDriver::boot_and_save(const vm::GuestSpec& guest, std::string directory,
                                                   Instant deadline) {
-  BLX_CO_TRY(co_await release_leftover_held(kTemplateVm));
+  BLX_CO_TRY(co_await release_leftover_held(vm::kTemplateVm));
   const std::string memory_path = env::join_path(directory, kMemoryFile);
   {
     BLX_CO_TRY(const auto memory, co_await env_.disk.open(memory_path, env::OpenMode::kCreateNew));
     BLX_CO_TRY(co_await memory->resize(guest.memory.value));
   }
-  BLX_CO_TRY(const std::string lent, co_await directories_.lend(kTemplateVm, memory_path));
+  BLX_CO_TRY(const std::string lent, co_await directories_.lend(vm::kTemplateVm, memory_path));
   BLX_CO_TRY(
       co_await start_process(guest, record_of(guest), {.file = lent, .is_shared = true}, deadline));
-  const Vm vm = vms_.at(kTemplateVm);
+  const Vm vm = vms_.at(vm::kTemplateVm);
   BLX_CO_TRY(const bool can_share, co_await can_share_memory(*vm));
   if (!can_share) co_return unsupported("this QEMU cannot leave memory out of a saved state");
-  const std::string agent = directories_.socket(kTemplateVm, kAgentSocket);
+  const std::string agent = directories_.socket(vm::kTemplateVm, kAgentSocket);
   BLX_CO_TRY(co_await wait_for_agent(env_, *vm, agent, deadline));
   BLX_CO_TRY(const bool can_identify, co_await AgentClient(env_, agent).can_identify(deadline));
   if (!can_identify) co_return unsupported("the agent of this image cannot become another guest");
   BLX_CO_TRY(const auto state, co_await env_.disk.open(env::join_path(directory, kStateFile),
                                                        env::OpenMode::kCreateNew));
-  BLX_CO_TRY(co_await save_state(env_, *vm, *state, limits::kTemplateStateBytes, deadline));
+  FileSink sink(*state);
+  BLX_CO_TRY(co_await save_state(env_, *vm, sink, StateOf::kDevices, limits::kTemplateStateBytes,
+                                 deadline));
   co_return co_await state->sync();
 }
 
 env::Task<Result<void>> QemuDriver::clear_maker(bool is_given_up) {
-  if (!is_given_up) co_return co_await release_leftover_held(kTemplateVm);
-  co_await abandon(kTemplateVm);
+  if (!is_given_up) co_return co_await release_leftover_held(vm::kTemplateVm);
+  co_await abandon(vm::kTemplateVm);
   co_return Result<void>();
 }
 

@@ -58,16 +58,16 @@ void SimDriver::follow(const Vm& vm) {
 }
 
 std::string SimDriver::label(VmId id) {
-  return id == kTemplateVm ? std::string(kTemplateLabel) : std::to_string(id.value);
+  return id == vm::kTemplateVm ? std::string(kTemplateLabel) : std::to_string(id.value);
 }
 
 std::optional<VmId> SimDriver::parse_label(std::string_view text) {
-  if (text == kTemplateLabel) return kTemplateVm;
+  if (text == kTemplateLabel) return vm::kTemplateVm;
   std::uint64_t number = 0;
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
   if (error != std::errc() || end != text.data() + text.size()) return std::nullopt;
   const VmId id(number);
-  if (!id || id == kTemplateVm) return std::nullopt;
+  if (!id || id == vm::kTemplateVm) return std::nullopt;
   return id;
 }
 
@@ -112,6 +112,7 @@ env::Task<Result<vm::Capabilities>> SimDriver::probe() {
       .tsc_khz = *tsc_khz_,
       .pause = true,
       .templates = true,
+      .snapshot = true,
       .power_button = true,
       .end_reason_survives_daemon = true,
   };
@@ -171,7 +172,7 @@ env::Task<Result<void>> SimDriver::wait_ready(vm::Record record, Instant deadlin
   }
   BLX_CO_TRY(waited);
   if (!answers()) co_return fail(Code::kFailedPrecondition, "guest_ended");
-  if (!vm->record.template_key.empty()) BLX_CO_TRY(identify(*vm));
+  BLX_CO_TRY(identify(*vm));
   vm->ready = true;
   co_return Result<void>();
 }
@@ -182,9 +183,9 @@ env::Task<Result<vm::Status>> SimDriver::adopt(vm::Record record) {
   const SimGuest* guest = hypervisor_.find(record.process);
   if (guest == nullptr) co_return fail(Code::kNotFound, "process_gone");
   if (guest->never_ran()) {
-    co_return fail(Code::kAborted, "start_unfinished", "the clone was never let run");
+    co_return fail(Code::kAborted, "start_unfinished", "the guest was never let run");
   }
-  const bool is_itself = record.template_key.empty() || guest->soul.name == record.name;
+  const bool is_itself = !guest->is_loaded_one() || guest->identified;
   vm->ready = vm->ready || (guest->agent_answers && is_itself);
   const vm::Status status = status_of(*vm);
   vm->reported = status.phase;
@@ -257,18 +258,14 @@ env::Task<Result<EndReason>> SimDriver::stop(vm::Record record, vm::StopLadder l
 env::Task<Result<void>> SimDriver::pause(vm::Record record) {
   BLX_CO_TRY(const Vm vm, co_await find(record));
   if (is_end(status_of(*vm).phase)) co_return fail(Code::kFailedPrecondition, "guest_ended");
-  hypervisor_.find(record.process)->paused = true;
-  hypervisor_.tell(record.process);
+  hypervisor_.pause(*hypervisor_.find(record.process), env_.clock.wall());
   co_return Result<void>();
 }
 
 env::Task<Result<void>> SimDriver::resume(vm::Record record) {
   BLX_CO_TRY(const Vm vm, co_await find(record));
   if (is_end(status_of(*vm).phase)) co_return fail(Code::kFailedPrecondition, "guest_ended");
-  SimGuest* guest = hypervisor_.find(record.process);
-  guest->paused = false;
-  guest->asked.notify_all();
-  hypervisor_.tell(record.process);
+  hypervisor_.go_on(*hypervisor_.find(record.process), env_.clock.wall());
   co_return Result<void>();
 }
 

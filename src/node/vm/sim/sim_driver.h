@@ -5,7 +5,6 @@
 // the simulated machine, by way of env.
 
 #include <cstdint>
-#include <limits>
 #include <map>
 #include <memory>
 #include <optional>
@@ -20,10 +19,6 @@
 #include "node/vm/sim/sim_hypervisor.h"
 
 namespace blixard::vm_sim {
-
-// The guest that becomes a template has no number of the cluster's. Its directory and group are
-// named "template", and what is left of it is a leftover as any other.
-inline constexpr VmId kTemplateVm{std::numeric_limits<std::uint64_t>::max() - 1};
 
 class SimDriver final : public vm::Driver, private SimHypervisor::Listener {
  public:
@@ -48,6 +43,9 @@ class SimDriver final : public vm::Driver, private SimHypervisor::Listener {
   env::Task<Result<vm::EndReason>> stop(vm::Record record, vm::StopLadder ladder) override;
   env::Task<Result<void>> pause(vm::Record record) override;
   env::Task<Result<void>> resume(vm::Record record) override;
+  env::Task<Result<void>> save(vm::Record record, std::shared_ptr<vm::StateSink> sink,
+                               Instant deadline) override;
+  env::Task<Result<std::string>> saved_key(vm::GuestSpec spec) override;
   env::Task<Result<std::string>> console(vm::Record record, std::size_t size_max) override;
   env::Task<Result<void>> release(vm::Record record) override;
   env::Task<Result<std::string>> template_key(vm::GuestSpec spec) override;
@@ -88,7 +86,14 @@ class SimDriver final : public vm::Driver, private SimHypervisor::Listener {
                                               Instant deadline);
   env::Task<Result<void>> wait_for_monitor(vm::Record record, Instant deadline);
   env::Task<Result<void>> check_clone(vm::GuestSpec spec);
-  env::Task<Result<void>> load_clone(Vm vm, Instant deadline);
+  // Into a process that waits for it, and ends that if it fails, as its kind is called when it is
+  // unusable. The guest then stands still.
+  env::Task<Result<void>> load_guest(Vm vm, const char* unusable, Instant deadline);
+  env::Task<Result<void>> load_resumed(Vm vm, std::shared_ptr<vm::StateSource> source,
+                                       Instant deadline);
+  env::Task<Result<void>> load_started(vm::GuestSpec spec, Vm vm, Instant deadline);
+  env::Task<Result<std::string>> key_of(std::string_view of, vm::GuestSpec spec,
+                                        const char* unsupported);
   Result<void> identify(const Known& vm);
   env::Task<Result<void>> take_turn_to_make();
   env::Task<Result<std::vector<std::string>>> boot_and_save(vm::GuestSpec spec,

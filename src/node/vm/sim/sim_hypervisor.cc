@@ -43,20 +43,20 @@ env::Task<Result<Soul>> read_soul(env::Env env, std::string folder) {
              co_await env.disk.read_file(env::join_path(folder, kStateFile), kSoulBytes));
   auto soul = Soul::decode(ram, env.clock.wall());
   if (soul && state == image::digest_text(image::digest_of(ram))) co_return soul;
-  co_return Soul{.name = "garbled", .machine_id = {}, .mac = {}};
+  co_return Soul{.name = "garbled", .machine_id = {}, .mac = {}, .boot_id = {}};
 }
 
 }  // namespace
 
 std::vector<std::string> GuestArguments::encode() const {
-  return {uuid.text(), cmdline, name, clone_of};
+  return {uuid.text(), cmdline, name, clone_of, is_resumed ? "resumed" : ""};
 }
 
 std::optional<GuestArguments> GuestArguments::decode(const std::vector<std::string>& arguments) {
-  if (arguments.size() != 4) return std::nullopt;
+  if (arguments.size() != 5) return std::nullopt;
   const auto uuid = Uuid::parse(arguments[0]);
   if (!uuid) return std::nullopt;
-  return GuestArguments{*uuid, arguments[1], arguments[2], arguments[3]};
+  return GuestArguments{*uuid, arguments[1], arguments[2], arguments[3], !arguments[4].empty()};
 }
 
 SimGuest* SimHypervisor::find(env::ProcessId id) {
@@ -81,7 +81,23 @@ Result<void> SimHypervisor::identify(SimGuest& guest, const Identity& identity) 
   soul.machine_id = machine_id(identity.uuid);
   soul.mac = mac_address(identity.uuid);
   soul.name = identity.name;
+  guest.identified = true;
   return {};
+}
+
+void SimHypervisor::pause(SimGuest& guest, WallTime now) {
+  if (!std::exchange(guest.paused, true)) guest.paused_at = now;
+  tell(guest.process);
+}
+
+void SimHypervisor::go_on(SimGuest& guest, WallTime now) {
+  if (std::exchange(guest.paused, false)) {
+    guest.soul.late_ms += now.unix_ms - guest.paused_at.unix_ms;
+    if (guest.agent_answers && !agent_refuses_identity) guest.soul.late_ms = 0;
+  }
+  guest.run_wanted = true;
+  guest.asked.notify_all();
+  tell(guest.process);
 }
 
 env::Task<int> SimHypervisor::run_guest(env::Env env, env::SpawnSpec spec, env::ProcessId id) {
@@ -91,6 +107,7 @@ env::Task<int> SimHypervisor::run_guest(env::Env env, env::SpawnSpec spec, env::
   guest.uuid = arguments->uuid;
   guest.process = id;
   guest.clone_of = arguments->clone_of;
+  guest.is_resumed = arguments->is_resumed;
   // A stream of its own: a guest changes nobody else's random numbers.
   const auto random = env.random.fork(guest.uuid.text() + " " + std::to_string(id.pid));
   guest.soul = Soul::born(arguments->name, guest.uuid, random->hex(32));
@@ -109,7 +126,7 @@ env::Task<bool> SimHypervisor::come_up(env::Env env, SimGuest& guest) {
   }
   guest.monitor_answers = true;
   tell(guest.process);
-  co_return guest.clone_of.empty() ? co_await boot(env, guest) : co_await load(env, guest);
+  co_return guest.is_loaded_one() ? co_await load(env, guest) : co_await boot(env, guest);
 }
 
 env::Task<bool> SimHypervisor::boot(env::Env env, SimGuest& guest) {
@@ -122,11 +139,15 @@ env::Task<bool> SimHypervisor::load(env::Env env, SimGuest& guest) {
   if (!co_await stay_for(guest, guest.load_wanted)) co_return false;
   if (!co_await stay_until(env, guest, env.clock.monotonic() + times.load)) co_return false;
   if (fail_next_loads) co_return false;
-  auto soul = co_await read_soul(env, guest.clone_of);
+  const WallTime now = env.clock.wall();
+  auto soul = guest.is_resumed ? Soul::decode_saved(guest.saved, now)
+                               : co_await read_soul(env, guest.clone_of);
   if (!soul) co_return false;
   guest.soul = *std::move(soul);
   if (stale_clones) guest.soul.name = "stale";
   guest.loaded = true;
+  guest.paused = true;
+  guest.paused_at = now;
   tell(guest.process);
   if (!co_await stay_for(guest, guest.run_wanted)) co_return false;
   co_return co_await stay_until(env, guest, env.clock.monotonic() + times.answer);

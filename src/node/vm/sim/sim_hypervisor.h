@@ -37,8 +37,9 @@ struct SimTimes {
   Duration fault = 500ms;   // from ready until an ordered panic
   Duration obey = 40ms;     // from shutdown or button until the guest is off
   Duration quit = 11ms;
-  Duration load = 5ms;     // of a template, once it is told to
-  Duration answer = 30ms;  // from then until a clone's agent answers
+  Duration save = 10ms;
+  Duration load = 5ms;     // of a template or a saved guest, once it is told to
+  Duration answer = 30ms;  // from when it is let run until its agent answers
 };
 
 // Names in a template's folder.
@@ -50,15 +51,16 @@ struct GuestArguments {
   Uuid uuid;
   std::string cmdline;
   std::string name;
-  std::string clone_of;  // the folder of its template; empty: it boots
+  std::string clone_of;     // the folder of its template; empty: it is no clone
+  bool is_resumed = false;  // it waits for a saved guest; neither: it boots
 
   [[nodiscard]] std::vector<std::string> encode() const;
   static std::optional<GuestArguments> decode(const std::vector<std::string>& arguments);
 };
 
-// Who a clone is to be.
+// Who a guest that was loaded is to be.
 struct Identity {
-  std::string was;  // the name of its template's guest
+  std::string was;  // the name that it had when it was saved
   std::string name;
   Uuid uuid;
   std::string entropy;
@@ -72,20 +74,25 @@ struct SimGuest {
   env::ProcessId process;
   Soul soul;
   std::string clone_of;  // of a clone: its template's folder
+  bool is_resumed = false;
+  std::string saved;  // what it loads that is resumed
   bool load_wanted = false;
   bool loaded = false;
-  bool run_wanted = false;  // a clone that was loaded stands still until then
+  bool run_wanted = false;  // what was loaded stands still until then
+  bool identified = false;  // after it was loaded
   bool monitor_answers = false;
   bool booted = false;
   bool agent_answers = false;
   bool paused = false;
+  WallTime paused_at;
   vm::Phase end = vm::Phase::kStarting;  // kEnded or kPanicked once it is over
   std::string console;
   bool shutdown_wanted = false;  // by agent or button
   bool quit_wanted = false;
   env::Signal asked;  // any of the wishes, or resumed
 
-  [[nodiscard]] bool never_ran() const { return !clone_of.empty() && !run_wanted; }
+  [[nodiscard]] bool is_loaded_one() const { return is_resumed || !clone_of.empty(); }
+  [[nodiscard]] bool never_ran() const { return is_loaded_one() && !run_wanted; }
 };
 
 class SimHypervisor {
@@ -93,7 +100,8 @@ class SimHypervisor {
   SimTimes times;
   bool hang_next_starts = false;  // the monitor never answers
   bool fail_next_starts = false;  // the process ends at once
-  bool fail_next_loads = false;   // a clone's process ends while it loads
+  bool fail_next_loads = false;   // the process ends while it loads
+  bool fail_saves = false;        // half way
   bool stale_clones = false;      // what runs in a clone is another guest than was saved
   bool agent_refuses_identity = false;
 
@@ -106,6 +114,10 @@ class SimHypervisor {
   // What the agent does when it is told who it is; again and again, if need be. Precondition: it
   // answers. Errors: kFailedPrecondition "identity_refused", and it is who it was.
   Result<void> identify(SimGuest& guest, const Identity& identity);
+
+  // Its clock stands still in between, and is right again if its agent answers.
+  void pause(SimGuest& guest, WallTime now);
+  void go_on(SimGuest& guest, WallTime now);
 
   // Told after every change of a guest, also of its end.
   class Listener {

@@ -94,6 +94,7 @@ env::Task<Result<vm::Record>> SimDriver::start_process(vm::GuestSpec spec, vm::R
       .cmdline = spec.cmdline,
       .name = spec.name,
       .clone_of = spec.clone_of ? spec.clone_of->directory : std::string(),
+      .is_resumed = spec.resumes != nullptr,
   };
   const auto vm = std::make_shared<Known>(env_.executor);
   BLX_CO_TRY(vm->child, co_await env_.process.spawn({
@@ -103,12 +104,44 @@ env::Task<Result<vm::Record>> SimDriver::start_process(vm::GuestSpec spec, vm::R
                         }));
   record.process = vm->child->id();
   record.template_key = spec.clone_of ? spec.clone_of->key : std::string();
+  record.is_resumed = spec.resumes != nullptr;
   vm->record = record;
   follow(vm);
   BLX_CO_TRY(co_await store(record));
   BLX_CO_TRY(co_await wait_for_monitor(record, deadline));
-  if (spec.clone_of) BLX_CO_TRY(co_await load_clone(vm, deadline));
+  BLX_CO_TRY(co_await load_started(std::move(spec), vm, deadline));
   co_return record;
+}
+
+env::Task<Result<void>> SimDriver::load_started(vm::GuestSpec spec, Vm vm, Instant deadline) {
+  if (spec.resumes) co_return co_await load_resumed(vm, std::move(spec.resumes), deadline);
+  if (!spec.clone_of) co_return Result<void>();
+  BLX_CO_TRY(co_await load_guest(vm, "template_unusable", deadline));
+  if (SimGuest* guest = hypervisor_.find(vm->record.process)) {
+    hypervisor_.go_on(*guest, env_.clock.wall());
+  }
+  co_return Result<void>();
+}
+
+env::Task<Result<void>> SimDriver::load_guest(Vm vm, const char* unusable, Instant deadline) {
+  const env::ProcessId process = vm->record.process;
+  if (SimGuest* guest = hypervisor_.find(process)) {
+    guest->load_wanted = true;
+    guest->asked.notify_all();
+  }
+  const auto is_settled = [&] {
+    const SimGuest* guest = hypervisor_.find(process);
+    return guest == nullptr || guest->loaded;
+  };
+  const auto waited = co_await wait(vm, deadline, is_settled);
+  // Told to give up: the stored record finds the process again.
+  if (!waited && waited.error().code() == Code::kCancelled) co_return waited;
+  const bool is_there = hypervisor_.find(process) != nullptr;
+  if (waited && is_there) co_return Result<void>();
+  vms_.erase(vm->record.id);
+  BLX_CO_TRY(co_await env_.process.kill_group(vm->record.group));
+  co_return fail(Code::kDataLoss, unusable,
+                 waited ? "exit code 1: load failed" : "it was not loaded in time");
 }
 
 env::Task<Result<void>> SimDriver::wait_for_monitor(vm::Record record, Instant deadline) {

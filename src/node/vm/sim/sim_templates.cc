@@ -21,15 +21,20 @@ std::string template_name(const std::string& key) { return "tpl-" + key.substr(0
 }  // namespace
 
 env::Task<Result<std::string>> SimDriver::template_key(vm::GuestSpec spec) {
+  co_return co_await key_of("template", std::move(spec), "templates_unsupported");
+}
+
+env::Task<Result<std::string>> SimDriver::key_of(std::string_view of, vm::GuestSpec spec,
+                                                 const char* unsupported) {
   BLX_CO_TRY(vm::check_guest_spec(spec));
   BLX_CO_TRY(const vm::Capabilities capabilities, co_await probe());
   if (!spec.kernel_digest || !spec.initrd_digest) {
-    co_return fail(Code::kFailedPrecondition, "templates_unsupported",
+    co_return fail(Code::kFailedPrecondition, unsupported,
                    "the digests of kernel and initrd are not known");
   }
   image::Hasher hasher;
   for (const std::string& part :
-       {program_, std::string(vm::accelerator_name(capabilities.accelerator)),
+       {std::string(of), program_, std::string(vm::accelerator_name(capabilities.accelerator)),
         std::to_string(spec.vcpus), std::to_string(spec.memory.value),
         image::digest_text(*spec.kernel_digest), image::digest_text(*spec.initrd_digest),
         spec.cmdline}) {
@@ -59,7 +64,7 @@ env::Task<Result<std::vector<std::string>>> SimDriver::make_template(vm::GuestSp
     }
   };
   const Turn turn{*this};
-  spec.id = kTemplateVm;
+  spec.id = vm::kTemplateVm;
   spec.uuid = env_.random.uuid();
   spec.name = template_name(key);
   spec.published.clear();
@@ -67,7 +72,7 @@ env::Task<Result<std::vector<std::string>>> SimDriver::make_template(vm::GuestSp
   auto names = co_await boot_and_save(std::move(spec), std::move(directory), deadline);
   // Also when it was cancelled: it is nobody's VM, and nobody else would end it soon.
   env::Cancellation none;
-  const auto released = co_await release_leftover(kTemplateVm).under(none);
+  const auto released = co_await release_leftover(vm::kTemplateVm).under(none);
   if (names) BLX_CO_TRY(released);
   co_return names;
 }
@@ -107,39 +112,19 @@ env::Task<Result<void>> SimDriver::check_clone(vm::GuestSpec spec) {
   co_return Result<void>();
 }
 
-env::Task<Result<void>> SimDriver::load_clone(Vm vm, Instant deadline) {
-  const env::ProcessId process = vm->record.process;
-  if (SimGuest* guest = hypervisor_.find(process)) {
-    guest->load_wanted = true;
-    guest->asked.notify_all();
-  }
-  const auto is_settled = [&] {
-    const SimGuest* guest = hypervisor_.find(process);
-    return guest == nullptr || guest->loaded;
-  };
-  const auto waited = co_await wait(vm, deadline, is_settled);
-  // Told to give up: the stored record finds the process again.
-  if (!waited && waited.error().code() == Code::kCancelled) co_return waited;
-  SimGuest* guest = hypervisor_.find(process);
-  if (!waited || guest == nullptr) {
-    vms_.erase(vm->record.id);
-    BLX_CO_TRY(co_await env_.process.kill_group(vm->record.group));
-    co_return unusable(waited ? "exit code 1: load failed" : "it was not loaded in time");
-  }
-  guest->run_wanted = true;
-  guest->asked.notify_all();
-  co_return Result<void>();
-}
-
 Result<void> SimDriver::identify(const Known& vm) {
   SimGuest* guest = hypervisor_.find(vm.record.process);
   if (guest == nullptr) return fail(Code::kFailedPrecondition, "guest_ended");
-  const auto done = hypervisor_.identify(*guest, {.was = template_name(vm.record.template_key),
-                                                  .name = vm.record.name,
-                                                  .uuid = vm.record.uuid,
-                                                  .entropy = env_.random.hex(32)});
-  if (!done) return unusable(done.error().message());
-  return {};
+  if (!guest->is_loaded_one()) return {};
+  const vm::Record& record = vm.record;
+  const auto done = hypervisor_.identify(
+      *guest, {.was = record.is_resumed ? record.name : template_name(record.template_key),
+               .name = record.name,
+               .uuid = record.uuid,
+               .entropy = env_.random.hex(32)});
+  if (done) return {};
+  return fail(Code::kDataLoss, record.is_resumed ? "saved_state_unusable" : "template_unusable",
+              done.error().message());
 }
 
 }  // namespace blixard::vm_sim

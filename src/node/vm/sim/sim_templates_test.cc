@@ -240,7 +240,7 @@ Task<Result<void>> making_is_cut_short(OneMachine& test, Duration at, bool is_sw
   processes.insert(test.machine.processes());
   BLX_CO_TRY(const std::vector<VmId> left, co_await test.host.driver().leftovers());
   EXPECT_LE(left.size(), 1u);
-  if (test.machine.processes() != 0) EXPECT_EQ(left, std::vector<VmId>{kTemplateVm});
+  if (test.machine.processes() != 0) EXPECT_EQ(left, std::vector<VmId>{vm::kTemplateVm});
   if (is_swept) {
     BLX_CO_TRY(co_await vm::clean_up(test.host));
     BLX_CO_TRY(co_await test.expect_nothing_left());

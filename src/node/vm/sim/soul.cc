@@ -20,10 +20,12 @@ std::string mac_address(const Uuid& uuid) {
 }
 
 Soul Soul::born(std::string name, const Uuid& uuid, std::string_view secret) {
-  return {.name = std::move(name),
-          .machine_id = vm_sim::machine_id(uuid),
-          .mac = mac_address(uuid),
-          .seed = image::digest_of(secret)};
+  return {
+      .name = std::move(name),
+      .machine_id = vm_sim::machine_id(uuid),
+      .mac = mac_address(uuid),
+      .boot_id = image::digest_text(image::digest_of("boot" + std::string(secret))).substr(0, 32),
+      .seed = image::digest_of(secret)};
 }
 
 std::string Soul::draw() {
@@ -37,8 +39,8 @@ void Soul::add_entropy(std::string_view entropy) {
 }
 
 std::string Soul::encode(WallTime now) const {
-  return name + " " + machine_id + " " + mac + " " + image::digest_text(seed) + " " +
-         std::to_string(drawn) + " " + std::to_string(now.unix_ms - late_ms) + "\n";
+  return name + " " + machine_id + " " + mac + " " + boot_id + " " + image::digest_text(seed) +
+         " " + std::to_string(drawn) + " " + std::to_string(now.unix_ms - late_ms) + "\n";
 }
 
 Result<Soul> Soul::decode(std::string_view text, WallTime now) {
@@ -46,12 +48,27 @@ Result<Soul> Soul::decode(std::string_view text, WallTime now) {
   std::string seed;
   std::int64_t saved_ms = 0;
   std::istringstream words{std::string(text)};
-  words >> soul.name >> soul.machine_id >> soul.mac >> seed >> soul.drawn >> saved_ms;
+  words >> soul.name >> soul.machine_id >> soul.mac >> soul.boot_id >> seed >> soul.drawn >>
+      saved_ms;
   const auto parsed = image::parse_digest(seed);
   if (text.size() > kSoulBytes || !words || !parsed) return fail(Code::kDataLoss, "soul_invalid");
   soul.seed = *parsed;
   soul.late_ms = now.unix_ms - saved_ms;
   return soul;
+}
+
+std::string Soul::encode_saved(WallTime now) const {
+  std::string bytes = encode(now);
+  bytes.resize(kSavedBytes, '\0');
+  return bytes;
+}
+
+Result<Soul> Soul::decode_saved(std::string_view bytes, WallTime now) {
+  const std::size_t end = bytes.find('\n');
+  if (bytes.size() != kSavedBytes || end == std::string_view::npos) {
+    return fail(Code::kDataLoss, "soul_invalid");
+  }
+  return decode(bytes.substr(0, end + 1), now);
 }
 
 }  // namespace blixard::vm_sim

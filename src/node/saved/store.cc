@@ -10,6 +10,7 @@
 
 #include "base/limits.h"
 #include "base/unwritten.h"
+#include "env/scope.h"
 #include "node/zstd/packer.h"
 #include "node/zstd/unpacker.h"
 #include "observe/allocations.h"
@@ -175,6 +176,7 @@ env::Task<Result<std::unique_ptr<Store>>> Store::open(env::Env env, std::string 
 env::Task<Result<void>> Store::load() {
   const observe::AllocationTag tag(observe::Subsystem::kVm);
   BLX_CO_TRY(co_await env_.disk.make_directory(root_));
+  BLX_CO_TRY(co_await env_.disk.sync_directory(std::string(env::parent_path(root_))));
   BLX_CO_TRY(const auto entries, co_await env_.disk.list(root_));
   for (const env::DirectoryEntry& entry : entries) {
     const std::string path = env::join_path(root_, entry.name);

@@ -36,6 +36,7 @@ enum class HypervisorFault : std::uint8_t {
 struct GuestInside {
   std::string name;        // of the host
   std::string machine_id;  // 32 hex digits
+  std::string boot;        // another one after each boot; a clone has its template's
   std::string mac;         // of its network card, "02:00:5e:10:00:01"
   std::string random;      // 32 bytes of its random generator that nobody else was given, in hex
   WallTime clock;

@@ -197,6 +197,7 @@ class QemuHost final : public vm::SuiteHost {
     };
     vm::GuestInside inside{.name = line("name"),
                            .machine_id = line("machine"),
+                           .boot = line("boot"),
                            .mac = line("mac"),
                            .random = line("random"),
                            .clock = {}};

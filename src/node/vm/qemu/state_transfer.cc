@@ -182,8 +182,11 @@ env::Task<Result<void>> save_state(env::Env env, RunningVm& vm, vm::StateSink& s
                                                     receive(*pair.ours, sink, bytes_max));
   pair.ours->close();  // what QEMU has still to say fails
   if (received) co_return of_qemu(co_await end_save(env, vm, deadline), kSaveFailed);
-  ignore(co_await wait_until_settled(env, vm, env.clock.monotonic() + kPatience),
-         "whoever lets it go on waits again");
+  // A command that is cancelled may cost the connection to the monitor.
+  if (received.error().code() != Code::kCancelled) {
+    ignore(co_await wait_until_settled(env, vm, env.clock.monotonic() + kPatience),
+           "whoever lets it go on waits again");
+  }
   co_return received;
 }
 

@@ -73,6 +73,32 @@ TEST(TemplateKey, OnlyWithKvmABootOfTheHostCounts) {
   EXPECT_NE(key_of(example(), host), key_of(example(), before));
 }
 
+TEST(SavedKey, IsTheSameOnEveryHost) {
+  const auto key_on = [](vm::GuestSpec spec, const StateHost& host) {
+    const auto key = saved_key(std::move(spec), host);
+    EXPECT_TRUE(key && image::parse_digest(*key));
+    return key.value_or("");
+  };
+  for (const Accelerator accelerator : {Accelerator::kTcg, Accelerator::kKvm}) {
+    StateHost host = kHost;
+    host.accelerator = accelerator;
+    const std::string key = key_on(example(), host);
+    EXPECT_NE(key, key_of(example(), host));
+    vm::GuestSpec other = example();
+    other.id = VmId(8);
+    other.uuid = *Uuid::parse("ffeeddcc-4455-6677-8899-aabbccddeeff");
+    other.name = "db";
+    other.published.clear();
+    StateHost elsewhere = host;
+    elsewhere.boot_id = "b2";
+    EXPECT_EQ(key_on(other, elsewhere), key);
+    elsewhere.version = "QEMU emulator version 7.2.22 (Debian 1:7.2+dfsg-8)";
+    EXPECT_NE(key_on(other, elsewhere), key);
+    other.memory = mib(129);
+    EXPECT_NE(key_on(other, host), key);
+  }
+}
+
 TEST(TemplateKey, NeedsTheDigestsOfTheImage) {
   for (const bool is_kernel : {true, false}) {
     vm::GuestSpec spec = example();
@@ -80,6 +106,9 @@ TEST(TemplateKey, NeedsTheDigestsOfTheImage) {
     const auto key = template_key(spec, kHost);
     ASSERT_FALSE(key);
     EXPECT_EQ(key.error().reason(), "templates_unsupported");
+    const auto saved = saved_key(spec, kHost);
+    ASSERT_FALSE(saved);
+    EXPECT_EQ(saved.error().reason(), "saves_unsupported");
   }
 }
 

@@ -65,10 +65,12 @@ class SuiteHostBase : public vm::SuiteHost {
 
   env::Task<Result<vm::GuestInside>> look_inside(vm::Record record) override {
     SimGuest* guest = hypervisor_.find(record.process);
-    if (guest == nullptr || !guest->agent_answers) co_return fail(Code::kNotFound, "no_answer");
+    if (guest == nullptr || !guest->agent_answers || guest->paused)
+      co_return fail(Code::kNotFound, "no_answer");
     Soul& soul = guest->soul;
     co_return vm::GuestInside{.name = soul.name,
                               .machine_id = soul.machine_id,
+                              .boot = soul.boot_id,
                               .mac = soul.mac,
                               .random = soul.draw(),
                               .clock = {env().clock.wall().unix_ms - soul.late_ms}};

@@ -11,7 +11,7 @@ namespace {
 
 using env::Task;
 
-constexpr const char* kRoot = "/var/lib/blixard/saved";
+constexpr const char* kRoot = "/var/lib/saved";
 constexpr const char* kCluster = "0f39719e-5325-49a9-8273-28ced4b90001";
 
 Header header_of(VmId vm) {

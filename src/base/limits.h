@@ -87,6 +87,7 @@ inline constexpr std::uint32_t kDrainParallel = 256;  // VMs on their way at onc
 inline constexpr std::size_t kImageFiles = 16;
 inline constexpr std::uint64_t kImageFileBytes = std::uint64_t{1} << 40;
 inline constexpr std::size_t kCmdlineBytes = 1024;  // an image's kernel arguments
+inline constexpr std::uint64_t kSavedGuestBytes = std::uint64_t{1} << 41;
 
 // A VM on its node: what its hypervisor and its guest may make us read or keep.
 inline constexpr std::size_t kGuestCmdlineBytes = 1024;

@@ -71,8 +71,8 @@ Result<Seen> seen_of(const Form& vm, Action action, std::uint64_t line) {
     return seen;
   }
   if (has("desired")) {
-    BLX_TRY(seen.desired,
-            word_member(vm, "desired", cluster::VmDesired::kDeleted, cluster::desired_name, line));
+    BLX_TRY(seen.desired, word_member(vm, "desired", cluster::VmDesired::kSuspended,
+                                      cluster::desired_name, line));
   }
   if (has("generation")) {
     BLX_TRY(seen.generation, number_member(vm, "generation", line));
@@ -80,7 +80,7 @@ Result<Seen> seen_of(const Form& vm, Action action, std::uint64_t line) {
   }
   if (has("state")) {
     BLX_TRY(seen.state,
-            word_member(vm, "state", cluster::VmState::kMigrating, cluster::state_name, line));
+            word_member(vm, "state", cluster::VmState::kSuspended, cluster::state_name, line));
   }
   return seen;
 }

@@ -20,7 +20,7 @@ using Output = VmModel::Output;
 using Seen = VmModel::Seen;
 using State = VmModel::State;
 
-constexpr std::size_t kStates = static_cast<std::size_t>(VmState::kMigrating) + 1;
+constexpr std::size_t kStates = static_cast<std::size_t>(VmState::kSuspended) + 1;
 using Reach = std::array<std::array<bool, kStates>, kStates>;
 
 // All ways along the table but those into "placed" (Warshall).

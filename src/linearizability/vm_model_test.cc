@@ -174,7 +174,7 @@ TEST(VmModel, ObservedStatesMoveAlongTheTable) {
 TEST(VmModel, TheTablesWaysWithinAGeneration) {
   EXPECT_TRUE(may_be_seen_after(VmState::kPlaced, VmState::kRunning));
   EXPECT_TRUE(may_be_seen_after(VmState::kStopped, VmState::kRunning));
-  for (unsigned state = 1; state <= static_cast<unsigned>(VmState::kMigrating); ++state) {
+  for (unsigned state = 1; state <= static_cast<unsigned>(VmState::kSuspended); ++state) {
     const auto other = static_cast<VmState>(state);
     EXPECT_TRUE(may_be_seen_after(other, other));
     EXPECT_EQ(may_be_seen_after(VmState::kPending, other), other == VmState::kPending);

@@ -323,6 +323,7 @@ env::Task<Result<cluster::Node>> Node::own_facts() {
   node.memory_mib = capacity.memory_mib;
   node.accelerator = vm::accelerator_name(capabilities_.accelerator);
   node.tsc_khz = capabilities_.tsc_khz;
+  node.hypervisor_version = capabilities_.version;
   node.version = config_.version;
   node.model_version = config_.model_version;
   if (offer.disk_mib) {

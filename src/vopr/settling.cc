@@ -30,6 +30,10 @@ bool has_place(const cluster::Vm& vm, const cluster::State& state) {
   });
 }
 
+VmState live_state(VmDesired desired) {
+  return desired == VmDesired::kPaused ? VmState::kPaused : VmState::kRunning;
+}
+
 // What the leader's loops still have to do.
 std::string unplanned(const cluster::State& state, WallTime now) {
   sched::Planner planner;
@@ -123,11 +127,24 @@ std::string Settling::missing_of(const cluster::Vm& vm, const cluster::State& st
   // One that was told to stop gives no reason, and is started when it is wanted again.
   const bool ended_by_itself = is_over && !vm.reason.empty();
   const bool is_pending = vm.state == VmState::kPending && !has_place(vm, state);
-  const bool is_good =
-      vm.desired == VmDesired::kRunning
-          ? vm.state == VmState::kRunning || is_pending || (ended_by_itself && may_be_over)
-      : vm.desired == VmDesired::kStopped ? is_over || is_pending
-                                          : false;
+  // Whose guest ended before it was saved is over.
+  const bool is_at_rest = is_over || is_pending;
+  bool is_good = false;
+  switch (vm.desired) {
+    case VmDesired::kRunning:
+    case VmDesired::kPaused:
+      is_good =
+          vm.state == live_state(vm.desired) || is_pending || (ended_by_itself && may_be_over);
+      break;
+    case VmDesired::kStopped:
+      is_good = is_at_rest;
+      break;
+    case VmDesired::kSuspended:
+      is_good = vm.state == VmState::kSuspended || is_at_rest;
+      break;
+    case VmDesired::kDeleted:
+      break;
+  }
   if (is_good) return {};
   return fmt::format("{} is {}, wanted {}: {}", vm.name, state_name(vm.state),
                      desired_name(vm.desired), vm.reason);
@@ -141,8 +158,10 @@ std::string Settling::ownerless(const cluster::State& state) {
   std::set<Uuid> owned;
   for (const auto& [id, vm] : state.vms()) {
     const auto found = running.find(vm.uuid);
-    if (vm.state == VmState::kRunning) {
-      if (found == running.end()) return fmt::format("{} is running without a process", vm.name);
+    if (vm.state == VmState::kRunning || vm.state == VmState::kPaused) {
+      if (found == running.end()) {
+        return fmt::format("{} is {} without a process", vm.name, state_name(vm.state));
+      }
       const Site& site = *cluster_.sites().at(found->second - 1);
       if (site.id != vm.node) {
         return fmt::format("{} runs on {}, and is node {}'s", vm.name, site.name, vm.node.value);

@@ -28,6 +28,7 @@ Event event_of(VmState state) {
     case VmState::kStopping:
       return Event::kVmStopping;
     case VmState::kStopped:
+    case VmState::kSuspended:
       return Event::kVmStopped;
     case VmState::kFailed:
       return Event::kVmFailed;

@@ -33,6 +33,7 @@ bool holds_on(VmState state) {
     case VmState::kStopped:
     case VmState::kFailed:
     case VmState::kLost:
+    case VmState::kSuspended:
       return false;
   }
   return true;
@@ -47,7 +48,8 @@ Result<Vm> reported(const Vm& vm, const v1::VmReport& report, WallTime time) {
   if (report.pid() < 0) return bad_report("pid");
   if (!is_bounded_text(report.accelerator(), limits::kWordBytes)) return bad_report("accelerator");
   BLX_TRY(auto ports, read_published(report.published_ports()));
-  const bool given_back_whole = *state != VmState::kPending || report.released();
+  const bool leaves = *state == VmState::kPending || *state == VmState::kSuspended;
+  const bool given_back_whole = !leaves || report.released();
   if ((*state != vm.state && !may_follow(vm.state, *state)) || !given_back_whole) {
     return fail(Code::kFailedPrecondition, reason::kTransitionRefused,
                 transition_text(vm.state, *state));
@@ -133,11 +135,17 @@ Result<void> State::take_report(NodeId node, const v1::VmReport& report, const S
   if (vm == nullptr || vm->node != node) return {};
   if (vm->generation != Generation(report.generation())) return {};
   BLX_TRY(Vm next, reported(*vm, report, step.time));
+  BLX_TRY(take_saves(report, next));
   if (report.released() && vm->desired == VmDesired::kDeleted) {
     remove_vm(vm->id, step);
     return {};
   }
-  if (next.state == VmState::kPending) unassign(next);
+  if (next.state == VmState::kPending || next.state == VmState::kSuspended) {
+    unassign(next);
+    const bool waits = next.state == VmState::kPending ? next.reason.empty()
+                                                       : next.desired != VmDesired::kSuspended;
+    if (waits) await_placement(next, step.time);
+  }
   if (next == *vm) return {};
   change_vm(vm->id, step, [&](Vm& now) { now = std::move(next); });
   return {};

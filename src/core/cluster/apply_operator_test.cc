@@ -212,8 +212,11 @@ TEST(RequiredVersion, IsThatOfWhatTheCommandSays) {
   for (int at = 0; at < kinds->field_count(); ++at) {
     v1::Command command;
     command.GetReflection()->MutableMessage(&command, kinds->field(at));
-    const bool is_new = kinds->field(at)->number() >= v1::Command::kPlaceGangFieldNumber;
-    EXPECT_EQ(required_version(command), is_new ? 4u : 1u) << kinds->field(at)->name();
+    const int number = kinds->field(at)->number();
+    const std::uint32_t since = number >= v1::Command::kTakeSnapshotFieldNumber ? 5
+                                : number >= v1::Command::kPlaceGangFieldNumber  ? 4
+                                                                                : 1;
+    EXPECT_EQ(required_version(command), since) << kinds->field(at)->name();
   }
   for (const char* text :
        {"create_vm { spec { placement { } } }", "place_vm { devices: 0 }",

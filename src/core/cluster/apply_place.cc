@@ -82,6 +82,7 @@ Result<const Node*> State::node_to_place_on(const v1::PlaceVm& command, const Vm
                 fmt::format("node {} has the taint {}={}, which VM {} does not tolerate",
                             node->name, taint->key, taint->value, vm.name));
   }
+  if (const SavedGuest* saved = resumes_from(vm)) BLX_TRY(check_fits(vm, *saved, *node));
   return node;
 }
 

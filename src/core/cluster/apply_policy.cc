@@ -68,7 +68,8 @@ Result<std::uint64_t> State::carry_out(const v1::RemoveGroup& command, const Ste
   const Name name = found->first;
   if (const GroupMembers* members = vms_.members(name)) {
     return fail(Code::kFailedPrecondition, reason::kGroupInUse,
-                fmt::format("{} VMs are in group {}", members->placed + members->pending, name));
+                fmt::format("{} VMs are in group {}",
+                            members->placed + members->pending + members->suspended, name));
   }
   if (const auto& naming = groups_naming(name); !naming.empty()) {
     return fail(Code::kFailedPrecondition, reason::kGroupInUse,

@@ -21,7 +21,7 @@ Result<std::uint64_t> State::carry_out(const v1::CreateVm& command, const Step& 
   const auto uuid = read_uuid(command.uuid());
   if (!uuid || uuid->is_nil()) return fail(Code::kInvalidArgument, reason::kUuidInvalid);
   const auto desired = read_desired(command.desired());
-  if (!desired || *desired == VmDesired::kDeleted) {
+  if (desired != VmDesired::kRunning && desired != VmDesired::kStopped) {
     return fail(Code::kInvalidArgument, reason::kDesiredInvalid,
                 "a VM is created to be running or stopped");
   }
@@ -93,17 +93,15 @@ Result<std::uint64_t> State::carry_out(const v1::SetDesired& command, const Step
     return fail(Code::kFailedPrecondition, reason::kVmBeingDeleted,
                 fmt::format("VM {} is being deleted", vm->name));
   }
+  if (*desired == VmDesired::kPaused) BLX_TRY(may_pause(*vm));
+  if (*desired == VmDesired::kSuspended) BLX_TRY(may_save(*vm));
+  if (starts_again) BLX_TRY(may_start_there(*vm));
   const Wishes& wishes = *vm->spec.wishes;
-  // Its drain let it stay because it stopped; any other would be told to leave again.
-  if (starts_again && wishes.on_evict == OnEvict::kStop) {
-    const Node& node = *find_node(vm->node);
-    if (node.drain.is_set()) {
-      return fail(
-          Code::kFailedPrecondition, reason::kNodeClosed,
-          fmt::format("VM {} stays stopped on node {}, which is drained", vm->name, node.name));
-    }
+  const bool has_guest =
+      vm->desired == VmDesired::kPaused || (vm->desired == VmDesired::kSuspended && vm->node);
+  if (*desired == VmDesired::kRunning && (starts_again || !has_guest)) {
+    BLX_TRY(charge(wishes, Spending::kStart, step));
   }
-  if (*desired == VmDesired::kRunning) BLX_TRY(charge(wishes, Spending::kStart, step));
   if (*desired == VmDesired::kDeleted) BLX_TRY(charge(wishes, Spending::kDelete, step));
   if (*desired == VmDesired::kDeleted && (!vm->node || BLX_BUG(kDeleteFreesAtOnce))) {
     remove_vm(id, step);
@@ -111,15 +109,20 @@ Result<std::uint64_t> State::carry_out(const v1::SetDesired& command, const Step
   }
   change_vm(id, step, [&](Vm& changed) {
     changed.desired = *desired;
-    if (!starts_again) return;
-    // An explicit start of an ended VM is a new assignment to the same node: its agent cannot
-    // take it for the one it gave up on, and reports of that one are stale.
-    changed.generation = changed.generation.next();
-    changed.state = VmState::kPlaced;
-    changed.reason.clear();
-    changed.changed = step.time;
+    if (*desired == VmDesired::kStopped) forget_saved(changed);
+    if (changed.state == VmState::kSuspended) await_placement(changed, step.time);
+    // Its agent cannot take it for the one it gave up on.
+    if (starts_again) assign_again(changed, step.time);
   });
   return id.value;
+}
+
+// Its drain let it stay because it stopped; any other would be told to leave again.
+Result<void> State::may_start_there(const Vm& vm) const {
+  const Node& node = *find_node(vm.node);
+  if (vm.spec.wishes->on_evict != OnEvict::kStop || !node.drain.is_set()) return {};
+  return fail(Code::kFailedPrecondition, reason::kNodeClosed,
+              fmt::format("VM {} stays stopped on node {}, which is drained", vm.name, node.name));
 }
 
 Result<const Vm*> State::vm_at(VmId id, Generation generation) const {

@@ -5,6 +5,7 @@
 
 #include "base/limits.h"
 #include "core/cluster/reasons.h"
+#include "core/cluster/saves_codec.h"
 #include "core/cluster/text.h"
 #include "core/cluster/wishes_codec.h"
 
@@ -64,12 +65,12 @@ void read_bytes(std::string_view text, auto& bytes) {
 }  // namespace
 
 std::optional<VmState> read_state(v1::VmState state) {
-  if (state < v1::VM_STATE_PENDING || state > v1::VM_STATE_MIGRATING) return std::nullopt;
+  if (state < v1::VM_STATE_PENDING || state > v1::VM_STATE_SUSPENDED) return std::nullopt;
   return static_cast<VmState>(state);
 }
 
 std::optional<VmDesired> read_desired(v1::VmDesired desired) {
-  if (desired < v1::VM_DESIRED_RUNNING || desired > v1::VM_DESIRED_DELETED) return std::nullopt;
+  if (desired < v1::VM_DESIRED_RUNNING || desired > v1::VM_DESIRED_SUSPENDED) return std::nullopt;
   return static_cast<VmDesired>(desired);
 }
 
@@ -95,13 +96,13 @@ std::string write_digest(const Digest& digest) { return write_bytes(digest); }
 
 v1::VmState write_state(VmState state) {
   static_assert(static_cast<int>(VmState::kPending) == v1::VM_STATE_PENDING);
-  static_assert(static_cast<int>(VmState::kMigrating) == v1::VM_STATE_MIGRATING);
+  static_assert(static_cast<int>(VmState::kSuspended) == v1::VM_STATE_SUSPENDED);
   return static_cast<v1::VmState>(state);
 }
 
 v1::VmDesired write_desired(VmDesired desired) {
   static_assert(static_cast<int>(VmDesired::kRunning) == v1::VM_DESIRED_RUNNING);
-  static_assert(static_cast<int>(VmDesired::kDeleted) == v1::VM_DESIRED_DELETED);
+  static_assert(static_cast<int>(VmDesired::kSuspended) == v1::VM_DESIRED_SUSPENDED);
   return static_cast<v1::VmDesired>(desired);
 }
 
@@ -285,6 +286,9 @@ Result<Vm> read_vm(const v1::VmRecord& record) {
     if (!start) return invalid_record("vm", start.error());
     vm.start = *std::move(start);
   }
+  if (record.has_saves()) {
+    BLX_TRY(vm.saves, read_saves(record.saves()));
+  }
   return vm;
 }
 
@@ -308,6 +312,7 @@ void write_vm(const Vm& vm, v1::VmRecord* out) {
     out->add_devices(device);
   write_eviction(vm, out);
   if (!vm.start.is_default()) write_start(*vm.start, out->mutable_start());
+  if (!vm.saves.is_default()) write_saves(*vm.saves, out->mutable_saves());
 }
 
 Result<Image> read_image(const v1::ImageRecord& record) {

@@ -30,7 +30,7 @@ Result<VmSpec> read_spec(const v1::VmSpec& spec);
 Result<std::vector<PublishedPort>> read_published(
     const google::protobuf::RepeatedPtrField<v1::PublishedPort>& ports);
 // The node as it describes itself, without what others say of it. With `version`, the command's,
-// before kPlacementVersion: without what came with that. Errors: kInvalidArgument "node_invalid",
+// without what came with later ones. Errors: kInvalidArgument "node_invalid",
 // "name_invalid".
 Result<Node> read_registration(const v1::RegisterNode& command, std::uint32_t version);
 void write_registration(const Node& node, v1::RegisterNode* out);

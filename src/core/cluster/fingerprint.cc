@@ -120,6 +120,12 @@ std::uint64_t fingerprint(const v1::Command& command) {
       return fingerprint_of(command.set_reservation(), kind);
     case v1::Command::kRemoveReservation:
       return fingerprint_of(command.remove_reservation(), kind);
+    case v1::Command::kTakeSnapshot:
+      return fingerprint_of(command.take_snapshot(), kind);
+    case v1::Command::kRestoreSnapshot:
+      return fingerprint_of(command.restore_snapshot(), kind);
+    case v1::Command::kDeleteSnapshot:
+      return fingerprint_of(command.delete_snapshot(), kind);
     case v1::Command::KIND_NOT_SET:
       break;
   }

@@ -29,19 +29,21 @@ constexpr std::uint16_t set_of(std::initializer_list<VmState> states) {
 }
 
 // Which states may follow, at the state's own number.
-constexpr std::array<std::uint16_t, 11> kFollowers = {
+constexpr std::array<std::uint16_t, 12> kFollowers = {
     0,
     /* pending   */ set_of({kPlaced}),
     /* placed    */ set_of({kStarting, kStopped, kFailed, kLost, kPending}),
     /* starting  */ set_of({kRunning, kStopping, kStopped, kFailed, kLost}),
     // Starting again is a restart in place, by the VM's policy.
-    /* running   */ set_of({kStopping, kStopped, kFailed, kLost, kPaused, kMigrating, kStarting}),
+    /* running   */
+    set_of({kStopping, kStopped, kFailed, kLost, kPaused, kMigrating, kStarting, kSuspended}),
     /* stopping  */ set_of({kStopped, kFailed, kLost}),
     /* stopped   */ set_of({kStarting, kPending, kLost, kFailed}),
     /* failed    */ set_of({kStarting, kStopped, kPending, kLost}),
     /* lost      */ set_of({kRunning, kStopped, kFailed, kPending, kStarting}),
-    /* paused    */ set_of({kRunning, kStopping, kStopped, kFailed, kLost}),
+    /* paused    */ set_of({kRunning, kStopping, kStopped, kFailed, kLost, kSuspended}),
     /* migrating */ set_of({kRunning, kStopped, kFailed, kLost}),
+    /* suspended */ set_of({kPending}),
 };
 
 bool is_name_byte(char byte) {
@@ -80,6 +82,20 @@ Result<void> check_spec_ports(const std::vector<PublishedPort>& ports) {
 
 }  // namespace
 
+void assign_again(Vm& vm, WallTime time) {
+  vm.generation = vm.generation.next();
+  vm.state = VmState::kPlaced;
+  vm.reason.clear();
+  vm.changed = time;
+  end_snapshot(vm, "the VM was started anew");
+}
+
+void await_placement(Vm& vm, WallTime time) {
+  vm.state = VmState::kPending;
+  vm.reason = kWaitingForPlacement;
+  vm.changed = time;
+}
+
 void unassign(Vm& vm) {
   vm.node = NodeId();
   vm.devices.clear();
@@ -89,7 +105,7 @@ void unassign(Vm& vm) {
   vm.accelerator.clear();
   vm.restarts = 0;
   vm.start = {};
-  if (vm.reason.empty()) vm.reason = kWaitingForPlacement;
+  end_snapshot(vm, "the VM left its node");
 }
 
 std::string_view state_name(VmState state) {
@@ -114,6 +130,8 @@ std::string_view state_name(VmState state) {
       return "paused";
     case kMigrating:
       return "migrating";
+    case kSuspended:
+      return "suspended";
   }
   return "unknown";
 }
@@ -126,6 +144,10 @@ std::string_view desired_name(VmDesired desired) {
       return "stopped";
     case VmDesired::kDeleted:
       return "deleted";
+    case VmDesired::kPaused:
+      return "paused";
+    case VmDesired::kSuspended:
+      return "suspended";
   }
   return "unknown";
 }

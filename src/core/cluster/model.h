@@ -11,6 +11,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "base/ids.h"
@@ -36,7 +37,7 @@ namespace blixard::cluster {
 inline constexpr std::uint32_t kModelVersion = 5;
 // The first with wishes of VMs, and all else of placement that operators decide.
 inline constexpr std::uint32_t kPlacementVersion = 4;
-// The first that tells how a VM was started.
+// The first that tells how a VM was started, and that knows of guests that are paused or saved.
 inline constexpr std::uint32_t kStartVersion = 5;
 // Nodes of this one did not tell theirs.
 inline constexpr std::uint32_t kUntoldModelVersion = 2;
@@ -45,7 +46,7 @@ inline constexpr std::uint32_t kModelVersionMost = 1'000'000;
 using TokenId = Number<struct TokenIdTag>;    // of a token to join with
 using Digest = std::array<std::uint8_t, 32>;  // BLAKE3
 
-enum class VmDesired : std::uint8_t { kRunning = 1, kStopped, kDeleted };
+enum class VmDesired : std::uint8_t { kRunning = 1, kStopped, kDeleted, kPaused, kSuspended };
 
 enum class VmState : std::uint8_t {
   kPending = 1,  // wanted, on no node yet; `reason` says why
@@ -56,12 +57,14 @@ enum class VmState : std::uint8_t {
   kStopped,
   kFailed,  // `reason` holds the last lines of its output
   kLost,    // its node cannot be heard
-  kPaused,
+  kPaused,  // the guest stands still, in the memory of its node
   kMigrating,
+  kSuspended,  // its guest is saved, and it is on no node
 };
 inline constexpr std::array kVmStates = {
-    VmState::kPending, VmState::kPlaced, VmState::kStarting, VmState::kRunning, VmState::kStopping,
-    VmState::kStopped, VmState::kFailed, VmState::kLost,     VmState::kPaused,  VmState::kMigrating,
+    VmState::kPending,  VmState::kPlaced,    VmState::kStarting,  VmState::kRunning,
+    VmState::kStopping, VmState::kStopped,   VmState::kFailed,    VmState::kLost,
+    VmState::kPaused,   VmState::kMigrating, VmState::kSuspended,
 };
 
 enum class RestartPolicy : std::uint8_t { kNever = 1, kOnFailure, kAlways };
@@ -110,6 +113,35 @@ struct VmStart {
   friend bool operator==(const VmStart&, const VmStart&) = default;
 };
 
+// A guest that was saved whole: one file, on the disk of one node.
+struct SavedGuest {
+  Digest digest{};  // of the file, which it is known by
+  Bytes size;
+  NodeId holder;
+  Generation generation;  // whose guest it was
+  // Of the host that it ran on: it goes on only where they are the same.
+  std::string accelerator;
+  std::string hypervisor_version;
+  std::uint64_t tsc_khz = 0;
+  WallTime saved;
+  friend bool operator==(const SavedGuest&, const SavedGuest&) = default;
+};
+
+struct Saves {
+  // What the next start goes on from. It is run once at most: the assignment that does says so in
+  // the log before its guest runs, and whoever finds another one's mark boots.
+  std::optional<SavedGuest> resume_from;
+  Generation used_by;                  // none: nobody yet
+  std::optional<SavedGuest> snapshot;  // until another takes its place or it is deleted
+  // More asked for than done: one is under way, which is so only on a node.
+  std::uint64_t snapshots_asked = 0;
+  std::uint64_t snapshots_done = 0;
+  std::string snapshot_error;  // of the last one done, for people; empty: it was made
+
+  [[nodiscard]] bool is_snapshot_asked() const { return snapshots_asked != snapshots_done; }
+  friend bool operator==(const Saves&, const Saves&) = default;
+};
+
 // The reason of a Pending VM until a plan has a better one.
 inline constexpr std::string_view kWaitingForPlacement = "waiting for placement";
 
@@ -120,7 +152,8 @@ struct Vm {
   VmSpec spec;
   VmDesired desired = VmDesired::kRunning;
 
-  NodeId node;                       // none: not placed, which is so exactly while it is Pending
+  // None: not placed, which is so exactly while it is Pending or Suspended.
+  NodeId node;
   Generation generation;             // grows with each assignment
   resources::DeviceNumbers devices;  // of its node, in the order of its needs
   // To leave its node: its agent stops the guest, gives it back, and it is Pending again.
@@ -134,6 +167,7 @@ struct Vm {
   std::string accelerator;
   std::uint32_t restarts = 0;
   Shared<VmStart> start;  // the last one on its node; the default: none was told
+  Shared<Saves> saves;
   WallTime created;
   WallTime changed;
   friend bool operator==(const Vm&, const Vm&) = default;
@@ -196,6 +230,7 @@ struct Node {
   Topology topology;
   std::int64_t cost_per_hour_micro = 0;  // in millionths of what the operator counts in
   std::vector<Name> images;              // on its disk, by name
+  std::string hypervisor_version;        // empty: not told
 
   // By operators.
   std::vector<Label> set_labels;  // by key; before those of its configuration
@@ -251,8 +286,33 @@ struct Outcome {
   std::uint64_t object_id = 0;
 };
 
-// Back to where it can be placed again, with nothing left of the assignment but its generation.
+// A new assignment to the node that it is on: its agent ends what is left of the one before, and
+// reports of that are stale.
+void assign_again(Vm& vm, WallTime time);
+// Off its node, with nothing left of the assignment but its generation and what was saved.
 void unassign(Vm& vm);
+
+// Without a node, and to get one.
+void await_placement(Vm& vm, WallTime time);
+
+// There is to be a guest.
+bool wants_to_run(VmDesired desired);
+// Null: the next start of the VM is of no saved guest.
+const SavedGuest* resumes_from(const Vm& vm);
+// Whether the guest may go on there. Two measurements of one clock differ by a few parts in a
+// million.
+bool fits(const SavedGuest& saved, const Node& node);
+std::string host_text(const SavedGuest& saved);  // "kvm, hypervisor 7.2.22, 2596130 kHz"
+// What the next start would go on from is given up.
+void forget_saved(Vm& vm);
+// Of a snapshot that was asked for and not made: an end, with what people are told.
+void end_snapshot(Vm& vm, std::string_view error);
+template <class Edit>
+void change_saves(Vm& vm, Edit edit) {
+  Saves saves = *vm.saves;
+  edit(saves);
+  vm.saves = std::move(saves);
+}
 
 std::string_view state_name(VmState state);        // "running"
 std::string_view desired_name(VmDesired desired);  // "running"
@@ -304,5 +364,7 @@ Result<void> check_node(const Node& node);
 Result<void> check_peer_address(std::string_view address);
 // Errors: kInvalidArgument "image_invalid" with the field, "name_invalid".
 Result<void> check_image(const Image& image);
+// Errors: kInvalidArgument "report_invalid".
+Result<void> check_saved(const SavedGuest& saved);
 
 }  // namespace blixard::cluster

@@ -9,27 +9,28 @@ namespace {
 
 using enum VmState;
 
-constexpr VmState kStates[] = {kPending, kPlaced, kStarting, kRunning, kStopping,
-                               kStopped, kFailed, kLost,     kPaused,  kMigrating};
+constexpr VmState kStates[] = {kPending, kPlaced, kStarting, kRunning,   kStopping, kStopped,
+                               kFailed,  kLost,   kPaused,   kMigrating, kSuspended};
 
 // One row a state, one column the state after it, in the order of kStates.
 constexpr std::string_view kAllowed[] = {
-    // Pe Pl St Ru Si So Fa Lo Pa Mi
-    ".x........",  // pending
-    "x.x..xxx..",  // placed
-    "...xxxxx..",  // starting
-    "..x.xxxxxx",  // running
-    ".....xxx..",  // stopping
-    "x.x...xx..",  // stopped
-    "x.x..x.x..",  // failed
-    "x.xx.xx...",  // lost
-    "...xxxxx..",  // paused
-    "...x.xxx..",  // migrating
+    // Pe Pl St Ru Si So Fa Lo Pa Mi Su
+    ".x.........",  // pending
+    "x.x..xxx...",  // placed
+    "...xxxxx...",  // starting
+    "..x.xxxxxxx",  // running
+    ".....xxx...",  // stopping
+    "x.x...xx...",  // stopped
+    "x.x..x.x...",  // failed
+    "x.xx.xx....",  // lost
+    "...xxxxx..x",  // paused
+    "...x.xxx...",  // migrating
+    "x..........",  // suspended
 };
 
 TEST(Transitions, AreTheTable) {
-  for (std::size_t from = 0; from < 10; ++from) {
-    for (std::size_t to = 0; to < 10; ++to) {
+  for (std::size_t from = 0; from < std::size(kStates); ++from) {
+    for (std::size_t to = 0; to < std::size(kStates); ++to) {
       EXPECT_EQ(may_follow(kStates[from], kStates[to]), kAllowed[from][to] == 'x')
           << transition_text(kStates[from], kStates[to]);
     }
@@ -39,7 +40,7 @@ TEST(Transitions, AreTheTable) {
 // The end of a deletion: its node may always say that the VM is stopped.
 TEST(Transitions, EveryPlacedVmCanEnd) {
   for (const VmState from : kStates) {
-    if (from != kPending && from != kStopped) {
+    if (from != kPending && from != kSuspended && from != kStopped) {
       EXPECT_TRUE(may_follow(from, kStopped)) << state_name(from);
     }
   }
@@ -53,7 +54,7 @@ TEST(Names, OfStatesAreDistinctWords) {
   std::map<std::string_view, int> seen;
   for (const VmState state : kStates)
     ++seen[state_name(state)];
-  EXPECT_EQ(seen.size(), 10u);
+  EXPECT_EQ(seen.size(), kVmStates.size());
   EXPECT_FALSE(seen.contains("unknown"));
 }
 

@@ -129,6 +129,7 @@ Result<void> check_node(const Node& node) {
   if (node.memory_mib > limits::kNodeMemoryMib) return fault("capacity.memory_mib");
   if (!is_line(node.accelerator, limits::kWordBytes)) return fault("accelerator");
   if (!is_line(node.version, limits::kWordBytes)) return fault("version");
+  if (!is_line(node.hypervisor_version, limits::kWordBytes)) return fault("hypervisor_version");
   const bool is_told = node.model_version >= kUntoldModelVersion;
   if (!is_told || node.model_version > kModelVersionMost) return fault("model_version");
   return check_more(node);

@@ -114,6 +114,7 @@ Result<Node> read_registration(const v1::RegisterNode& command, std::uint32_t ve
             .version = command.version(),
             .model_version = std::max(command.model_version(), kUntoldModelVersion)};
   if (version >= kPlacementVersion) read_offers(command, node);
+  if (version >= kStartVersion) node.hypervisor_version = command.hypervisor_version();
   BLX_TRY(check_node(node));
   return node;
 }
@@ -128,6 +129,7 @@ void write_registration(const Node& node, v1::RegisterNode* out) {
   out->set_version(node.version);
   out->set_model_version(node.model_version);
   write_offers(node, out);
+  out->set_hypervisor_version(node.hypervisor_version);
 }
 
 Result<Node> read_node(const v1::NodeRecord& record) {
@@ -159,6 +161,7 @@ Result<Node> read_node(const v1::NodeRecord& record) {
             .model_version = std::max(record.model_version(), kUntoldModelVersion),
             .registered = WallTime{record.registered_unix_ms()}};
   read_offers(record, node);
+  node.hypervisor_version = record.hypervisor_version();
   BLX_TRY(read_operators(record, node));
   if (auto checked = check_node(node); !checked) return invalid_record("node", checked.error());
   return node;
@@ -184,6 +187,7 @@ void write_node(const Node& node, v1::NodeRecord* out) {
   out->set_cordoned(node.cordoned);
   if (node.drain.is_set()) write_drain(node.drain, out->mutable_drain());
   out->set_revision(node.revision);
+  out->set_hypervisor_version(node.hypervisor_version);
 }
 
 }  // namespace blixard::cluster

@@ -199,9 +199,11 @@ Result<void> State::restore(Vm vm) {
   if (!id || id.value >= next_id_ || images_.contains(ImageId(id.value))) {
     return invalid("vm: id");
   }
-  if ((vm.state == VmState::kPending) == static_cast<bool>(vm.node)) {
+  const bool is_homeless = vm.state == VmState::kPending || vm.state == VmState::kSuspended;
+  if (is_homeless == static_cast<bool>(vm.node)) {
     return invalid("vm: pending on a node, or placed on none");
   }
+  BLX_TRY(check_saves(vm));
   if (!vm.node && vm.desired == VmDesired::kDeleted) return invalid("vm: deleted and on no node");
   if (vm.node && !vm.generation) return invalid("vm: placed without a generation");
   if (vm.node && !nodes_.contains(vm.node)) return invalid("vm: its node is missing");
@@ -216,6 +218,22 @@ Result<void> State::restore(Vm vm) {
   if (vms_.has_uuid(vm.uuid)) return invalid("vm: uuid twice");
   if (vms_.find(id) != nullptr) return invalid("vm: id twice");
   vms_.add(std::move(vm));
+  return {};
+}
+
+Result<void> State::check_saves(const Vm& vm) const {
+  if (vm.state == VmState::kSuspended &&
+      (vm.desired != VmDesired::kSuspended || resumes_from(vm) == nullptr)) {
+    return invalid("vm: suspended, and not saved to stay so");
+  }
+  if (vm.saves->is_snapshot_asked() && !vm.node) return invalid("vm: snapshot of no guest");
+  if (vm.saves->used_by > vm.generation) return invalid("vm: saves: used by nobody");
+  const auto is_of_it = [&](const std::optional<SavedGuest>& saved) {
+    return !saved || (saved->holder.value < next_node_id_ && saved->generation <= vm.generation);
+  };
+  if (!is_of_it(vm.saves->resume_from) || !is_of_it(vm.saves->snapshot)) {
+    return invalid("vm: saved: of nobody");
+  }
   return {};
 }
 

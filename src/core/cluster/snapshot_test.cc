@@ -13,8 +13,40 @@
 namespace blixard::cluster {
 namespace {
 
+constexpr std::string_view kGuest =
+    "saved { digest: '01234567890123456789012345678901' bytes: 4096 accelerator: 'kvm' "
+    "hypervisor_version: '7.2.22' tsc_khz: 2000000 saved_unix_ms: 77 } ";
+
+// One that is suspended and has a snapshot, and one that wakes: the sixth and the seventh.
+void save_something(Scenario& cluster) {
+  for (const std::string name : {"asleep", "waking"}) {
+    const auto report = [&](const std::string& rest) {
+      const Vm& vm = *cluster.state.find_vm(name);
+      EXPECT_TRUE(cluster.apply(
+          "report_vms { node_id: 2 reports { generation: " + std::to_string(vm.generation.value) +
+          " vm_id: " + std::to_string(vm.id.value) + " " + rest + " } }"));
+    };
+    EXPECT_TRUE(cluster.create(name));
+    EXPECT_TRUE(cluster.place(name, 2));
+    report("state: VM_STATE_STARTING");
+    report("state: VM_STATE_RUNNING");
+    EXPECT_TRUE(cluster.apply("take_snapshot { name: '" + name + "' }"));
+    report("state: VM_STATE_RUNNING snapshot { number: 1 " + std::string(kGuest) + " }");
+    EXPECT_TRUE(cluster.apply("take_snapshot { name: '" + name + "' }"));
+    EXPECT_TRUE(cluster.desire(name, v1::VM_DESIRED_SUSPENDED));
+    report("state: VM_STATE_SUSPENDED released: true " + std::string(kGuest));
+    if (name == "asleep") continue;
+    EXPECT_TRUE(cluster.apply(
+        "register_node { node_id: 2 name: 'n2' capacity { vcpus: 4 memory_mib: 2048 } "
+        "accelerator: 'kvm' hypervisor_version: '7.2.22' tsc_khz: 2000000 }"));
+    EXPECT_TRUE(cluster.desire(name, v1::VM_DESIRED_RUNNING));
+    EXPECT_TRUE(cluster.place(name, 2));
+    report("state: VM_STATE_STARTING uses_saved: true");
+  }
+}
+
 // Something of everything: tokens used and not, nodes, one of them leaving, images, VMs pending,
-// placed, running and on their way out, and two remembered answers.
+// placed, running, suspended and on their way out, and two remembered answers.
 Scenario rich(std::uint32_t version = kModelVersion) {
   Scenario cluster = Scenario::founded();
   cluster.version = version;
@@ -45,6 +77,7 @@ Scenario rich(std::uint32_t version = kModelVersion) {
     EXPECT_TRUE(cluster.apply("report_vms { node_id: 1 reports { generation: 1 vm_id: " + id +
                               " state: VM_STATE_RUNNING start { kind: VM_START_KIND_COLD "
                               "took_ms: 1532 why: 'no template yet' } } }"));
+    save_something(cluster);
   }
   EXPECT_TRUE(cluster.desire("going", v1::VM_DESIRED_DELETED));
   EXPECT_TRUE(cluster.apply(
@@ -96,7 +129,7 @@ TEST(Snapshot, RestoredStateGoesOnTheSame) {
 // A snapshot written today is read by every later program: the format is this number. If a change
 // of it is meant, kModelVersion grows and old snapshots must still decode.
 TEST(Snapshot, FormatIsPinned) {
-  EXPECT_EQ(rich().state.hash(), "461466164f42c845281da0092cf1347a");
+  EXPECT_EQ(rich().state.hash(), "930aac4935cdc8c28555c539fb5d849d");
 }
 
 // While a cluster is upgraded, nodes with the program of before apply the same log and must come to
@@ -174,11 +207,12 @@ TEST(Snapshot, DamagedMembersAndImagesAreRefused) {
   expect_refused(damages);
 }
 
-// VMs in rich(): 0 waiting, 1 placed, 2 running, 3 going, 4 ports. Requests: 0 success, 1 refusal.
+// VMs in rich(): 0 waiting, 1 placed, 2 running, 3 going, 4 ports, 5 asleep, 6 waking. Requests: 0
+// success, 1 refusal.
 TEST(Snapshot, DamagedVmsAndRequestsAreRefused) {
   using S = v1::StateSnapshot;
   const Damage damages[] = {
-      {"vm: id", [](S& s) { s.set_next_id(s.vms(4).id()); }},
+      {"vm: id", [](S& s) { s.set_next_id(s.vms(6).id()); }},
       {"vm: id", [](S& s) { s.mutable_vms(0)->clear_id(); }},
       {"vm: id", [](S& s) { s.mutable_vms(0)->set_id(s.images(0).id()); }},
       {"vm: id twice", [](S& s) { s.mutable_vms(0)->set_id(s.vms(1).id()); }},
@@ -215,6 +249,36 @@ TEST(Snapshot, DamagedVmsAndRequestsAreRefused) {
       {"request: reason", [](S& s) { s.mutable_requests(1)->set_reason("no_such_word"); }},
       {"request: reason", [](S& s) { s.mutable_requests(1)->set_object_id(1); }},
       {"request: detail", [](S& s) { s.mutable_requests(1)->set_detail("\x01"); }},
+  };
+  expect_refused(damages);
+}
+
+TEST(Snapshot, DamagedSavesAreRefused) {
+  using S = v1::StateSnapshot;
+  const auto asleep = [](S& s) { return s.mutable_vms(5)->mutable_saves(); };
+  const auto waking = [](S& s) { return s.mutable_vms(6)->mutable_saves(); };
+  const Damage damages[] = {
+      {"vm: pending on", [](S& s) { s.mutable_vms(5)->set_node_id(1); }},
+      {"vm: suspended", [](S& s) { s.mutable_vms(5)->set_desired(v1::VM_DESIRED_RUNNING); }},
+      {"vm: suspended", [&](S& s) { asleep(s)->clear_resume_from(); }},
+      {"vm: suspended", [&](S& s) { asleep(s)->set_used_by(1); }},
+      {"vm: saves: nothing", [&](S& s) { waking(s)->clear_resume_from(); }},
+      {"vm: saves: used by", [&](S& s) { waking(s)->set_used_by(3); }},
+      {"vm: saved: of nobody", [&](S& s) { waking(s)->mutable_resume_from()->set_generation(3); }},
+      {"vm: saved: of nobody",
+       [&](S& s) { waking(s)->mutable_snapshot()->set_holder_node_id(s.next_node_id()); }},
+      {"vm: saved: of nobody", [&](S& s) { asleep(s)->mutable_snapshot()->clear_generation(); }},
+      {"vm: saved: of nobody",
+       [&](S& s) { asleep(s)->mutable_snapshot()->clear_holder_node_id(); }},
+      {"saved: digest",
+       [&](S& s) { asleep(s)->mutable_snapshot()->mutable_guest()->set_digest("x"); }},
+      {"saved: bytes",
+       [&](S& s) { asleep(s)->mutable_snapshot()->mutable_guest()->clear_bytes(); }},
+      {"vm: snapshots", [&](S& s) { waking(s)->set_snapshots_done(3); }},
+      {"vm: snapshot of no", [&](S& s) { asleep(s)->set_snapshots_asked(3); }},
+      {"vm: snapshot_error", [&](S& s) { asleep(s)->set_snapshot_error("\x1b[m"); }},
+      {"node: node_invalid",
+       [](S& s) { s.mutable_nodes(1)->set_hypervisor_version(std::string(99, 'x')); }},
   };
   expect_refused(damages);
 }

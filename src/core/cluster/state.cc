@@ -149,6 +149,12 @@ Result<std::uint64_t> State::carry_out(const v1::Command& command, const Step& s
       return carry_out(command.set_reservation(), step);
     case v1::Command::kRemoveReservation:
       return carry_out(command.remove_reservation(), step);
+    case v1::Command::kTakeSnapshot:
+      return carry_out(command.take_snapshot(), step);
+    case v1::Command::kRestoreSnapshot:
+      return carry_out(command.restore_snapshot(), step);
+    case v1::Command::kDeleteSnapshot:
+      return carry_out(command.delete_snapshot(), step);
     case v1::Command::KIND_NOT_SET:
       break;
   }

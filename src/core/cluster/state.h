@@ -13,9 +13,9 @@
 // between the tries.
 //
 // Invariants, checked by decode() and by a property test: names and uuids are unique among what
-// exists; a VM is Pending exactly while it has no node; a VM that is not being deleted has its
-// image; generations only grow; ids are never given out again; nothing is placed on a node that is
-// leaving.
+// exists; a VM is Pending or Suspended exactly while it has no node; a VM that is not being deleted
+// has its image; generations only grow; ids are never given out again; nothing is placed on a node
+// that is leaving.
 //
 // Members. The founder makes the state; every other node enters by EnrolNode, with a token and the
 // next id, and is then added to the configuration. It leaves in two steps: RemoveNode, which may be
@@ -56,6 +56,7 @@ class AddImage;
 class Command;
 class CreateToken;
 class CreateVm;
+class DeleteSnapshot;
 class DrainNode;
 class DropNode;
 class EndDrain;
@@ -71,6 +72,7 @@ class RemoveNode;
 class RemoveReservation;
 class RemoveTenant;
 class ReportVms;
+class RestoreSnapshot;
 class RevokeToken;
 class SetDesired;
 class SetGroup;
@@ -78,6 +80,7 @@ class SetPolicy;
 class SetReservation;
 class SetTenant;
 class StateSnapshot;
+class TakeSnapshot;
 class UpdateNode;
 class UpdateNodeAddress;
 class VmReport;
@@ -134,7 +137,8 @@ class State {
   // Pending it frees it for another node.
   //
   // SetDesired to what is desired already is success without a change, but for a start of a VM that
-  // ended (Stopped or Failed): it is a new assignment to the same node, at the next generation.
+  // ended (Stopped or Failed): it is a new assignment to the same node, at the next generation. Of
+  // a suspended VM a start makes it pending, to go on from what was saved; a stop gives that up.
   //
   // CreateVm with desired Stopped places the VM like any other; its node does not start it.
   Result<Outcome> apply(LogIndex index, const v1::Command& command, const ChangeSink& changed);
@@ -265,6 +269,9 @@ class State {
   Result<std::uint64_t> carry_out(const v1::RemoveTenant& command, const Step& step);
   Result<std::uint64_t> carry_out(const v1::SetReservation& command, const Step& step);
   Result<std::uint64_t> carry_out(const v1::RemoveReservation& command, const Step& step);
+  Result<std::uint64_t> carry_out(const v1::TakeSnapshot& command, const Step& step);
+  Result<std::uint64_t> carry_out(const v1::RestoreSnapshot& command, const Step& step);
+  Result<std::uint64_t> carry_out(const v1::DeleteSnapshot& command, const Step& step);
   Result<void> take_report(NodeId node, const v1::VmReport& report, const Step& step);
 
   Result<Node*> member(NodeId id);
@@ -274,6 +281,16 @@ class State {
   void free_vms_of(const Node& node, const Step& step);
   void set_configuration(const raft::ConfState& configuration, const ChangeSink& changed);
   [[nodiscard]] Result<const Vm*> vm_to_change(const std::string& name, VmId id) const;
+  // Errors: kFailedPrecondition "vm_not_running", "vm_being_deleted".
+  static Result<void> may_pause(const Vm& vm);
+  static Result<void> may_save(const Vm& vm);
+  [[nodiscard]] Result<void> may_restore(const Vm& vm) const;
+  static Result<void> check_fits(const Vm& vm, const SavedGuest& saved, const Node& node);
+  // What a report says of saved guests. Errors: kInvalidArgument "report_invalid",
+  // kFailedPrecondition "saved_guest_used".
+  static Result<void> take_saves(const v1::VmReport& report, Vm& vm);
+  // An ended VM may start where it is.
+  [[nodiscard]] Result<void> may_start_there(const Vm& vm) const;
   // Placement: what may keep a VM from a node. Errors: those of PlaceVm.
   [[nodiscard]] Result<const Node*> node_to_place_on(const v1::PlaceVm& command,
                                                      const Vm& vm) const;
@@ -334,6 +351,7 @@ class State {
   Result<void> restore(Image image);
   Result<void> restore(Vm vm);
   [[nodiscard]] Result<void> check_devices(const Vm& vm) const;
+  [[nodiscard]] Result<void> check_saves(const Vm& vm) const;
   Result<void> restore_policy(const v1::StateSnapshot& snapshot);
   Result<void> restore_reservations(const v1::StateSnapshot& snapshot);
 

@@ -32,12 +32,51 @@ const Vm* some_vm(const State& state) {
   return &std::next(state.vms().begin(), pick<std::ptrdiff_t>(0, count))->second;
 }
 
+void fill_saved(v1::SavedGuest& saved) {
+  saved.set_digest(std::string(32, *element('d', 'e')));
+  saved.set_bytes(pick<std::uint64_t>(0, 8));
+  saved.set_accelerator("kvm");
+  saved.set_hypervisor_version(*element<std::string>("7", "7", "8"));
+}
+
+void fill_snapshot(v1::SnapshotReport& snapshot) {
+  snapshot.set_number(pick<std::uint64_t>(1, 3));
+  if (pick(0, 4) == 0) {
+    snapshot.set_error("full");
+  } else {
+    fill_saved(*snapshot.mutable_saved());
+  }
+}
+
 // Mostly with the VM's own numbers, sometimes with others.
 template <class Message>
 void name_a_vm(const Vm* vm, Message& message) {
   message.set_vm_id(vm == nullptr ? 99 : vm->id.value);
   const std::uint64_t generation = vm == nullptr ? 0 : vm->generation.value;
   message.set_generation(pick(0, 8) == 0 ? generation + 1 : generation);
+}
+
+// Mostly one that may be next.
+v1::VmState some_state(const Vm* vm) {
+  std::vector<VmState> next;
+  for (const VmState state : kVmStates)
+    if (vm != nullptr && may_follow(vm->state, state)) next.push_back(state);
+  if (next.empty() || pick(0, 4) == 0) return static_cast<v1::VmState>(pick(0, 12));
+  return static_cast<v1::VmState>(next[pick<std::size_t>(0, next.size())]);
+}
+
+void fill_report(const Vm* vm, v1::VmReport& report) {
+  name_a_vm(vm, report);
+  report.set_state(some_state(vm));
+  report.set_released(pick(0, 3) == 0);
+  if ((report.state() == v1::VM_STATE_SUSPENDED) != (pick(0, 8) == 0)) {
+    fill_saved(*report.mutable_saved());
+    report.set_released(true);
+  }
+  report.set_uses_saved(report.state() == v1::VM_STATE_STARTING && pick(0, 2) == 0);
+  if (pick(0, 3) == 0) fill_snapshot(*report.mutable_snapshot());
+  report.set_pid(pick(0, 10) == 0 ? -1 : pick(0, 3));
+  report.set_reason(*element<std::string>("", "ended", "\x1b[m"));
 }
 
 void fill_report(const State& state, v1::ReportVms& reports) {
@@ -51,13 +90,38 @@ void fill_report(const State& state, v1::ReportVms& reports) {
     }
     // Each VM once, so that a command is one transition of it.
     if (vm != nullptr && !reported.insert(vm->id).second) continue;
-    v1::VmReport& report = *reports.add_reports();
-    name_a_vm(vm, report);
-    report.set_state(static_cast<v1::VmState>(pick(0, 11)));
-    report.set_released(pick(0, 3) == 0);
-    report.set_pid(pick(0, 10) == 0 ? -1 : pick(0, 3));
-    report.set_reason(*element<std::string>("", "ended", "\x1b[m"));
+    fill_report(vm, *reports.add_reports());
   }
+}
+
+// What becomes of one VM, its owner being right in all it says: guests come to run, and are saved.
+v1::Command some_saving_command(const Vm& vm) {
+  v1::Command command;
+  switch (pick(0, 9)) {
+    case 0:
+    case 1:
+      command.mutable_set_desired()->set_name(vm.name.text());
+      command.mutable_set_desired()->set_desired(
+          *element(v1::VM_DESIRED_RUNNING, v1::VM_DESIRED_PAUSED, v1::VM_DESIRED_SUSPENDED));
+      break;
+    case 2:
+      command.mutable_take_snapshot()->set_name(vm.name.text());
+      break;
+    case 3:
+      command.mutable_restore_snapshot()->set_name(vm.name.text());
+      break;
+    case 4:
+      command.mutable_delete_snapshot()->set_vm_id(vm.id.value);
+      break;
+    case 5:
+      name_a_vm(&vm, *command.mutable_place_vm());
+      command.mutable_place_vm()->set_node_id(pick<std::uint64_t>(1, 3));
+      break;
+    default:
+      command.mutable_report_vms()->set_node_id(vm.node.value);
+      fill_report(&vm, *command.mutable_report_vms()->add_reports());
+  }
+  return command;
 }
 
 // Four tokens and three names, so that they meet.
@@ -101,7 +165,14 @@ void fill_image(v1::AddImage& image) {
 
 v1::Command some_command(const State& state) {
   const std::string name = some_name();
+  const Vm* vm = some_vm(state);
   v1::Command command;
+  if (vm != nullptr && pick(0, 2) == 0) {
+    command = some_saving_command(*vm);
+    command.set_version(kModelVersion);
+    command.set_time_unix_ms(pick<std::int64_t>(0, 1'000'000));
+    return command;
+  }
   switch (pick(0, 25)) {
     case 0:
       command.mutable_register_node()->set_node_id(pick<std::uint64_t>(0, 5));
@@ -109,6 +180,8 @@ v1::Command some_command(const State& state) {
       // Never smaller than before, so that what is promised stays within what there is.
       command.mutable_register_node()->mutable_capacity()->set_vcpus(2);
       command.mutable_register_node()->mutable_capacity()->set_memory_mib(400);
+      command.mutable_register_node()->set_accelerator("kvm");
+      command.mutable_register_node()->set_hypervisor_version("7");
       break;
     case 1:
     case 2:
@@ -118,7 +191,7 @@ v1::Command some_command(const State& state) {
       break;
     case 3:
       command.mutable_set_desired()->set_name(name);
-      command.mutable_set_desired()->set_desired(static_cast<v1::VmDesired>(pick(0, 4)));
+      command.mutable_set_desired()->set_desired(static_cast<v1::VmDesired>(pick(0, 6)));
       break;
     case 4:
     case 5:
@@ -163,6 +236,33 @@ Scenario started() {
   return cluster;
 }
 
+// With two guests that run and a snapshot of one, which commands seldom come to.
+Scenario busy() {
+  Scenario cluster = started();
+  for (const std::string name : {"a", "b"}) {
+    RC_ASSERT(cluster.create(name, 1, 80).has_value());
+    RC_ASSERT(cluster.place(name, name == "a" ? 1 : 2).has_value());
+    for (const v1::VmState state : {v1::VM_STATE_STARTING, v1::VM_STATE_RUNNING})
+      RC_ASSERT(cluster.report(name, state).has_value());
+  }
+  RC_ASSERT(cluster.apply("take_snapshot { name: 'a' }").has_value());
+  v1::Command command;
+  command.set_version(kModelVersion);
+  command.mutable_report_vms()->set_node_id(1);
+  v1::VmReport& report = *command.mutable_report_vms()->add_reports();
+  report.set_vm_id(cluster.state.find_vm("a")->id.value);
+  report.set_generation(1);
+  report.set_state(v1::VM_STATE_RUNNING);
+  report.mutable_snapshot()->set_number(1);
+  v1::SavedGuest& saved = *report.mutable_snapshot()->mutable_saved();
+  saved.set_digest(std::string(32, 'd'));
+  saved.set_bytes(1);
+  saved.set_accelerator("kvm");
+  saved.set_hypervisor_version("7");
+  RC_ASSERT(cluster.apply(command).has_value());
+  return cluster;
+}
+
 // Everything that is kept beside the VMs, counted anew.
 void check_indexes(const State& state) {
   std::map<VmState, std::size_t> in;
@@ -172,7 +272,7 @@ void check_indexes(const State& state) {
   std::map<std::string, const Vm*> by_name;
   for (const auto& [id, vm] : state.vms()) {
     ++in[vm.state];
-    on[vm.node].insert(id);
+    if (vm.state != VmState::kSuspended) on[vm.node].insert(id);
     by_name.emplace(vm.name.text(), &vm);
     if (!vm.node) continue;
     promised[vm.node].cpu_milli += vm.spec.vcpus * 1000;
@@ -212,7 +312,11 @@ void check_invariants(const State& state) {
     RC_ASSERT(vm.id == id);
     RC_ASSERT(state.find_vm(vm.name) == &vm);
     RC_ASSERT(uuids.insert(vm.uuid).second);
-    RC_ASSERT((vm.state == VmState::kPending) == !vm.node);
+    const bool is_suspended = vm.state == VmState::kSuspended;
+    RC_ASSERT((vm.state == VmState::kPending || is_suspended) == !vm.node);
+    RC_ASSERT(!is_suspended || (vm.desired == VmDesired::kSuspended && resumes_from(vm)));
+    RC_ASSERT(vm.node || !vm.saves->is_snapshot_asked());
+    RC_ASSERT(vm.state != VmState::kRunning || !vm.saves->resume_from);
     RC_ASSERT(vm.node || vm.desired != VmDesired::kDeleted);
     RC_ASSERT(vm.desired == VmDesired::kDeleted || state.find_image(vm.spec.image) != nullptr);
     if (!vm.node) continue;
@@ -250,11 +354,20 @@ void check_step(const State& before, const State& after) {
       continue;
     }
     RC_ASSERT(now->generation == vm.generation || now->state == VmState::kPlaced);
-    // An explicit start of an ended VM: placed again, where it is.
-    const bool again = (vm.state == VmState::kStopped || vm.state == VmState::kFailed) &&
-                       now->state == VmState::kPlaced && now->generation > vm.generation &&
-                       now->node == vm.node;
-    RC_ASSERT(again || now->state == vm.state || may_follow(vm.state, now->state));
+    // An explicit start of an ended VM, or from its snapshot: placed again, where it is.
+    const bool has_ended = vm.state == VmState::kStopped || vm.state == VmState::kFailed;
+    const bool is_restored =
+        now->saves->snapshot && resumes_from(*now) && *resumes_from(*now) == *now->saves->snapshot;
+    const bool again = (has_ended || is_restored) && now->state == VmState::kPlaced &&
+                       now->generation > vm.generation && now->node == vm.node;
+    // Saved, and not wanted so any more.
+    const bool too_late = now->state == VmState::kPending &&
+                          may_follow(vm.state, VmState::kSuspended) &&
+                          now->desired != VmDesired::kSuspended;
+    RC_ASSERT(again || too_late || now->state == vm.state || may_follow(vm.state, now->state));
+    // Once used, a saved guest is used by nobody else, unless it is restored.
+    const bool is_same = vm.saves->used_by && now->saves->resume_from == vm.saves->resume_from;
+    RC_ASSERT(!is_same || is_restored || now->saves->used_by == vm.saves->used_by);
     RC_ASSERT(vm.desired != VmDesired::kDeleted || now->desired == VmDesired::kDeleted);
     RC_ASSERT(now->spec == vm.spec);
     RC_ASSERT(now->uuid == vm.uuid);
@@ -284,7 +397,7 @@ TEST(StateProperty, InvariantsHoldAfterEveryCommand) {
   std::map<v1::Command::KindCase, int> carried_out;
   std::map<VmState, int> seen;
   EXPECT_TRUE(rc::check([&] {
-    Scenario cluster = started();
+    Scenario cluster = busy();
     const int steps = pick(0, 200);
     for (int at = 0; at < steps; ++at) {
       const State before = cluster.state;
@@ -305,12 +418,13 @@ TEST(StateProperty, InvariantsHoldAfterEveryCommand) {
         ++seen[vm.state];
     }
   }));
-  EXPECT_EQ(carried_out.size(), 14u);
-  EXPECT_GE(seen.size(), 6u);
+  EXPECT_EQ(carried_out.size(), 17u);
+  EXPECT_GE(seen.size(), 8u);
+  EXPECT_GT(seen[VmState::kSuspended], 0);
 }
 
 RC_GTEST_PROP(StateProperty, SnapshotAfterEveryCommandIsTheState, ()) {
-  Scenario cluster = started();
+  Scenario cluster = busy();
   const int steps = pick(0, 50);
   for (int at = 0; at < steps; ++at) {
     ignore(cluster.apply(some_command(cluster.state)), "refusals are part of it");
@@ -326,13 +440,13 @@ RC_GTEST_PROP(StateProperty, SnapshotAfterEveryCommandIsTheState, ()) {
 // Two nodes apply one log, one of them restarting from a snapshot in the middle.
 RC_GTEST_PROP(StateProperty, SameLogSameHash, ()) {
   std::vector<v1::Command> log;
-  Scenario first = started();
+  Scenario first = busy();
   const int steps = pick(0, 60);
   for (int at = 0; at < steps; ++at) {
     log.push_back(some_command(first.state));
     ignore(first.apply(log.back()), "refusals are part of it");
   }
-  Scenario second = started();
+  Scenario second = busy();
   const auto restart = static_cast<std::size_t>(pick(0, 60));
   for (std::size_t at = 0; at < log.size(); ++at) {
     if (at == restart) second.state = *State::decode(second.state.encode());
@@ -345,7 +459,7 @@ RC_GTEST_PROP(StateProperty, SameLogSameHash, ()) {
 }
 
 RC_GTEST_PROP(StateProperty, RetryIsAnsweredAndNotCarriedOut, ()) {
-  Scenario cluster = started();
+  Scenario cluster = busy();
   std::vector<std::pair<v1::Command, Result<Outcome>>> answered;
   const int steps = pick(0, 40);
   for (int at = 0; at < steps; ++at) {

@@ -20,9 +20,12 @@ bool says_more(const v1::RegisterNode& node) {
          node.cost_per_hour_micro() != 0 || node.images_size() != 0;
 }
 
-bool tells_starts(const v1::ReportVms& command) {
-  return std::ranges::any_of(command.reports(),
-                             [](const v1::VmReport& report) { return report.has_start(); });
+std::uint32_t required_version(const v1::ReportVms& command) {
+  const bool tells_more = std::ranges::any_of(command.reports(), [](const v1::VmReport& report) {
+    return report.has_start() || report.state() == v1::VM_STATE_SUSPENDED || report.has_saved() ||
+           report.uses_saved() || report.has_snapshot();
+  });
+  return tells_more ? kStartVersion : kFirstVersion;
 }
 
 std::uint32_t version_if(bool says_more) { return says_more ? kPlacementVersion : kFirstVersion; }
@@ -32,15 +35,18 @@ std::uint32_t version_if(bool says_more) { return says_more ? kPlacementVersion 
 std::uint32_t required_version(const v1::Command& command) {
   switch (command.kind_case()) {
     case v1::Command::kRegisterNode:
+      if (!command.register_node().hypervisor_version().empty()) return kStartVersion;
       return version_if(says_more(command.register_node()));
     case v1::Command::kCreateVm:
       return version_if(command.create_vm().spec().has_placement());
     case v1::Command::kReportVms:
-      return tells_starts(command.report_vms()) ? kStartVersion : kFirstVersion;
+      return required_version(command.report_vms());
     case v1::Command::kPlaceVm:
       return version_if(command.place_vm().devices_size() != 0 ||
                         command.place_vm().node_revision() != 0);
     case v1::Command::kSetDesired:
+      return command.set_desired().desired() > v1::VM_DESIRED_DELETED ? kStartVersion
+                                                                      : kFirstVersion;
     case v1::Command::kExplainPending:
     case v1::Command::kAddImage:
     case v1::Command::kRemoveImage:
@@ -65,6 +71,10 @@ std::uint32_t required_version(const v1::Command& command) {
     case v1::Command::kSetReservation:
     case v1::Command::kRemoveReservation:
       return kPlacementVersion;
+    case v1::Command::kTakeSnapshot:
+    case v1::Command::kRestoreSnapshot:
+    case v1::Command::kDeleteSnapshot:
+      return kStartVersion;
   }
   return kModelVersion;
 }
@@ -73,6 +83,9 @@ void fit_to_version(v1::Command& command) {
   if (command.version() < kStartVersion && command.has_report_vms()) {
     for (v1::VmReport& report : *command.mutable_report_vms()->mutable_reports())
       report.clear_start();
+  }
+  if (command.version() < kStartVersion && command.has_register_node()) {
+    command.mutable_register_node()->clear_hypervisor_version();
   }
   if (command.version() >= kPlacementVersion) return;
   if (command.has_register_node()) {

@@ -151,10 +151,10 @@ const Vm& Vms::add(Vm vm) {
     account.vms.insert(id);
     if (!BLX_BUG(kSnapshotForgetsSums)) promise(account, vm);
   } else {
-    waiting_.insert(id);
+    homeless(vm.state).insert(id);
   }
   count_tenant(vm, 1);
-  count_groups(vm, vm.node, 1);
+  count_groups(vm, standing_of(vm), 1);
   const auto [added, is_added] = vms_.try_emplace(id, std::move(vm));
   BLX_ASSERT(is_added);
   return added->second;
@@ -167,7 +167,7 @@ Vm Vms::remove(VmId id) {
   --count_of(vm.state);
   (void)leave(standing_of(vm), vm);
   count_tenant(vm, -1);
-  count_groups(vm, vm.node, -1);
+  count_groups(vm, standing_of(vm), -1);
   names_.erase(vm.name);
   in_order_.erase(vm.name);
   uuids_.erase(vm.uuid);
@@ -179,17 +179,19 @@ void Vms::follow(const Standing& before, const Vm& vm) {
     --count_of(before.state);
     ++count_of(vm.state);
   }
-  if (before.node == vm.node) {
+  const bool stays =
+      before.node == vm.node && (vm.node || &homeless(before.state) == &homeless(vm.state));
+  if (stays) {
     BLX_ASSERT(before.devices == vm.devices);
     return;
   }
   enter(vm, leave(before, vm));
-  count_groups(vm, before.node, -1);
-  count_groups(vm, vm.node, 1);
+  count_groups(vm, before, -1);
+  count_groups(vm, standing_of(vm), 1);
 }
 
 std::set<VmId>::node_type Vms::leave(const Standing& before, const Vm& vm) {
-  if (!before.node) return waiting_.extract(vm.id);
+  if (!before.node) return homeless(before.state).extract(vm.id);
   const auto account = accounts_.find(before.node);
   BLX_ASSERT(account != accounts_.end());
   auto id = account->second.vms.extract(vm.id);
@@ -202,7 +204,7 @@ std::set<VmId>::node_type Vms::leave(const Standing& before, const Vm& vm) {
 void Vms::enter(const Vm& vm, std::set<VmId>::node_type id) {
   BLX_ASSERT(!id.empty());
   if (!vm.node) {
-    waiting_.insert(std::move(id));
+    homeless(vm.state).insert(std::move(id));
     return;
   }
   Account& account = accounts_[vm.node];
@@ -243,17 +245,17 @@ void Vms::count_tenant(const Vm& vm, int change) {
   if (!tenant.empty() && use.vms == 0) tenants_.erase(tenant);
 }
 
-void Vms::count_groups(const Vm& vm, NodeId node, int change) {
+void Vms::count_groups(const Vm& vm, const Standing& as, int change) {
   const auto by = static_cast<std::uint32_t>(change);
   for (const Name& name : vm.spec.wishes->groups) {
     GroupMembers& members = groups_[name];
-    if (node) {
+    if (as.node) {
       members.placed += by;
-      if ((members.on[node] += by) == 0) members.on.erase(node);
+      if ((members.on[as.node] += by) == 0) members.on.erase(as.node);
     } else {
-      members.pending += by;
+      (as.state == VmState::kSuspended ? members.suspended : members.pending) += by;
     }
-    if (members.placed + members.pending == 0) groups_.erase(name);
+    if (members.placed + members.pending + members.suspended == 0) groups_.erase(name);
   }
 }
 

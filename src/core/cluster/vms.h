@@ -9,8 +9,9 @@
 // in no snapshot; decode() adds the VMs again.
 //
 // Invariants, counted anew by a property test: names, uuids and, on one node, published host ports
-// are unique; each VM is on one node, or on none; the counts by state are those of the VMs; a node
-// without VMs has promised nothing; a group without members and a tenant without VMs are not here.
+// are unique; each VM is on one node, or waits for one, or is suspended; the counts by state are
+// those of the VMs; a node without VMs has promised nothing; a group without members and a tenant
+// without VMs are not here.
 //
 // A VM that asks for nothing of its placement costs no memory but its own: what is counted by
 // tenant and group has entries only for those that were named.
@@ -65,6 +66,7 @@ struct GroupMembers {
   std::map<NodeId, std::uint32_t> on;  // how many on a node, of nodes that have some
   std::uint32_t placed = 0;
   std::uint32_t pending = 0;
+  std::uint32_t suspended = 0;
   friend bool operator==(const GroupMembers&, const GroupMembers&) = default;
 };
 
@@ -79,7 +81,8 @@ class Vms {
   [[nodiscard]] bool has_uuid(const Uuid& uuid) const { return uuids_.contains(uuid); }
   // The VMs behind that name in the order of names, at most so many. O(count * log(VMs)).
   [[nodiscard]] std::vector<const Vm*> after(std::string_view name, std::size_t count) const;
-  // Those on a node; of no node: those that wait for one. Valid until the next change.
+  // Those on a node; of no node: those that wait for one, which a suspended one does not. Valid
+  // until the next change.
   [[nodiscard]] const std::set<VmId>& on(NodeId node) const;
   [[nodiscard]] std::size_t count_in(VmState state) const {
     return counts_.at(static_cast<std::size_t>(state));
@@ -141,6 +144,10 @@ class Vms {
   }
   std::uint32_t& count_of(VmState state) { return counts_.at(static_cast<std::size_t>(state)); }
   void follow(const Standing& before, const Vm& vm);
+  // Of those on no node.
+  std::set<VmId>& homeless(VmState state) {
+    return state == VmState::kSuspended ? suspended_ : waiting_;
+  }
   // The VM's id, out of the set of its node or into it, with what the node promised it.
   std::set<VmId>::node_type leave(const Standing& before, const Vm& vm);
   void enter(const Vm& vm, std::set<VmId>::node_type id);
@@ -148,7 +155,7 @@ class Vms {
   void release(Account& account, const Standing& before, const Vm& vm);
   // By one, in or out.
   void count_tenant(const Vm& vm, int change);
-  void count_groups(const Vm& vm, NodeId node, int change);
+  void count_groups(const Vm& vm, const Standing& as, int change);
 
   std::map<VmId, Vm> vms_;
   // To look up in only: their order is nobody's business.
@@ -156,6 +163,7 @@ class Vms {
   boost::unordered_flat_set<Uuid, UuidHash> uuids_;
   std::set<Name, ByText> in_order_;
   std::set<VmId> waiting_;
+  std::set<VmId> suspended_;
   std::map<NodeId, Account> accounts_;  // of nodes with VMs
   std::map<Name, GroupMembers> groups_;
   std::map<Name, TenantUse> tenants_;

@@ -73,7 +73,7 @@ class OneDrain {
     const auto leaves = [](const Vm* vm) { return is_told(*vm); };
     const auto waits = [&](VmId id) {
       const Vm& vm = *state_.find_vm(id);
-      return vm.desired == VmDesired::kRunning && !vm.eviction.is_default() &&
+      return wants_to_run(vm.desired) && !vm.eviction.is_default() &&
              vm.eviction->cause == cluster::EvictCause::kDrain && vm.eviction->from == node_.id;
     };
     return static_cast<std::size_t>(std::ranges::count_if(left_, leaves) +

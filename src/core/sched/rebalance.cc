@@ -28,8 +28,7 @@ bool may_move_any(const State& state, WallTime now) {
   std::uint32_t moves = 0;
   for (const auto& [id, vm] : state.vms()) {
     if (!was_moved(vm)) continue;
-    const bool is_under_way =
-        vm.evicting || (!vm.node && vm.desired == cluster::VmDesired::kRunning);
+    const bool is_under_way = vm.evicting || (!vm.node && wants_to_run(vm.desired));
     if (is_under_way) return false;
     moves += vm.eviction->since.unix_ms > now.unix_ms - kHourMs ? 1 : 0;
   }

@@ -14,8 +14,8 @@ namespace {
 
 // The model's enums have the numbers of the schema's.
 static_assert(static_cast<int>(cluster::VmState::kPending) == v1::VM_STATE_PENDING);
-static_assert(static_cast<int>(cluster::VmState::kMigrating) == v1::VM_STATE_MIGRATING);
-static_assert(static_cast<int>(cluster::VmDesired::kDeleted) == v1::VM_DESIRED_DELETED);
+static_assert(static_cast<int>(cluster::VmState::kSuspended) == v1::VM_STATE_SUSPENDED);
+static_assert(static_cast<int>(cluster::VmDesired::kSuspended) == v1::VM_DESIRED_SUSPENDED);
 static_assert(static_cast<int>(cluster::NodeRole::kWorker) == v1::NODE_ROLE_WORKER);
 static_assert(static_cast<int>(cluster::Membership::kNone) == v1::MEMBERSHIP_JOINING);
 static_assert(static_cast<int>(cluster::Membership::kVoter) == v1::MEMBERSHIP_VOTER);

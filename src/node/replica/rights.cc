@@ -23,6 +23,9 @@ std::string_view reserved(const v1::Command& command, NodeId worker) {
   switch (command.kind_case()) {
     case v1::Command::kCreateVm:
     case v1::Command::kSetDesired:
+    case v1::Command::kTakeSnapshot:
+    case v1::Command::kRestoreSnapshot:
+    case v1::Command::kDeleteSnapshot:
     case v1::Command::kAddImage:
     case v1::Command::kRemoveImage:
     case v1::Command::kSetGroup:

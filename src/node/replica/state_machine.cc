@@ -22,8 +22,9 @@ std::unexpected<Error> cannot_apply(const raft::Entry& entry, const Error& why) 
 bool is_settled(const cluster::Vm* vm) {
   using cluster::VmDesired;
   using cluster::VmState;
-  return vm == nullptr || vm->state == VmState::kFailed ||
+  return vm == nullptr || vm->state == VmState::kFailed || vm->state == VmState::kSuspended ||
          (vm->state == VmState::kRunning && vm->desired == VmDesired::kRunning) ||
+         (vm->state == VmState::kPaused && vm->desired == VmDesired::kPaused) ||
          (vm->state == VmState::kStopped && vm->desired == VmDesired::kStopped);
 }
 
@@ -75,7 +76,9 @@ void StateMachine::follow_trace(const v1::Command& command,
                                 const Result<cluster::Outcome>& outcome) {
   if (tracer_ == nullptr) return;
   trace::TracedVms& traced = tracer_->vms();
-  if (outcome && (command.has_create_vm() || command.has_set_desired())) {
+  const bool is_of_a_user =
+      command.has_create_vm() || command.has_set_desired() || command.has_restore_snapshot();
+  if (outcome && is_of_a_user) {
     const VmId id(outcome->object_id);
     const trace::TraceContext request = trace::request_of(command);
     if (request.is_traced() && !is_settled(state_.find_vm(id))) {

@@ -73,6 +73,12 @@ Names names_of(const v1::Command& command) {
       return {"propose SetReservation", "apply SetReservation"};
     case v1::Command::kRemoveReservation:
       return {"propose RemoveReservation", "apply RemoveReservation"};
+    case v1::Command::kTakeSnapshot:
+      return {"propose TakeSnapshot", "apply TakeSnapshot"};
+    case v1::Command::kRestoreSnapshot:
+      return {"propose RestoreSnapshot", "apply RestoreSnapshot"};
+    case v1::Command::kDeleteSnapshot:
+      return {"propose DeleteSnapshot", "apply DeleteSnapshot"};
     case v1::Command::KIND_NOT_SET:
       break;
   }

@@ -175,6 +175,10 @@ inline constexpr std::size_t kReportsPerCommand = 256;
 inline constexpr Duration kBootTimeout = 60s;     // to the agent's first answer, on a busy host
 inline constexpr Duration kCloneTimeout = 10s;    // likewise, of one that was loaded
 inline constexpr Duration kMonitorTimeout = 15s;  // to the hypervisor's first answer
+// Of a guest's state to the disk and from it: this, and at least so many bytes a second.
+inline constexpr Duration kTransferTimeout = 30s;
+inline constexpr std::uint64_t kTransferBytesPerSecond = std::uint64_t{16} << 20;
+inline constexpr Duration kHolderTimeout = 20s;  // to the next piece of a saved guest
 inline constexpr Duration kRestartDelayMin = 1s;
 inline constexpr Duration kRestartDelayMax = 60s;
 inline constexpr Duration kRestartForgiven = 10min;  // of running well: the delay starts anew

@@ -10,6 +10,7 @@
 #include "blixard/v1/enrol.pb.h"
 #include "core/cluster/codec.h"
 #include "env/failpoint.h"
+#include "node/saved/piece_request.h"
 #include "node/telemetry/program.h"
 #include "node/telemetry/sources.h"
 
@@ -133,6 +134,8 @@ env::Task<Result<void>> Node::open() {
   BLX_CO_TRY(images_, co_await image::Store::open(env_, env::join_path(data, "images")));
   BLX_CO_TRY(templates_, co_await templates::Store::open(env_, env::join_path(data, "templates"),
                                                          driver_, config_.templates));
+  BLX_CO_TRY(saved_, co_await saved::Store::open(env_, env::join_path(data, "saved"),
+                                                 identity_.cluster.text()));
   BLX_CO_TRY(co_await open_cluster());
   BLX_CO_TRY(std::string token, co_await load_api_token(env_, env::join_path(data, "api.token")));
   co_return open_services(std::move(token));
@@ -211,7 +214,8 @@ Result<void> Node::open_services(std::string token) {
   BLX_TRY(const auto authority, env_.security.inspect(keys_.credentials.authority));
   agent_ = std::make_unique<agent::Agent>(env_, *replica_, driver_, *images_, identity_.id,
                                           env::join_path(config_.data_directory, "records"),
-                                          telemetry_, &tracing_->tracer(), templates_.get());
+                                          telemetry_, &tracing_->tracer(), templates_.get(),
+                                          saved_.get(), ask_holder());
   api_ = std::make_unique<api::Api>(
       env_, *replica_, *images_, metrics_,
       api::Options{.token = std::move(token),
@@ -236,6 +240,13 @@ Result<void> Node::open_services(std::string token) {
   return {};
 }
 
+agent::AskHolder Node::ask_holder() {
+  return [this](NodeId holder, image::Digest digest, std::uint64_t offset) {
+    return peers_->request(holder, peer::RequestKind::kSaved, saved::encode({digest, offset}),
+                           env_.clock.monotonic() + limits::kHolderTimeout);
+  };
+}
+
 env::Task<Result<std::string>> Node::on_request(NodeId from, peer::RequestKind kind, Payload body) {
   if (!enroller_) co_return fail(Code::kUnavailable, "not_ready");
   if (kind == peer::RequestKind::kEnrol) co_return co_await enroller_->enrol(std::move(body));
@@ -244,6 +255,9 @@ env::Task<Result<std::string>> Node::on_request(NodeId from, peer::RequestKind k
   }
   // Every member may ask: it knows the replicated state, and spans tell no more.
   if (kind == peer::RequestKind::kTrace && from) co_return tracing_->answer(body.view());
+  if (kind == peer::RequestKind::kSaved && from && agent_) {
+    co_return co_await agent_->give_saved(from, std::move(body));
+  }
   co_return fail(Code::kUnimplemented, "request_unknown");
 }
 

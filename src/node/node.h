@@ -42,6 +42,7 @@
 #include "node/placement/placer.h"
 #include "node/placement/upkeep.h"
 #include "node/replica/replica.h"
+#include "node/saved/store.h"
 #include "node/telemetry/telemetry.h"
 #include "node/template/store.h"
 #include "node/tracing.h"
@@ -132,6 +133,7 @@ class Node final : private replica::RequestHandler {
   env::Task<Result<void>> open_cluster();
   Result<void> open_services(std::string token);
   env::Task<void> stop_replica();
+  agent::AskHolder ask_holder();
   env::Task<Result<std::string>> on_request(NodeId from, peer::RequestKind kind,
                                             Payload body) override;
   // A request about this node itself, to whichever server answers.
@@ -167,6 +169,7 @@ class Node final : private replica::RequestHandler {
   std::unique_ptr<membership::OwnCertificate> certificate_;
   std::unique_ptr<image::Store> images_;
   std::unique_ptr<templates::Store> templates_;
+  std::unique_ptr<saved::Store> saved_;
   std::unique_ptr<agent::Agent> agent_;
   std::unique_ptr<api::Api> api_;
   env::Cancellation* entering_ = nullptr;  // while it enters a cluster

@@ -228,8 +228,7 @@ Speech future(const Audience& to, std::uint64_t number, env::Random& random) {
     default: {
       Speech speech = greeted_and_left(
           "a request of the next kind", to,
-          request(static_cast<std::uint32_t>(peer::RequestKind::kTrace) + 1 + wild % 100,
-                  "future"));
+          request(static_cast<std::uint32_t>(peer::kLastRequestKind) + 1 + wild % 100, "future"));
       speech.told = "request_kind_unknown";
       speech.ends = false;
       return speech;
@@ -249,8 +248,9 @@ std::string record(const Audience& to) {
                                                .index = to.last,
                                                .transfer = type == MessageType::kVote}});
   }
-  for (const auto kind : {peer::RequestKind::kPropose, peer::RequestKind::kMembership,
-                          peer::RequestKind::kEnrol, peer::RequestKind::kRenew}) {
+  for (const auto kind :
+       {peer::RequestKind::kPropose, peer::RequestKind::kMembership, peer::RequestKind::kEnrol,
+        peer::RequestKind::kRenew, peer::RequestKind::kSaved}) {
     bytes += request(static_cast<std::uint32_t>(kind), "");
   }
   bytes += begin(to, to.node);

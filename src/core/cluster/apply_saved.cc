@@ -153,11 +153,12 @@ Result<std::uint64_t> State::carry_out(const v1::DeleteSnapshot& command, const 
 
 Result<void> State::take_saves(const v1::VmReport& report, Vm& vm) {
   const bool is_suspended = vm.state == VmState::kSuspended;
-  if (report.has_saved() != is_suspended) return bad_report("saved");
+  const bool may_be_saved = is_suspended || vm.state == VmState::kPaused;
+  if (report.has_saved() ? !may_be_saved : is_suspended) return bad_report("saved");
   if (report.uses_saved() && vm.state != VmState::kStarting) return bad_report("uses_saved");
   if (report.has_snapshot()) BLX_TRY(take_snapshot(report.snapshot(), vm));
   if (report.uses_saved()) BLX_TRY(mark_used(vm));
-  if (is_suspended) {
+  if (report.has_saved()) {
     BLX_TRY(SavedGuest saved, read_saved(report.saved(), vm.node, vm.generation));
     change_saves(vm, [&](Saves& saves) {
       saves.resume_from = std::move(saved);
@@ -165,9 +166,7 @@ Result<void> State::take_saves(const v1::VmReport& report, Vm& vm) {
     });
   }
   // The guest that runs is the VM's from now on, whatever it came from; who is stopped wants none.
-  const bool is_over =
-      vm.state == VmState::kRunning || (is_suspended && vm.desired == VmDesired::kStopped);
-  if (is_over) forget_saved(vm);
+  if (vm.state == VmState::kRunning || vm.desired == VmDesired::kStopped) forget_saved(vm);
   if (vm.state == VmState::kStopped || vm.state == VmState::kFailed) {
     end_snapshot(vm, "its guest ended");
   }

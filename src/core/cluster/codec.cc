@@ -227,7 +227,7 @@ void write_eviction(const Vm& vm, v1::VmRecord* out) {
 }  // namespace
 
 Result<VmStart> read_start(const v1::VmStartRecord& start) {
-  if (start.kind() != v1::VM_START_KIND_COLD && start.kind() != v1::VM_START_KIND_WARM) {
+  if (start.kind() < v1::VM_START_KIND_COLD || start.kind() > v1::VM_START_KIND_RESUMED) {
     return fail(Code::kInvalidArgument, reason::kReportInvalid, "start: kind");
   }
   if (!is_bounded_text(start.why(), limits::kReasonBytes)) {
@@ -235,6 +235,7 @@ Result<VmStart> read_start(const v1::VmStartRecord& start) {
   }
   static_assert(static_cast<int>(VmStartKind::kCold) == v1::VM_START_KIND_COLD);
   static_assert(static_cast<int>(VmStartKind::kWarm) == v1::VM_START_KIND_WARM);
+  static_assert(static_cast<int>(VmStartKind::kResumed) == v1::VM_START_KIND_RESUMED);
   return VmStart{.kind = static_cast<VmStartKind>(start.kind()),
                  .took_ms = start.took_ms(),
                  .why = start.why()};

@@ -103,8 +103,8 @@ struct Eviction {
   friend bool operator==(const Eviction&, const Eviction&) = default;
 };
 
-// By a boot, or as a clone of a template.
-enum class VmStartKind : std::uint8_t { kCold = 1, kWarm };
+// By a boot, as a clone of a template, or as the guest that was saved.
+enum class VmStartKind : std::uint8_t { kCold = 1, kWarm, kResumed };
 
 struct VmStart {
   VmStartKind kind = VmStartKind::kCold;
@@ -299,6 +299,8 @@ void await_placement(Vm& vm, WallTime time);
 bool wants_to_run(VmDesired desired);
 // Null: the next start of the VM is of no saved guest.
 const SavedGuest* resumes_from(const Vm& vm);
+// The guest that is on its node was saved, to go on elsewhere: it does not run again there.
+bool is_saved_away(const Vm& vm);
 // Whether the guest may go on there. Two measurements of one clock differ by a few parts in a
 // million.
 bool fits(const SavedGuest& saved, const Node& node);

@@ -20,6 +20,11 @@ const SavedGuest* resumes_from(const Vm& vm) {
   return is_left ? &*vm.saves->resume_from : nullptr;
 }
 
+bool is_saved_away(const Vm& vm) {
+  const SavedGuest* saved = resumes_from(vm);
+  return vm.node && saved != nullptr && saved->generation == vm.generation;
+}
+
 bool fits(const SavedGuest& saved, const Node& node) {
   constexpr std::uint64_t kTolerance = 10'000;  // 100 in a million
   const std::uint64_t apart =

@@ -5,6 +5,7 @@
 
 #include "base/limits.h"
 #include "env/failpoint.h"
+#include "node/saved/piece_request.h"
 #include "observe/allocations.h"
 
 namespace blixard::agent {
@@ -18,12 +19,13 @@ constexpr Duration kLateMax = 3s;  // of news, in simulation
 
 Agent::Agent(env::Env env, replica::Replica& replica, vm::Driver& driver, image::Store& images,
              NodeId self, std::string records_directory, telemetry::Telemetry& telemetry,
-             trace::Tracer* tracer, templates::Store* templates)
+             trace::Tracer* tracer, templates::Store* templates, saved::Store* saved,
+             AskHolder ask_holder)
     : env_(env),
       records_(env, std::move(records_directory)),
       reports_(env, replica, self, tracer),
-      services_{env,      replica, driver,    images, records_,
-                reports_, self,    telemetry, tracer, templates},
+      services_{env,  replica,   driver, images,    records_, reports_,
+                self, telemetry, tracer, templates, saved,    std::move(ask_holder)},
       changed_(env.executor) {}
 
 env::Task<Result<void>> Agent::run() {
@@ -37,6 +39,7 @@ env::Task<Result<void>> Agent::run() {
   look_at_all();
   scope.spawn(sweep());
   if (services_.templates != nullptr) scope.spawn(services_.templates->run(template_host()));
+  if (services_.saved != nullptr) scope.spawn(tidy_saved());
   Result<void> waited;
   while (waited && !leaving_) {
     follow_changes();
@@ -211,6 +214,46 @@ env::Task<void> Agent::sweep() {
   for (const VmId id : here) {
     if (!keepers_.contains(id) && !leaving_) begin_keeping(id);
   }
+}
+
+bool Agent::goes_on_at(NodeId node, const image::Digest& digest) const {
+  const cluster::State& state = services_.replica.state();
+  return std::ranges::any_of(state.vms_on(node), [&](VmId id) {
+    const cluster::Saves& saves = *state.find_vm(id)->saves;
+    return saves.resume_from && saves.resume_from->digest == digest;
+  });
+}
+
+// It is all that was in the guest's memory: nobody else has a use for it.
+env::Task<Result<std::string>> Agent::give_saved(NodeId asker, Payload body) {
+  BLX_CO_TRY(const saved::PieceRequest request, saved::decode_piece_request(body.view()));
+  if (services_.saved == nullptr) co_return fail(Code::kNotFound, "saved_guest_not_here");
+  // The asker may know more of the log than this node does yet.
+  if (!goes_on_at(asker, request.digest)) BLX_CO_TRY(co_await services_.replica.read_barrier());
+  if (!goes_on_at(asker, request.digest)) {
+    co_return fail(Code::kPermissionDenied, "saved_guest_not_yours",
+                   "no VM of that node goes on from it");
+  }
+  co_return co_await services_.saved->piece(request.digest, request.offset);
+}
+
+// A copy on another node than the holder's is of use for one start.
+bool Agent::is_named(VmId id, const image::Digest& digest) const {
+  const auto keeper = keepers_.find(id);
+  if (keeper != keepers_.end() && keeper->second->holds(digest)) return true;
+  const cluster::Vm* vm = services_.replica.state().find_vm(id);
+  if (vm == nullptr) return false;
+  const cluster::Saves& saves = *vm->saves;
+  if (saves.resume_from && saves.resume_from->digest == digest) return true;
+  return saves.snapshot && saves.snapshot->digest == digest &&
+         saves.snapshot->holder == services_.self;
+}
+
+env::Task<void> Agent::tidy_saved() {
+  do {
+    co_await services_.saved->keep_only(
+        [this](VmId id, const image::Digest& digest) { return is_named(id, digest); });
+  } while (co_await services_.replica.applied().wait());
 }
 
 }  // namespace blixard::agent

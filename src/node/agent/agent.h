@@ -13,6 +13,7 @@
 #include <memory>
 #include <string>
 
+#include "base/payload.h"
 #include "env/env.h"
 #include "env/scope.h"
 #include "node/agent/vm_keeper.h"
@@ -24,7 +25,8 @@ class Agent {
   Agent(env::Env env, replica::Replica& replica, vm::Driver& driver, image::Store& images,
         NodeId self, std::string records_directory,
         telemetry::Telemetry& telemetry = telemetry::Telemetry::none(),
-        trace::Tracer* tracer = nullptr, templates::Store* templates = nullptr);
+        trace::Tracer* tracer = nullptr, templates::Store* templates = nullptr,
+        saved::Store* saved = nullptr, AskHolder ask_holder = {});
 
   // Until cancelled (guests run on) or until leave() is done (they do not).
   env::Task<Result<void>> run();
@@ -42,6 +44,11 @@ class Agent {
   env::Task<Result<templates::Manifest>> make_template(std::string image, std::uint32_t vcpus,
                                                        Bytes memory);
 
+  // A piece of a saved guest, for the node that the VM goes on on (saved/piece_request.h). Errors:
+  // kInvalidArgument "request_malformed", kPermissionDenied "saved_guest_not_yours", those of
+  // saved::Store::piece().
+  env::Task<Result<std::string>> give_saved(NodeId asker, Payload body);
+
   // Reports that the log has not taken yet.
   [[nodiscard]] std::size_t reports_waiting() const { return reports_.waiting(); }
 
@@ -53,6 +60,9 @@ class Agent {
   void begin_keeping(VmId id);
   env::Task<void> keep(VmId id);
   env::Task<void> sweep();
+  env::Task<void> tidy_saved();
+  [[nodiscard]] bool goes_on_at(NodeId node, const image::Digest& digest) const;
+  [[nodiscard]] bool is_named(VmId id, const image::Digest& digest) const;
   // What the keeping of templates depends on here.
   templates::Host template_host();
 

@@ -43,6 +43,11 @@ void Reports::drop_round(const v1::VmReport& report) {
     return is_of_vm(other) && other.state() == report.state() &&
            other.released() == report.released();
   });
+  // Such a one is said once, and somebody waits until it is applied.
+  const bool is_needed = std::any_of(same, pending_.end(), [&](const v1::VmReport& other) {
+    return is_of_vm(other) && (other.has_saved() || other.uses_saved() || other.has_snapshot());
+  });
+  if (is_needed) return;
   const auto dropped = std::remove_if(same, pending_.end(), is_of_vm);
   forget(report.vm_id(), static_cast<std::size_t>(pending_.end() - dropped));
   pending_.erase(dropped, pending_.end());

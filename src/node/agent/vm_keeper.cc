@@ -48,6 +48,11 @@ Duration doubled(Duration least, std::uint32_t times, Duration most) {
   return std::min(least * (1U << std::min(times, 16U)), most);
 }
 
+bool names(const cluster::Saves& saves, const image::Digest& digest) {
+  return (saves.resume_from && saves.resume_from->digest == digest) ||
+         (saves.snapshot && saves.snapshot->digest == digest);
+}
+
 bool is_requested(const env::Cancellation* cancellation) {
   return cancellation != nullptr && cancellation->requested();
 }
@@ -77,7 +82,7 @@ const cluster::Vm* VmKeeper::assigned() const {
 bool VmKeeper::still_wanted(Generation generation) const {
   const cluster::Vm* vm = assigned();
   return !leaving_ && vm != nullptr && vm->generation == generation &&
-         vm->desired == VmDesired::kRunning && !vm->evicting;
+         cluster::wants_to_run(vm->desired) && !vm->evicting;
 }
 
 void VmKeeper::begin_assignment(const cluster::Vm& vm) {
@@ -86,6 +91,8 @@ void VmKeeper::begin_assignment(const cluster::Vm& vm) {
   restarts_ = vm.restarts;
   failures_in_row_ = 0;
   is_released_ = false;
+  is_saved_ = false;
+  snapshots_ = vm.saves->snapshots_done;
   // A guest that stopped by itself says how in its reason.
   stopped_by_wish_ = vm.state == VmState::kStopped && vm.reason.empty();
 }
@@ -97,8 +104,7 @@ void VmKeeper::leave() {
 
 // Reports.
 
-void VmKeeper::send_report(VmState state, std::string reason, bool released,
-                           const cluster::VmStart* start) {
+v1::VmReport VmKeeper::report_of(VmState state, std::string reason) const {
   v1::VmReport report;
   report.set_vm_id(id_.value);
   report.set_generation(generation_.value);
@@ -106,7 +112,6 @@ void VmKeeper::send_report(VmState state, std::string reason, bool released,
   // What a guest or QEMU printed is any bytes; the log carries text.
   report.set_reason(cluster::bounded_text(reason, limits::kReasonBytes));
   report.set_restarts(restarts_);
-  report.set_released(released);
   if (record_ && (state == VmState::kRunning || state == VmState::kPaused)) {
     report.set_pid(record_->process.pid);
     report.set_accelerator(std::string(vm::accelerator_name(record_->accelerator)));
@@ -116,10 +121,21 @@ void VmKeeper::send_report(VmState state, std::string reason, bool released,
       port->set_guest_port(publish.guest_port);
     }
   }
-  if (start != nullptr) cluster::write_start(*start, report.mutable_start());
-  reported_ = state;
+  return report;
+}
+
+void VmKeeper::send(v1::VmReport report) {
+  reported_ = static_cast<VmState>(report.state());
   services_.telemetry.record_status_report();
   services_.reports.add(std::move(report));
+}
+
+void VmKeeper::send_report(VmState state, std::string reason, bool released,
+                           const cluster::VmStart* start) {
+  v1::VmReport report = report_of(state, std::move(reason));
+  report.set_released(released);
+  if (start != nullptr) cluster::write_start(*start, report.mutable_start());
+  send(std::move(report));
 }
 
 void VmKeeper::report(VmState state, std::string reason) {
@@ -188,27 +204,35 @@ env::Task<Result<void>> VmKeeper::turn() {
     if (const cluster::Vm* now = assigned()) begin_assignment(*now);
     co_return Result<void>();
   }
+  if (held_ && names(*vm->saves, *held_)) held_.reset();
   if (record_ && !is_known_) co_return co_await adopt(*vm);
   // What a loss of power brought back, or what a record that is damaged pointed to.
   // How a boot failed is settled, and said, before its remains go.
   if (!record_ && !is_clean_ && !ended_) co_return co_await put_away();
+  const bool is_to_stop = vm->desired == VmDesired::kStopped || vm->desired == VmDesired::kDeleted;
+  const bool is_suspending = is_saved_ || cluster::is_saved_away(*vm) ||
+                             (vm->desired == VmDesired::kSuspended && watching_ && !ended_);
+  // Also when the daemon leaves: a guest that is to be kept is not shut down.
+  if (is_suspending && !is_to_stop) co_return co_await keep_suspended(*vm);
   if (leaving_) co_return co_await go_away(*vm);
   const bool is_to_leave = vm->evicting && vm->desired != VmDesired::kDeleted;
   if (is_to_leave) co_return co_await give_back(*vm);
-  if (vm->desired == VmDesired::kRunning) co_return co_await keep_running(*vm);
-  co_return co_await keep_stopped(*vm);
+  if (vm->desired == VmDesired::kSuspended) co_return co_await keep_suspended(*vm);
+  if (is_to_stop) co_return co_await keep_stopped(*vm);
+  co_return co_await keep_running(*vm);
 }
 
 env::Task<Result<void>> VmKeeper::wait_for_news(cluster::Vm seen) {
   // What changed while this turn was busy has already notified: look before waiting.
   const cluster::Vm* now = assigned();
-  if (now == nullptr || *now != seen || leaving_ || ended_) co_return Result<void>();
+  const bool is_over = (leaving_ || ended_) && !is_saved_;
+  if (now == nullptr || *now != seen || is_over) co_return Result<void>();
   co_return co_await changed_.wait();
 }
 
 env::Task<Result<void>> VmKeeper::go_away(cluster::Vm vm) {
   // How a guest ended decides whether the next daemon starts it again.
-  if (ended_ && vm.desired == VmDesired::kRunning) {
+  if (ended_ && cluster::wants_to_run(vm.desired)) {
     BLX_CO_TRY(co_await settle_end(vm.spec.restart));
   } else if (watching_ && !ended_) {
     BLX_CO_TRY(co_await stop_guest(vm.spec.stop_grace_seconds));
@@ -254,7 +278,7 @@ env::Task<Result<void>> VmKeeper::keep_running(cluster::Vm vm) {
     co_return Result<void>();
   }
   const bool is_said = reported_ == VmState::kRunning || reported_ == VmState::kPaused;
-  if (watching_ && is_said) co_return co_await wait_for_news(std::move(vm));
+  if (watching_ && is_said) co_return co_await keep_up(std::move(vm));
   if (watching_) {
     // Adopted when it was to be stopped, and wanted again since: once more, as wanted.
     co_await stop_watching();
@@ -262,6 +286,18 @@ env::Task<Result<void>> VmKeeper::keep_running(cluster::Vm vm) {
     co_return Result<void>();
   }
   co_return co_await start_if_due(std::move(vm));
+}
+
+// It is there, and said to be.
+env::Task<Result<void>> VmKeeper::keep_up(cluster::Vm vm) {
+  if (vm.saves->snapshots_asked > std::max(vm.saves->snapshots_done, snapshots_)) {
+    co_return co_await take_snapshot(std::move(vm));
+  }
+  const bool is_paused = reported_ == VmState::kPaused;
+  const bool is_to_pause = vm.desired == VmDesired::kPaused;
+  if (is_to_pause && !is_paused) co_return co_await pause_guest();
+  if (!is_to_pause && is_paused) co_return co_await resume_guest();
+  co_return co_await wait_for_news(std::move(vm));
 }
 
 env::Task<Result<void>> VmKeeper::start_if_due(cluster::Vm vm) {
@@ -373,7 +409,8 @@ env::Task<Result<void>> VmKeeper::adopt(cluster::Vm vm) {
     // The daemon ended between preparing and knowing the process; start over.
     co_return co_await put_away();
   }
-  const bool is_wanted = vm.desired == VmDesired::kRunning && !leaving_;
+  const bool is_to_stop = vm.desired == VmDesired::kStopped || vm.desired == VmDesired::kDeleted;
+  const bool is_wanted = !is_to_stop && !leaving_;
   const Instant begun = services_.env.clock.monotonic();
   const auto status = co_await ask_whether_it_runs();
   record(VmOperation::kAdopt, status, begun);
@@ -402,8 +439,8 @@ env::Task<Result<void>> VmKeeper::adopt(cluster::Vm vm) {
     co_return Result<void>();
   }
   // The end of the guest before it may not have been said: this one was never told who it is.
-  const bool is_nobody_yet =
-      !record_->template_key.empty() && status->phase == vm::Phase::kStarting;
+  const bool was_loaded = !record_->template_key.empty() || record_->is_resumed;
+  const bool is_nobody_yet = was_loaded && status->phase == vm::Phase::kStarting;
   // A guest that ran when the daemon went is not asked again whether it is ready.
   if (!is_paused && (!had_run || is_nobody_yet))
     co_return co_await start(std::move(vm), Begin::kAdopted);

@@ -14,6 +14,8 @@
 // A guest is only ended when that is wanted, or when the driver knows that it is over. A driver
 // that cannot tell is asked again.
 
+#include <cstdint>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -26,12 +28,20 @@
 #include "node/agent/reports.h"
 #include "node/image/store.h"
 #include "node/replica/replica.h"
+#include "node/saved/store.h"
 #include "node/telemetry/telemetry.h"
 #include "node/template/store.h"
 #include "node/trace/tracer.h"
 #include "node/vm/driver.h"
 
 namespace blixard::agent {
+
+// Asks the node that holds a saved guest for the bytes of its file from `offset` on.
+using AskHolder = std::function<env::Task<Result<std::string>>(NodeId holder, image::Digest digest,
+                                                               std::uint64_t offset)>;
+
+// For a guest's state on its way to the disk or from it.
+Duration transfer_patience(Bytes memory);
 
 // What the keepers of one node share.
 struct Services {
@@ -45,6 +55,8 @@ struct Services {
   telemetry::Telemetry& telemetry;
   trace::Tracer* tracer = nullptr;
   templates::Store* templates = nullptr;  // none: every guest boots
+  saved::Store* saved = nullptr;          // none: no guest is saved, nor goes on from where it was
+  AskHolder ask_holder = {};
 };
 
 class VmKeeper {
@@ -64,6 +76,8 @@ class VmKeeper {
 
   [[nodiscard]] const std::optional<vm::Record>& record() const { return record_; }
   [[nodiscard]] bool is_starting() const { return is_starting_; }
+  // A saved guest that the cluster may not have heard of yet.
+  [[nodiscard]] bool holds(const image::Digest& digest) const { return held_ == digest; }
 
  private:
   enum class Begin : std::uint8_t { kBoot, kAdopted };
@@ -78,6 +92,7 @@ class VmKeeper {
   env::Task<Result<void>> turn();
   env::Task<Result<void>> keep_running(cluster::Vm vm);
   env::Task<Result<void>> start_if_due(cluster::Vm vm);
+  env::Task<Result<void>> keep_up(cluster::Vm vm);
   env::Task<Result<void>> keep_stopped(cluster::Vm vm);
   env::Task<Result<void>> go_away(cluster::Vm vm);
   env::Task<Result<void>> give_back(cluster::Vm vm);
@@ -86,12 +101,29 @@ class VmKeeper {
   env::Task<Result<void>> wait_for_news(cluster::Vm seen);
   env::Task<void> pause_after(Error error);
 
+  // Guests that are paused and saved (vm_keeper_saves.cc).
+  env::Task<Result<void>> keep_suspended(cluster::Vm vm);
+  env::Task<Result<void>> suspend(cluster::Vm vm);
+  env::Task<Result<void>> pause_guest();
+  env::Task<Result<void>> resume_guest();
+  env::Task<Result<void>> settle_failure(Error error);
+  env::Task<Result<void>> take_snapshot(cluster::Vm vm);
+  env::Task<Result<cluster::SavedGuest>> save_guest(cluster::Vm vm);
+  env::Task<Result<saved::Saved>> save_into(std::shared_ptr<saved::Writer> writer, Bytes memory);
+  env::Task<Result<void>> wake_or_boot(vm::GuestSpec spec, std::string image,
+                                       cluster::SavedGuest from, bool is_used);
+  env::Task<Result<void>> load_saved(vm::GuestSpec spec, cluster::SavedGuest from);
+  env::Task<Result<std::shared_ptr<vm::StateSource>>> open_saved(const vm::GuestSpec& spec,
+                                                                 cluster::SavedGuest from);
+  env::Task<Result<void>> claim_saved();
+
   env::Task<Result<void>> adopt(cluster::Vm vm);
   env::Task<Result<void>> start(cluster::Vm vm, Begin begin);
   env::Task<Result<void>> bring_up(cluster::Vm vm);
   env::Task<Result<vm::GuestSpec>> guest_of(cluster::Vm vm);
   env::Task<Result<void>> clone_or_boot(vm::GuestSpec spec, std::string image);
   env::Task<Result<void>> begin(vm::GuestSpec spec);
+  env::Task<Result<void>> start_process(vm::GuestSpec spec);
   env::Task<Result<void>> wait_ready(Duration patience);
   env::Task<Result<void>> while_wanted(Generation generation, env::Task<Result<void>> work);
   env::Task<void> cancel_when_unwanted(Generation generation, env::Cancellation& work);
@@ -120,6 +152,9 @@ class VmKeeper {
   void report_on_the_way(cluster::VmState state);
   void send_report(cluster::VmState state, std::string reason, bool released,
                    const cluster::VmStart* start = nullptr);
+  // To which what it is about is added before it is sent.
+  [[nodiscard]] v1::VmReport report_of(cluster::VmState state, std::string reason) const;
+  void send(v1::VmReport report);
 
   Services& services_;
   VmId id_;
@@ -139,6 +174,9 @@ class VmKeeper {
   Generation generation_;
   cluster::VmState reported_ = cluster::VmState::kPending;
   bool stopped_by_wish_ = false;  // Stopped because that was desired, not by itself
+  bool is_saved_ = false;         // and that was reported: it does not run again here
+  std::uint64_t snapshots_ = 0;  // those asked of this VM of which was reported what became of them
+  std::optional<image::Digest> held_;
   std::uint32_t restarts_ = 0;
   std::uint32_t failures_in_row_ = 0;  // of the guest
   std::uint32_t failed_turns_ = 0;     // in a row, of ours

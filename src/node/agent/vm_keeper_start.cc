@@ -16,6 +16,12 @@ using telemetry::VmOperation;
 
 constexpr Duration kLateMax = 3s;  // of a start, in simulation
 
+telemetry::GuestStart how_it_started(cluster::VmStartKind kind) {
+  if (kind == cluster::VmStartKind::kWarm) return telemetry::GuestStart::kWarm;
+  if (kind == cluster::VmStartKind::kResumed) return telemetry::GuestStart::kResumed;
+  return telemetry::GuestStart::kCold;
+}
+
 // Of a clone that was started: what went wrong is the template's, or may be.
 bool may_boot_instead(const Error& error) {
   return error.reason() == "template_unusable" || error.reason() == "guest_not_ready" ||
@@ -109,6 +115,8 @@ env::Task<Result<vm::GuestSpec>> VmKeeper::guest_of(cluster::Vm vm) {
 
 env::Task<Result<void>> VmKeeper::bring_up(cluster::Vm vm) {
   const std::string image = vm.spec.image.text();
+  const std::optional<cluster::SavedGuest> resume_from = vm.saves->resume_from;
+  const bool is_used = static_cast<bool>(vm.saves->used_by);
   BLX_CO_TRY(vm::GuestSpec spec, co_await guest_of(std::move(vm)));
   is_clean_ = false;
   is_known_ = true;
@@ -116,13 +124,14 @@ env::Task<Result<void>> VmKeeper::bring_up(cluster::Vm vm) {
     co_return fail(Code::kResourceExhausted, "out_of_memory");
   }
   BLX_CO_FAILPOINT(services_.env, "vm::create", kResourceExhausted, "disk_full");
+  started_ = {};
+  if (resume_from) co_return co_await wake_or_boot(std::move(spec), image, *resume_from, is_used);
   co_return co_await clone_or_boot(std::move(spec), image);
 }
 
 // A clone that fails is a boot, of the same assignment: the user asked for a guest, not for a
 // quick one.
 env::Task<Result<void>> VmKeeper::clone_or_boot(vm::GuestSpec spec, std::string image) {
-  started_ = {};
   if (services_.templates != nullptr) {
     auto found = co_await services_.templates->find(spec);
     if (found) {
@@ -137,7 +146,7 @@ env::Task<Result<void>> VmKeeper::clone_or_boot(vm::GuestSpec spec, std::string 
       if (record_) BLX_CO_TRY(co_await services_.driver.release(*record_));
       co_await services_.templates->refuse(key, cloned.error().message());
     } else {
-      started_.why = std::string(found.error().detail());
+      if (started_.why.empty()) started_.why = std::string(found.error().detail());
     }
   }
   BLX_CO_TRY(co_await begin(spec));
@@ -146,6 +155,12 @@ env::Task<Result<void>> VmKeeper::clone_or_boot(vm::GuestSpec spec, std::string 
 }
 
 env::Task<Result<void>> VmKeeper::begin(vm::GuestSpec spec) {
+  const Duration patience = spec.clone_of ? limits::kCloneTimeout : limits::kBootTimeout;
+  BLX_CO_TRY(co_await start_process(std::move(spec)));
+  co_return co_await wait_ready(patience);
+}
+
+env::Task<Result<void>> VmKeeper::start_process(vm::GuestSpec spec) {
   auto& driver = services_.driver;
   trace::ActiveSpan step = trace::begin(services_.tracer, starting_, "driver.prepare");
   BLX_CO_TRY(record_, co_await driver.prepare(spec));
@@ -159,13 +174,12 @@ env::Task<Result<void>> VmKeeper::begin(vm::GuestSpec spec) {
   }
   BLX_CO_FAILPOINT(env, "vm::start", kInternal, "start_failed");
   step = trace::begin(services_.tracer, starting_, "driver.start");
-  const Duration patience = spec.clone_of ? limits::kCloneTimeout : limits::kBootTimeout;
-  BLX_CO_TRY(record_, co_await driver.start(std::move(spec), *record_,
-                                            env.clock.monotonic() + limits::kMonitorTimeout));
+  const Instant deadline = env.clock.monotonic() + (spec.resumes ? transfer_patience(spec.memory)
+                                                                 : limits::kMonitorTimeout);
+  BLX_CO_TRY(record_, co_await driver.start(std::move(spec), *record_, deadline));
   step.set("process.pid", record_->process.pid);
   BLX_CO_TRY(co_await services_.records.save(*record_));
-  step.end();
-  co_return co_await wait_ready(patience);
+  co_return Result<void>();
 }
 
 env::Task<Result<void>> VmKeeper::wait_ready(Duration patience) {
@@ -182,9 +196,7 @@ env::Task<Result<void>> VmKeeper::wait_ready(Duration patience) {
 
 void VmKeeper::report_running(Instant begun) {
   const Duration duration = services_.env.clock.monotonic() - begun;
-  const bool is_warm = started_.kind == cluster::VmStartKind::kWarm;
-  services_.telemetry.record_guest_start(
-      is_warm ? telemetry::GuestStart::kWarm : telemetry::GuestStart::kCold, duration);
+  services_.telemetry.record_guest_start(how_it_started(started_.kind), duration);
   const auto took = duration / 1ms;
   started_.took_ms = static_cast<std::uint32_t>(
       std::clamp<std::int64_t>(took, 1, std::numeric_limits<std::uint32_t>::max()));

@@ -179,7 +179,7 @@ Result<void> Inbound::take_raft(raft::Message message) {
 }
 
 void Inbound::take_request(std::uint64_t id, wire::Request request) {
-  if (request.kind == 0 || request.kind > static_cast<std::uint32_t>(RequestKind::kTrace)) {
+  if (request.kind == 0 || request.kind > static_cast<std::uint32_t>(kLastRequestKind)) {
     reply(id, fail(Code::kUnimplemented, "request_kind_unknown"));
   } else if (request.body.size() > limits::kPeerRequestBytes) {
     reply(id, fail(Code::kInvalidArgument, "request_too_large"));

@@ -35,7 +35,9 @@ enum class RequestKind : std::uint8_t {
   kEnrol = 3,       // node/cluster: of a node that has no certificate yet
   kRenew = 4,       // node/cluster: a new certificate for the one that asks
   kTrace = 5,       // node: the spans of a trace
+  kSaved = 6,       // node/agent: a piece of a saved guest, for the node that it goes on on
 };
+inline constexpr RequestKind kLastRequestKind = RequestKind::kSaved;
 
 // Bytes of a snapshot that arrive, in order.
 class SnapshotSink {

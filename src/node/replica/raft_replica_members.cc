@@ -283,6 +283,7 @@ env::Task<Result<std::string>> RaftReplica::on_request(NodeId from, peer::Reques
     case peer::RequestKind::kEnrol:
     case peer::RequestKind::kRenew:
     case peer::RequestKind::kTrace:
+    case peer::RequestKind::kSaved:
       if (requests_ != nullptr) {
         co_return co_await requests_->on_request(from, kind, std::move(body));
       }

@@ -247,6 +247,16 @@ env::Task<Result<Opened>> Store::read(image::Digest digest) {
   co_return Opened{head.header, std::make_shared<FileReader>(*std::move(file), digest, head)};
 }
 
+env::Task<Result<void>> Store::check(image::Digest digest) {
+  BLX_CO_TRY(const Opened opened, co_await read(digest));
+  std::string buffer;
+  resize_unwritten(buffer, kPieceBytes);
+  while (true) {
+    BLX_CO_TRY(const std::size_t count, co_await opened.state->read(buffer));
+    if (count == 0) co_return Result<void>();
+  }
+}
+
 env::Task<Result<void>> Store::fetch(Saved wanted, Pieces pieces) {
   if (has(wanted.digest)) co_return Result<void>();
   BLX_CO_TRY(co_await check_space(wanted.size));

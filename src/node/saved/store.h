@@ -64,6 +64,9 @@ class Store {
   // "saved_guest_newer", "saved_guest_foreign".
   env::Task<Result<Opened>> read(image::Digest digest);
 
+  // Reads it through. Errors: those of read() and of its state.
+  env::Task<Result<void>> check(image::Digest digest);
+
   // Copies it from another node, if it is not here. Errors: those of `pieces`, of the disk,
   // kDataLoss "saved_guest_damaged" when what came is something else.
   env::Task<Result<void>> fetch(Saved wanted, Pieces pieces);

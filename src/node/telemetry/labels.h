@@ -39,7 +39,18 @@ enum class PlacementOutcome : std::uint8_t {
 };
 
 // What users ask for, until it is applied; and what a node does for it, until it is done.
-enum class VmOperation : std::uint8_t { kCreate, kStart, kStop, kDelete, kBoot, kAdopt, kShutdown };
+enum class VmOperation : std::uint8_t {
+  kCreate,
+  kStart,
+  kStop,
+  kDelete,
+  kBoot,
+  kAdopt,
+  kShutdown,
+  kPause,
+  kResume,
+  kSave,  // to suspend it, or for a snapshot
+};
 
 enum class Outcome : std::uint8_t {
   kOk,
@@ -53,7 +64,7 @@ Outcome outcome_of(const Result<T>& result) {
 }
 
 // How a guest came to run.
-enum class GuestStart : std::uint8_t { kCold, kWarm };
+enum class GuestStart : std::uint8_t { kCold, kWarm, kResumed };
 
 enum class ArtifactType : std::uint8_t { kVmImage };
 
@@ -77,14 +88,14 @@ template <>
 inline constexpr std::array<std::string_view, 4> kLabelValues<telemetry::PlacementOutcome>{
     "placed", "no_node_fits", "outdated", "not_taken"};
 template <>
-inline constexpr std::array<std::string_view, 7> kLabelValues<telemetry::VmOperation>{
-    "create", "start", "stop", "delete", "boot", "adopt", "shutdown"};
+inline constexpr std::array<std::string_view, 10> kLabelValues<telemetry::VmOperation>{
+    "create", "start", "stop", "delete", "boot", "adopt", "shutdown", "pause", "resume", "save"};
 template <>
 inline constexpr std::array<std::string_view, 3> kLabelValues<telemetry::Outcome>{"ok", "refused",
                                                                                   "failed"};
 template <>
-inline constexpr std::array<std::string_view, 2> kLabelValues<telemetry::GuestStart>{"cold",
-                                                                                     "warm"};
+inline constexpr std::array<std::string_view, 3> kLabelValues<telemetry::GuestStart>{
+    "cold", "warm", "resumed"};
 template <>
 inline constexpr std::array<std::string_view, 1> kLabelValues<telemetry::ArtifactType>{"vm_image"};
 template <>

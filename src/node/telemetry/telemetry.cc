@@ -76,7 +76,7 @@ Telemetry::Telemetry(observe::Metrics& metrics)
       guest_starts_(metrics.histograms<GuestStart>(
           "blixard_vm_start_duration_seconds",
           "Time from the beginning of a start on this node until the guest's agent answered; warm: "
-          "a clone of a template.",
+          "a clone of a template; resumed: from a saved guest.",
           kGuestTimes, {"start"})),
       templates_refused_(metrics.counter(
           "blixard_template_refusals_total",

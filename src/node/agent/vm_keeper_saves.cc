@@ -1,0 +1,264 @@
+// Guests that stand still: paused in memory, or saved whole, to go on later, elsewhere, or again.
+//
+// A suspended guest is told to the cluster before it is ended (Paused, with what was saved), and
+// from then on it never runs again here: the next start goes on from the file. Who loads it says
+// so in the log before the guest runs (claim_saved()), so that what was saved runs at most once,
+// whichever nodes die on the way.
+
+#include <utility>
+
+#include "base/limits.h"
+#include "core/cluster/saves_codec.h"
+#include "node/agent/vm_keeper.h"
+
+namespace blixard::agent {
+namespace {
+
+using cluster::VmState;
+using telemetry::VmOperation;
+
+// What was saved will be no good at the next try either.
+bool is_final(const Error& error) {
+  return error.reason() == "saved_guest_damaged" || error.reason() == "saved_guest_not_here";
+}
+
+bool is_gone(const Error& error) {
+  return error.code() == Code::kNotFound || error.reason() == "guest_ended";
+}
+
+}  // namespace
+
+Duration transfer_patience(Bytes memory) {
+  return limits::kTransferTimeout +
+         std::chrono::seconds(memory.value / limits::kTransferBytesPerSecond);
+}
+
+// Paused.
+
+env::Task<Result<void>> VmKeeper::pause_guest() {
+  const Instant begun = services_.env.clock.monotonic();
+  const auto paused = co_await services_.driver.pause(*record_);
+  record(VmOperation::kPause, paused, begun);
+  if (!paused) co_return co_await settle_failure(paused.error());
+  if (reported_ != VmState::kPaused) report(VmState::kPaused, "");
+  co_return Result<void>();
+}
+
+env::Task<Result<void>> VmKeeper::resume_guest() {
+  const Instant begun = services_.env.clock.monotonic();
+  const auto resumed = co_await services_.driver.resume(*record_);
+  record(VmOperation::kResume, resumed, begun);
+  if (!resumed) co_return co_await settle_failure(resumed.error());
+  if (reported_ != VmState::kRunning) report(VmState::kRunning, "");
+  co_return Result<void>();
+}
+
+// That its guest has ended is for who watches it to say.
+env::Task<Result<void>> VmKeeper::settle_failure(Error error) {
+  if (!is_gone(error)) co_return std::unexpected(std::move(error));
+  if (!ended_) BLX_CO_TRY(co_await changed_.wait());
+  co_return Result<void>();
+}
+
+// Saved.
+
+env::Task<Result<cluster::SavedGuest>> VmKeeper::save_guest(cluster::Vm vm) {
+  if (services_.saved == nullptr) {
+    co_return fail(Code::kFailedPrecondition, "saves_unsupported", "this node saves no guests");
+  }
+  const Generation generation = vm.generation;
+  const std::string name = vm.name.text();
+  BLX_CO_TRY(const vm::GuestSpec spec, co_await guest_of(std::move(vm)));
+  BLX_CO_TRY(const vm::Capabilities host, co_await services_.driver.probe());
+  BLX_CO_TRY(const std::string key, co_await services_.driver.saved_key(spec));
+  const WallTime now = services_.env.clock.wall();
+  trace::ActiveSpan span = begin_span("agent.save");
+  BLX_CO_TRY(auto writer, co_await services_.saved->create({.cluster = "",
+                                                            .vm = id_,
+                                                            .uuid = spec.uuid,
+                                                            .name = name,
+                                                            .key = key,
+                                                            .memory = spec.memory,
+                                                            .accelerator = host.accelerator,
+                                                            .hypervisor_version = host.version,
+                                                            .tsc_khz = host.tsc_khz,
+                                                            .saved = now}));
+  const Instant begun = services_.env.clock.monotonic();
+  const auto saved = co_await save_into(std::move(writer), spec.memory);
+  record(VmOperation::kSave, saved, begun);
+  span.end(saved);
+  BLX_CO_TRY(saved);
+  held_ = saved->digest;
+  BLX_LOG(services_.env.log, kInfo, "vm {} saved, {} MiB", id_.value, saved->size.mib());
+  co_return cluster::SavedGuest{.digest = saved->digest,
+                                .size = saved->size,
+                                .holder = services_.self,
+                                .generation = generation,
+                                .accelerator = std::string(vm::accelerator_name(host.accelerator)),
+                                .hypervisor_version = host.version,
+                                .tsc_khz = host.tsc_khz,
+                                .saved = now};
+}
+
+env::Task<Result<saved::Saved>> VmKeeper::save_into(std::shared_ptr<saved::Writer> writer,
+                                                    Bytes memory) {
+  const Instant deadline = services_.env.clock.monotonic() + transfer_patience(memory);
+  const auto written = co_await services_.driver.save(*record_, writer, deadline);
+  auto saved =
+      written ? co_await writer->finish() : Result<saved::Saved>(std::unexpected(written.error()));
+  if (!saved) co_await writer->discard();
+  co_return saved;
+}
+
+env::Task<Result<void>> VmKeeper::take_snapshot(cluster::Vm vm) {
+  const std::uint64_t number = vm.saves->snapshots_asked;
+  const bool goes_on = vm.desired != cluster::VmDesired::kPaused;
+  co_await stop_watching();
+  const auto saved = co_await save_guest(std::move(vm));
+  if (!saved && saved.error().code() == Code::kCancelled) {
+    co_return std::unexpected(saved.error());
+  }
+  const auto resumed = goes_on ? co_await services_.driver.resume(*record_) : Result<void>();
+  co_await begin_watching();
+  if (!resumed && !is_gone(resumed.error())) co_return resumed;
+  snapshots_ = number;
+  v1::VmReport report = report_of(reported_, "");
+  report.mutable_snapshot()->set_number(number);
+  if (saved) {
+    cluster::write_saved(*saved, report.mutable_snapshot()->mutable_saved());
+  } else {
+    report.mutable_snapshot()->set_error(saved.error().message());
+  }
+  send(std::move(report));
+  co_return Result<void>();
+}
+
+// Suspended.
+
+env::Task<Result<void>> VmKeeper::keep_suspended(cluster::Vm vm) {
+  if (cluster::is_saved_away(vm)) {
+    is_saved_ = true;
+    BLX_CO_TRY(co_await put_away());
+    if (!is_released_) {
+      v1::VmReport report = report_of(VmState::kSuspended, "");
+      report.set_released(true);
+      cluster::write_saved(*vm.saves->resume_from, report.mutable_saved());
+      send(std::move(report));
+    }
+    is_released_ = true;
+    co_return co_await wait_for_news(std::move(vm));
+  }
+  if (is_saved_) co_return co_await wait_for_news(std::move(vm));
+  if (ended_) co_return co_await settle_end(cluster::RestartPolicy::kNever);
+  if (watching_) co_return co_await suspend(std::move(vm));
+  BLX_CO_TRY(co_await put_away());
+  const bool is_over = reported_ == VmState::kStopped || reported_ == VmState::kFailed;
+  if (!is_over) report(VmState::kStopped, "there was no guest left to suspend");
+  co_return co_await wait_for_news(std::move(vm));
+}
+
+env::Task<Result<void>> VmKeeper::suspend(cluster::Vm vm) {
+  const bool ran = reported_ == VmState::kRunning;
+  co_await stop_watching();
+  const auto saved = co_await save_guest(std::move(vm));
+  if (!saved && saved.error().code() == Code::kCancelled) {
+    co_return std::unexpected(saved.error());
+  }
+  if (!saved) {
+    // It runs on until the next try.
+    if (ran) ignore(co_await services_.driver.resume(*record_), "the next turn looks again");
+    co_await begin_watching();
+    co_return fail(saved.error().code(), "suspend_failed",
+                   "it could not be suspended: " + saved.error().message());
+  }
+  is_saved_ = true;
+  v1::VmReport report = report_of(VmState::kPaused, "");
+  cluster::write_saved(*saved, report.mutable_saved());
+  send(std::move(report));
+  co_return Result<void>();
+}
+
+// Woken.
+
+// What was saved and cannot be used any more is a boot, and the VM says why.
+env::Task<Result<void>> VmKeeper::wake_or_boot(vm::GuestSpec spec, std::string image,
+                                               cluster::SavedGuest from, bool is_used) {
+  if (is_used) {
+    started_.why = "its saved guest was used by a start that did not finish";
+    co_return co_await clone_or_boot(std::move(spec), std::move(image));
+  }
+  const auto loaded = co_await load_saved(spec, std::move(from));
+  if (loaded) {
+    started_.kind = cluster::VmStartKind::kResumed;
+    BLX_CO_TRY(co_await claim_saved());
+    BLX_CO_TRY(co_await services_.driver.resume(*record_));
+    co_return co_await wait_ready(limits::kCloneTimeout);
+  }
+  if (!is_final(loaded.error())) co_return loaded;
+  BLX_LOG(services_.env.log, kError, "vm {}: its saved guest is lost: {}", id_.value,
+          loaded.error().message());
+  started_.why = "its saved guest is lost: " + loaded.error().message();
+  if (record_) BLX_CO_TRY(co_await services_.driver.release(*record_));
+  BLX_CO_TRY(co_await claim_saved());
+  co_return co_await clone_or_boot(std::move(spec), std::move(image));
+}
+
+env::Task<Result<void>> VmKeeper::load_saved(vm::GuestSpec spec, cluster::SavedGuest from) {
+  const image::Digest digest = from.digest;
+  BLX_CO_TRY(spec.resumes, co_await open_saved(spec, std::move(from)));
+  const auto started = co_await start_process(std::move(spec));
+  if (started || started.error().code() != Code::kDataLoss) co_return started;
+  // Whose fault it is: a file that is sound may be loaded another time.
+  BLX_CO_TRY(co_await services_.saved->check(digest));
+  co_return started;
+}
+
+env::Task<Result<std::shared_ptr<vm::StateSource>>> VmKeeper::open_saved(const vm::GuestSpec& spec,
+                                                                         cluster::SavedGuest from) {
+  if (services_.saved == nullptr) {
+    co_return fail(Code::kFailedPrecondition, "saves_unsupported", "this node saves no guests");
+  }
+  saved::Store& store = *services_.saved;
+  if (!store.has(from.digest) && from.holder != services_.self && services_.ask_holder) {
+    trace::ActiveSpan step = trace::begin(services_.tracer, starting_, "saved.fetch");
+    const auto fetched =
+        co_await store.fetch({.digest = from.digest, .size = from.size}, [&](std::uint64_t offset) {
+          return services_.ask_holder(from.holder, from.digest, offset);
+        });
+    step.end(fetched);
+    BLX_CO_TRY(fetched);
+  }
+  BLX_CO_TRY(saved::Opened opened, co_await store.read(from.digest));
+  BLX_CO_TRY(const std::string key, co_await services_.driver.saved_key(spec));
+  if (opened.header.uuid != spec.uuid) {
+    co_return fail(Code::kDataLoss, "saved_guest_damaged", "it is of another VM");
+  }
+  if (opened.header.key != key) {
+    co_return fail(
+        Code::kFailedPrecondition, "saved_guest_unfit",
+        "it was saved by another version of the hypervisor: stop the VM and start it, to "
+        "boot it anew");
+  }
+  co_return std::move(opened.state);
+}
+
+// Returns when the log says that this assignment goes on from what was saved.
+env::Task<Result<void>> VmKeeper::claim_saved() {
+  v1::VmReport report = report_of(VmState::kStarting, "");
+  report.set_uses_saved(true);
+  send(std::move(report));
+  while (true) {
+    const cluster::Vm* vm = assigned();
+    if (vm == nullptr || vm->generation != generation_ || !vm->saves->resume_from) {
+      co_return fail(Code::kCancelled, "cancelled", "the VM is wanted otherwise");
+    }
+    const Generation used_by = vm->saves->used_by;
+    if (used_by == generation_) co_return Result<void>();
+    if (used_by) {
+      co_return fail(Code::kAborted, "saved_guest_used", "another start uses its saved guest");
+    }
+    BLX_CO_TRY(co_await changed_.wait());
+  }
+}
+
+}  // namespace blixard::agent

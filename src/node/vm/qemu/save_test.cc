@@ -31,16 +31,21 @@ class Memory final : public vm::StateSink, public vm::StateSource {
   std::size_t read_ = 0;
 };
 
-// It never takes anything.
+// It takes no more than so many pieces.
 class Stuck final : public vm::StateSink {
  public:
-  explicit Stuck(env::Clock& clock) : clock_(clock) {}
+  explicit Stuck(env::Clock& clock, int pieces = 0) : clock_(clock), left_(pieces) {}
   Task<Result<void>> write(std::string_view) override {
+    if (left_-- > 0) co_return Result<void>();
+    is_stuck = true;
     co_return co_await clock_.sleep_until(Instant::never());
   }
 
+  bool is_stuck = false;
+
  private:
   env::Clock& clock_;
+  int left_;
 };
 
 // run() keeps each body until it has ended.
@@ -185,6 +190,24 @@ TEST_F(SaveTest, WhatIsTooLargeIsNotTaken) {
     BLX_CO_TRY(co_await host_.restart_driver(vm::HypervisorFault::kNone));
     co_return co_await expect_whole(record);
   });
+}
+
+TEST_F(SaveTest, AGuestGoesOnWhereverItsSaveWasGivenUp) {
+  for (const int pieces : {0, 1, 2}) {
+    run([&]() -> Task<Result<void>> {
+      BLX_CO_TRY(const vm::Record record, co_await start_ready(host_.guest("")));
+      const auto stuck = std::make_shared<Stuck>(host_.env().clock, pieces);
+      env::Scope scope(host_.env().executor, nullptr);
+      scope.spawn([](SaveTest& test, vm::Record what, std::shared_ptr<Stuck> sink) -> Task<void> {
+        EXPECT_FALSE(co_await test.driver().save(std::move(what), sink, test.in(1min)));
+      }(*this, record, stuck));
+      while (!stuck->is_stuck)
+        BLX_CO_TRY(co_await host_.env().clock.sleep(1us));
+      scope.cancel();
+      co_await scope.join();
+      co_return co_await expect_whole(record);
+    });
+  }
 }
 
 TEST_F(SaveTest, ADaemonThatDiesInASaveLeavesThePausedGuest) {

@@ -143,22 +143,22 @@ env::Task<Result<void>> PretendedProcesses::remove_group(std::string name) {
   co_return Result<void>();
 }
 
-env::Env PretendedHost::with_processes(const env::Env& env, env::Process& processes) {
-  return {.executor = env.executor,
-          .clock = env.clock,
-          .random = env.random,
-          .network = env.network,
-          .security = env.security,
-          .disk = env.disk,
-          .process = processes,
-          .machine = env.machine,
-          .rare = env.rare,
-          .log = env.log};
+env::Env PretendedProcesses::env() {
+  return {.executor = env_.executor,
+          .clock = env_.clock,
+          .random = env_.random,
+          .network = env_.network,
+          .security = env_.security,
+          .disk = env_.disk,
+          .process = *this,
+          .machine = env_.machine,
+          .rare = env_.rare,
+          .log = env_.log};
 }
 
 PretendedHost::PretendedHost(env::Env env, std::string directory, SimTimes times)
     : processes_(env, hypervisor_),
-      driver_(with_processes(env, processes_), hypervisor_, std::move(directory),
+      driver_(processes_.env(), hypervisor_, std::move(directory),
               std::string(kSimHypervisorPath)) {
   hypervisor_.times = times;
   driver_.present_as(vm::Accelerator::kSimulated);

@@ -41,6 +41,8 @@ class PretendedProcesses final : public env::Process {
   env::Task<Result<void>> kill_group(std::string name) override;
   env::Task<Result<void>> remove_group(std::string name) override;
 
+  // What it was made with, and these processes instead of the machine's.
+  [[nodiscard]] env::Env env();
   [[nodiscard]] std::size_t running() const { return processes_.size(); }
   env::Task<void> close();
 
@@ -68,8 +70,6 @@ class PretendedHost {
   env::Task<void> close();
 
  private:
-  static env::Env with_processes(const env::Env& env, env::Process& processes);
-
   SimHypervisor hypervisor_;
   PretendedProcesses processes_;
   SimDriver driver_;

@@ -139,26 +139,13 @@ class SimHost final : public SuiteHostBase {
 // As in a daemon with --hypervisor simulated.
 class PretendedSuiteHost final : public SuiteHostBase {
  public:
-  explicit PretendedSuiteHost(sim::Machine& machine)
-      : outside_(machine.env()), processes_(outside_, hypervisor_) {}
+  explicit PretendedSuiteHost(sim::Machine& machine) : processes_(machine.env(), hypervisor_) {}
 
-  env::Env env() override {
-    return {.executor = outside_.executor,
-            .clock = outside_.clock,
-            .random = outside_.random,
-            .network = outside_.network,
-            .security = outside_.security,
-            .disk = outside_.disk,
-            .process = processes_,
-            .machine = outside_.machine,
-            .rare = outside_.rare,
-            .log = outside_.log};
-  }
+  env::Env env() override { return processes_.env(); }
 
   PretendedProcesses& processes() { return processes_; }
 
  private:
-  env::Env outside_;
   PretendedProcesses processes_;
 };
 

@@ -39,7 +39,7 @@ std::uint32_t Circumstances::cap_of(const Request& request) const {
 }
 
 bool Circumstances::matter_to(const Request& request) const {
-  if (!request.ports.empty()) return true;
+  if (!request.ports.empty() || request.saved != nullptr) return true;
   if (state_ == nullptr) return false;
   return !request.wishes->groups.empty() || !state_->reservations().empty() || cap_of(request) != 0;
 }
@@ -130,6 +130,7 @@ bool Circumstances::each_obstacle(const Fleet& fleet, NodeIndex at, const Reques
                                   Visit visit) const {
   const NodeId id = fleet.node(at).id;
   const bool was_there = left_out_on_ && left_out_on_ == id;
+  if (auto found = unfit(id, request); found && !visit(*std::move(found))) return false;
   for (const std::uint16_t port : request.ports) {
     const bool is_taken = fleet.is_taken(at, port) ||
                           (state_ != nullptr && !was_there && state_->is_port_taken(id, port));
@@ -159,6 +160,14 @@ bool Circumstances::each_obstacle(const Fleet& fleet, NodeIndex at, const Reques
                      .lack = {}});
   });
   return goes_on;
+}
+
+std::optional<Obstacle> Circumstances::unfit(NodeId node, const Request& request) const {
+  if (request.saved == nullptr || state_ == nullptr) return std::nullopt;
+  const bool is_gone = state_->find_node(request.saved->holder) == nullptr;
+  const cluster::Node* host = state_->find_node(node);
+  if (!is_gone && host != nullptr && cluster::fits(*request.saved, *host)) return std::nullopt;
+  return Obstacle{.kind = Kind::kSavedState, .number = is_gone ? 1 : 0, .name = {}, .lack = {}};
 }
 
 std::optional<Obstacle> Circumstances::obstacle(const Fleet& fleet, NodeIndex at,

@@ -1,6 +1,7 @@
 #pragma once
 
-// What other VMs mean for a request on a node: host ports, groups, reservations, the tenant's cap.
+// What other VMs mean for a request on a node: host ports, groups, reservations, the tenant's cap;
+// and what the guest does that it goes on from.
 //
 // Read from the cluster's state, plus what the plan under way has placed so far. Without a state
 // only ports matter.
@@ -37,6 +38,8 @@ class Circumstances {
   // Precondition: the node has room for it.
   [[nodiscard]] std::optional<Obstacle> obstacle(const Fleet& fleet, NodeIndex at,
                                                  const Request& request) const;
+  // What its saved guest has against the node, whatever room that has.
+  [[nodiscard]] std::optional<Obstacle> unfit(NodeId node, const Request& request) const;
   // All of them.
   [[nodiscard]] std::vector<Obstacle> obstacles(const Fleet& fleet, NodeIndex at,
                                                 const Request& request) const;

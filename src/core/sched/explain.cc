@@ -1,5 +1,6 @@
 #include "core/sched/explain.h"
 
+#include <algorithm>
 #include <set>
 #include <utility>
 
@@ -45,7 +46,7 @@ class Explainer {
     find_candidates();
     said_.causes = refusals_.causes();
     if (said_.fitting == 0 && home_ == kNoNode) said_.misses = misses_.nearest(kMisses);
-    said_.verdict = fmt::format("VM {} {}", vm_.name, home_ == kNoNode ? fate() : standing());
+    said_.verdict = fmt::format("VM {} {}", vm_.name, home_ == kNoNode ? prospect() : standing());
     put_back();
     return std::move(said_);
   }
@@ -65,7 +66,7 @@ class Explainer {
       circumstances_.leave_out(request_, vm_.node);
       return;
     }
-    if (vm_.node) return;
+    if (vm_.node || vm_.state == cluster::VmState::kSuspended) return;
     for (const Vm* other : in_turn(state_, all_of(fleet_))) {
       if (other == &vm_) break;
       ++said_.ahead;
@@ -94,6 +95,10 @@ class Explainer {
       const bool is_room = obstacle.kind == Obstacle::Kind::kReserved;
       if (has_room || !is_room) all.push_back(std::move(obstacle));
     }
+    // Of no help is room where its saved guest cannot go on.
+    const auto unfit = std::ranges::find(all, Obstacle::Kind::kSavedState, &Obstacle::kind);
+    const auto room = std::ranges::find(all, Obstacle::Kind::kRoom, &Obstacle::kind);
+    if (room < unfit && unfit != all.end()) std::rotate(room, unfit, unfit + 1);
     return all;
   }
 
@@ -176,8 +181,16 @@ class Explainer {
     return text;
   }
 
+  // Of one on no node.
+  [[nodiscard]] std::string prospect() const {
+    if (vm_.state != cluster::VmState::kSuspended) return fate();
+    return fmt::format("is suspended, and takes no room; resumed now, it {}", fate());
+  }
+
   // Of one that waits.
   [[nodiscard]] std::string fate() const {
+    if (request_.saved != nullptr && state_.find_node(request_.saved->holder) == nullptr)
+      return fmt::format("waits: {}", saved_guest_gone(*request_.saved));
     if (!said_.leaving.empty())
       return fmt::format("waits for {} VMs of lower priority to leave", said_.leaving.size());
     for (const Explanation::Gang& gang : said_.gangs) {

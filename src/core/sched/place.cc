@@ -284,12 +284,15 @@ class OnePlan {
 }  // namespace
 
 Decision choose(Fleet& fleet, const Vm& vm, const Request& request, const Situation& situation) {
+  const auto on = [&](NodeId node) {
+    const NodeIndex at = fleet.find(node);
+    return at == kNoNode ? Decision() : decide_on(fleet, at, request, situation);
+  };
   if (!vm.eviction.is_default() && vm.eviction->target) {
-    const NodeIndex target = fleet.find(vm.eviction->target);
-    if (target != kNoNode) {
-      if (auto decision = decide_on(fleet, target, request, situation); decision.is_placed())
-        return decision;
-    }
+    if (auto decision = on(vm.eviction->target); decision.is_placed()) return decision;
+  }
+  if (request.saved != nullptr) {
+    if (auto decision = on(request.saved->holder); decision.is_placed()) return decision;
   }
   return decide(fleet, request, situation);
 }

@@ -71,7 +71,7 @@ struct Plan {
 };
 
 // The node for a VM of the state: one that had to leave for a node goes there, if that still takes
-// it. Takes nothing.
+// it, and one that goes on from a saved guest to where that lies. Takes nothing.
 Decision choose(Fleet& fleet, const cluster::Vm& vm, const Request& request,
                 const Situation& situation);
 

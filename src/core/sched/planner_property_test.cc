@@ -34,6 +34,8 @@ v1::Command node_command(std::uint64_t id) {
   node.set_node_id(id);
   node.set_name("n" + std::to_string(id));
   node.mutable_topology()->set_zone("z" + std::to_string(id / 2));
+  node.set_accelerator("kvm");
+  node.set_hypervisor_version(std::to_string(id % 2));
   return command;
 }
 
@@ -83,11 +85,34 @@ const Vm* some_vm(const State& state) {
   return &std::next(state.vms().begin(), pick<std::ptrdiff_t>(0, count))->second;
 }
 
+// A placed VM comes to run and is saved; now and then it wakes at once.
+void suspend(Scenario& cluster, const Vm& vm) {
+  const std::string name = vm.name.text();
+  for (const v1::VmState state : {v1::VM_STATE_STARTING, v1::VM_STATE_RUNNING})
+    (void)cluster.report(name, state);
+  (void)cluster.desire(name, v1::VM_DESIRED_SUSPENDED);
+  v1::Command command;
+  command.set_version(cluster::kModelVersion);
+  command.mutable_report_vms()->set_node_id(vm.node.value);
+  v1::VmReport& report = *command.mutable_report_vms()->add_reports();
+  report.set_vm_id(vm.id.value);
+  report.set_generation(vm.generation.value);
+  report.set_state(v1::VM_STATE_SUSPENDED);
+  report.set_released(true);
+  v1::SavedGuest& saved = *report.mutable_saved();
+  saved.set_digest(std::string(32, 'd'));
+  saved.set_bytes(1);
+  saved.set_accelerator("kvm");
+  saved.set_hypervisor_version(std::to_string(vm.node.value % 2));
+  (void)cluster.apply(std::move(command));
+  if (pick(0, 2) == 0) (void)cluster.desire(name, v1::VM_DESIRED_RUNNING);
+}
+
 // Something that happens to the cluster beside plans.
 void happen(Scenario& cluster, int number) {
   const Vm* vm = some_vm(cluster.state);
   const auto node = pick<std::uint64_t>(1, 7);
-  switch (pick(0, 10)) {
+  switch (pick(0, 12)) {
     case 0:
       if (vm != nullptr) (void)cluster.desire(vm->name.text(), v1::VM_DESIRED_DELETED);
       break;
@@ -114,6 +139,13 @@ void happen(Scenario& cluster, int number) {
       break;
     case 7:
       (void)cluster.apply(node_command(node));
+      break;
+    case 8:
+      if (vm != nullptr && vm->node) suspend(cluster, *vm);
+      break;
+    case 9:
+      if (vm != nullptr && vm->state == cluster::VmState::kSuspended)
+        (void)cluster.desire(vm->name.text(), v1::VM_DESIRED_RUNNING);
       break;
     default:
       (void)cluster.apply(create_command(number));

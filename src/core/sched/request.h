@@ -22,6 +22,8 @@ struct Request {
   std::vector<std::uint16_t> ports;  // of the host, ascending
   Name image;
   std::string architecture;  // of its image; empty: not told
+  // That it goes on from; null: it boots. The state's.
+  const cluster::SavedGuest* saved = nullptr;
 };
 
 Request request_of(const cluster::VmSpec& spec, const Name& name, VmId vm,

@@ -15,6 +15,9 @@ constexpr std::size_t kLooksPerPlan = 1'000'000;
 
 std::string Sentences::of(const Request& request) {
   if (looks_ > kLooksPerPlan) return {};
+  const bool is_gone =
+      request.saved != nullptr && state_.find_node(request.saved->holder) == nullptr;
+  if (is_gone) return saved_guest_gone(*request.saved);
   looks_ += fleet_.size();
   Refusals refusals(&state_, fleet_, request);
   const Shape& shape =
@@ -24,6 +27,9 @@ std::string Sentences::of(const Request& request) {
   for (NodeIndex at = 0; at < fleet_.size(); ++at) {
     auto found = obstacle(fleet_, at, shape);
     if (!found && has_neighbours) found = circumstances_.obstacle(fleet_, at, request);
+    if (found && found->kind == Obstacle::Kind::kRoom) {
+      if (auto unfit = circumstances_.unfit(fleet_.node(at).id, request)) found = std::move(unfit);
+    }
     if (found) {
       refusals.count(at, *found);
     } else {
@@ -38,6 +44,9 @@ std::string Sentences::key_of(const Request& request) const {
   std::string key = shape_key(request, strategy_of(wishes, state_.policy()));
   for (const std::uint16_t port : request.ports)
     key += fmt::format("\n{}", port);
+  if (request.saved != nullptr) {
+    key += fmt::format("\n{} {}", request.saved->holder.value, cluster::host_text(*request.saved));
+  }
   if (request.wishes.is_default()) return key;
   key += fmt::format("\n{}\n{}", wishes.tenant, wishes.priority);
   for (const Name& group : wishes.groups)

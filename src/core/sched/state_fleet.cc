@@ -55,6 +55,7 @@ Request request_of(const State& state, const Vm& vm) {
   Request request = request_of(vm.spec, vm.name, vm.id, state.policy().overcommit);
   if (const cluster::Image* image = state.find_image(vm.spec.image.text()))
     request.architecture = image->architecture;
+  request.saved = cluster::resumes_from(vm);
   return request;
 }
 

@@ -13,7 +13,7 @@
 //
 // Invariant: on_guest() hears of each guest that runs exactly twice, in the very step in which it
 // begins to run and in which its process ends, however it ends. So what it was told is, at every
-// instant, what runs. A clone begins with its first `cont`.
+// instant, what runs. What was loaded begins with its first `cont`.
 
 #include <cstdint>
 #include <functional>

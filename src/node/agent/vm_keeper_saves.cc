@@ -38,7 +38,7 @@ Duration transfer_patience(Bytes memory) {
 env::Task<Result<void>> VmKeeper::pause_guest() {
   const Instant begun = services_.env.clock.monotonic();
   const auto paused = co_await services_.driver.pause(*record_);
-  record(VmOperation::kPause, paused, begun);
+  record(VmOperation::kFreeze, paused, begun);
   if (!paused) co_return co_await settle_failure(paused.error());
   if (reported_ != VmState::kPaused) report(VmState::kPaused, "");
   co_return Result<void>();
@@ -47,7 +47,7 @@ env::Task<Result<void>> VmKeeper::pause_guest() {
 env::Task<Result<void>> VmKeeper::resume_guest() {
   const Instant begun = services_.env.clock.monotonic();
   const auto resumed = co_await services_.driver.resume(*record_);
-  record(VmOperation::kResume, resumed, begun);
+  record(VmOperation::kThaw, resumed, begun);
   if (!resumed) co_return co_await settle_failure(resumed.error());
   if (reported_ != VmState::kRunning) report(VmState::kRunning, "");
   co_return Result<void>();

@@ -99,6 +99,7 @@ class Api final : public http::Handler {
   using Answer = env::Task<Result<http::Response>>;
 
   static std::vector<Route> vm_routes();
+  static std::vector<Route> saving_routes();
   static std::vector<Route> image_routes();
   static std::vector<Route> template_routes();
   static std::vector<Route> cluster_routes();
@@ -134,6 +135,8 @@ class Api final : public http::Handler {
   [[nodiscard]] Result<bool> arrived(VmId id, WaitFor wait) const;
   [[nodiscard]] http::Response vm_response(int status, const cluster::Vm& vm) const;
   Answer change_vm(const Call& call, int desired);
+  // A command on a VM that stays; answered when what is waited for has come.
+  Answer act_on_vm(const Call& call, telemetry::VmOperation operation, v1::Command command);
 
   Answer create_vm(const Call& call);
   Answer list_vms(const Call& call);
@@ -141,6 +144,11 @@ class Api final : public http::Handler {
   Answer delete_vm(const Call& call);
   Answer start_vm(const Call& call);
   Answer stop_vm(const Call& call);
+  Answer pause_vm(const Call& call);
+  Answer suspend_vm(const Call& call);
+  Answer snapshot_vm(const Call& call);
+  Answer restore_vm(const Call& call);
+  Answer delete_snapshot(const Call& call);
   Answer vm_logs(const Call& call);
   Answer explain_vm(const Call& call);
   Answer plan(const Call& call);

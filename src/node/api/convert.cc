@@ -39,6 +39,26 @@ void add_eviction(const cluster::Eviction& eviction, const cluster::State& state
   if (const auto* target = state.find_node(eviction.target)) out->set_target(target->name.text());
 }
 
+void add_saved(const cluster::SavedGuest& saved, const cluster::State& state,
+               v1::VmSavedGuest* out) {
+  out->set_digest(image::digest_text(saved.digest));
+  out->set_bytes(saved.size.value);
+  if (const auto* holder = state.find_node(saved.holder)) out->set_node(holder->name.text());
+  out->set_saved(time_text(saved.saved));
+  out->set_accelerator(saved.accelerator);
+  out->set_hypervisor_version(saved.hypervisor_version);
+}
+
+void add_saves(const cluster::Saves& saves, const cluster::State& state, v1::Vm& message) {
+  if (saves.resume_from) {
+    add_saved(*saves.resume_from, state, message.mutable_saved());
+    message.mutable_saved()->set_used_by(saves.used_by.value);
+  }
+  if (saves.snapshot) add_saved(*saves.snapshot, state, message.mutable_snapshot());
+  message.set_snapshot_under_way(saves.is_snapshot_asked());
+  message.set_snapshot_error(saves.snapshot_error);
+}
+
 void add_counters(const std::vector<resources::Counter>& counters,
                   google::protobuf::RepeatedPtrField<v1::Counter>* out) {
   for (const resources::Counter& counter : counters) {
@@ -179,6 +199,7 @@ v1::Vm to_message(const cluster::Vm& vm, const cluster::State& state) {
     message.mutable_start()->set_took_ms(vm.start->took_ms);
     message.mutable_start()->set_why(vm.start->why);
   }
+  if (!vm.saves.is_default()) add_saves(*vm.saves, state, message);
   if (!vm.eviction.is_default()) add_eviction(*vm.eviction, state, message.mutable_eviction());
   return message;
 }
@@ -194,6 +215,7 @@ v1::Node to_message(const cluster::Node& node, const cluster::State& state) {
   message.set_free_memory_mib(room.amounts().memory_mib);
   message.set_accelerator(node.accelerator);
   message.set_version(node.version);
+  message.set_hypervisor_version(node.hypervisor_version);
   message.set_vms(static_cast<std::uint32_t>(state.vms_on(node.id).size()));
   message.set_registered(time_text(node.registered));
   message.set_role(static_cast<v1::NodeRole>(node.role));

@@ -14,9 +14,10 @@ namespace {
 
 constexpr auto kDescriptions = std::to_array<ParameterDescription>({
     {kWait, "wait",
-     "Answer when the VM is running, stopped or gone. A VM that fails first gives 409 vm_failed, "
-     "also where its restart policy starts it again.",
-     R"({"type":"string","enum":["running","stopped","deleted"]})"},
+     "Answer when the VM is running, stopped, gone, paused or suspended; snapshot: when the one "
+     "that was asked for is made. A VM that fails first gives 409 vm_failed, also where its "
+     "restart policy starts it again.",
+     R"({"type":"string","enum":["running","stopped","deleted","paused","suspended","snapshot"]})"},
     {kWait, "timeout", "How long to wait, as 500ms, 60s or 2m; 10m at most.",
      R"({"type":"string","pattern":"^[0-9]+(ms|s|m)$","default":"60s"})"},
     {kConsistency, "consistency",
@@ -51,11 +52,12 @@ std::unexpected<Error> invalid(std::string_view name, std::string_view rule) {
 
 Result<void> read_parameter(std::string_view name, std::string_view value, Query& query) {
   if (name == "wait") {
-    for (const auto wait : {WaitFor::kRunning, WaitFor::kStopped, WaitFor::kDeleted}) {
+    for (const auto wait : {WaitFor::kRunning, WaitFor::kStopped, WaitFor::kDeleted,
+                            WaitFor::kPaused, WaitFor::kSuspended, WaitFor::kSnapshot}) {
       if (value == wait_name(wait)) query.wait = wait;
     }
     if (query.wait == WaitFor::kNothing) {
-      return invalid(name, "must be running, stopped or deleted");
+      return invalid(name, "must be running, stopped, deleted, paused, suspended or snapshot");
     }
   } else if (name == "timeout") {
     const auto timeout = parse_duration(value);
@@ -109,6 +111,12 @@ std::string_view wait_name(WaitFor wait) {
       return "stopped";
     case WaitFor::kDeleted:
       return "deleted";
+    case WaitFor::kPaused:
+      return "paused";
+    case WaitFor::kSuspended:
+      return "suspended";
+    case WaitFor::kSnapshot:
+      return "snapshot";
   }
   return "";
 }

@@ -52,7 +52,16 @@ struct Route {
   env::Task<Result<http::Response>> (Api::*handler)(const Call&) = nullptr;
 };
 
-enum class WaitFor : std::uint8_t { kNothing, kRunning, kStopped, kDeleted };
+// The last: of the snapshot that was asked for, if one was.
+enum class WaitFor : std::uint8_t {
+  kNothing,
+  kRunning,
+  kStopped,
+  kDeleted,
+  kPaused,
+  kSuspended,
+  kSnapshot,
+};
 std::string_view wait_name(WaitFor wait);
 
 // The query, read and checked against what the route takes.

@@ -87,6 +87,70 @@ std::vector<Route> Api::vm_routes() {
   };
 }
 
+std::vector<Route> Api::saving_routes() {
+  return {
+      {.method = Method::kPost,
+       .pattern = "/v1/vms/{name}/pause",
+       .name = "pause_vm",
+       .summary = "Let a VM's guest stand still, in the memory of its node",
+       .is_mutation = true,
+       .parameters = kWait,
+       .status = 202,
+       .response = message<v1::Vm>(),
+       .errors = "vm_not_found vm_not_running vm_being_deleted",
+       .handler = &Api::pause_vm},
+      {.method = Method::kPost,
+       .pattern = "/v1/vms/{name}/resume",
+       .name = "resume_vm",
+       .summary = "Let a paused or suspended VM go on; the same as start",
+       .is_mutation = true,
+       .parameters = kWait,
+       .status = 202,
+       .response = message<v1::Vm>(),
+       .errors = "vm_not_found vm_being_deleted",
+       .handler = &Api::start_vm},
+      {.method = Method::kPost,
+       .pattern = "/v1/vms/{name}/suspend",
+       .name = "suspend_vm",
+       .summary = "Save a VM's guest to disk and free its room",
+       .is_mutation = true,
+       .parameters = kWait,
+       .status = 202,
+       .response = message<v1::Vm>(),
+       .errors = "vm_not_found vm_not_running vm_being_deleted",
+       .handler = &Api::suspend_vm},
+      {.method = Method::kPost,
+       .pattern = "/v1/vms/{name}/snapshot",
+       .name = "snapshot_vm",
+       .summary = "Save a VM's guest, which runs on; in place of the snapshot before",
+       .is_mutation = true,
+       .parameters = kWait,
+       .status = 202,
+       .response = message<v1::Vm>(),
+       .errors = "vm_not_found vm_not_running vm_being_deleted snapshot_failed",
+       .handler = &Api::snapshot_vm},
+      {.method = Method::kDelete,
+       .pattern = "/v1/vms/{name}/snapshot",
+       .name = "delete_snapshot",
+       .summary = "Delete a VM's snapshot",
+       .is_mutation = true,
+       .response = message<v1::Vm>(),
+       .errors = "vm_not_found no_snapshot snapshot_in_use",
+       .handler = &Api::delete_snapshot},
+      {.method = Method::kPost,
+       .pattern = "/v1/vms/{name}/restore",
+       .name = "restore_vm",
+       .summary = "Start a VM again from its snapshot; what its guest did since is lost",
+       .is_mutation = true,
+       .parameters = kWait,
+       .status = 202,
+       .response = message<v1::Vm>(),
+       .errors = "vm_not_found no_snapshot saved_unfit vm_busy vm_lost vm_evicting "
+                 "vm_being_deleted",
+       .handler = &Api::restore_vm},
+  };
+}
+
 std::vector<Route> Api::image_routes() {
   return {
       {.method = Method::kPost,
@@ -373,9 +437,10 @@ std::span<const Route> Api::routes() {
   static const std::vector<Route> kRoutes = [] {
     std::vector<Route> all;
     for (const auto& part :
-         {vm_routes(), image_routes(), template_routes(), cluster_routes(), member_routes(),
-          placement_routes(), planning_routes(), group_routes(), tenancy_routes(), token_routes(),
-          trace_routes(), configuration_routes(), failpoint_routes(), program_routes()}) {
+         {vm_routes(), saving_routes(), image_routes(), template_routes(), cluster_routes(),
+          member_routes(), placement_routes(), planning_routes(), group_routes(), tenancy_routes(),
+          token_routes(), trace_routes(), configuration_routes(), failpoint_routes(),
+          program_routes()}) {
       all.insert(all.end(), part.begin(), part.end());
     }
     return all;

@@ -129,15 +129,19 @@ struct Bench {
   }
   env::Task<Result<void>> report(std::string name, v1::VmState state, std::string reason = "",
                                  bool released = false) {
+    v1::VmReport report;
+    report.set_state(state);
+    report.set_reason(std::move(reason));
+    report.set_released(released);
+    return tell(std::move(name), std::move(report));
+  }
+  env::Task<Result<void>> tell(std::string name, v1::VmReport report) {
     const cluster::Vm* vm = replica->state().find_vm(name);
     v1::Command command;
     command.mutable_report_vms()->set_node_id(1);
-    auto* report = command.mutable_report_vms()->add_reports();
-    report->set_vm_id(vm->id.value);
-    report->set_generation(vm->generation.value);
-    report->set_state(state);
-    report->set_reason(std::move(reason));
-    report->set_released(released);
+    report.set_vm_id(vm->id.value);
+    report.set_generation(vm->generation.value);
+    *command.mutable_report_vms()->add_reports() = std::move(report);
     BLX_CO_TRY(co_await replica->propose(std::move(command)));
     co_return Result<void>();
   }

@@ -27,9 +27,43 @@ bool is_stopped(const cluster::Vm& vm) {
 }
 
 telemetry::VmOperation operation_of(cluster::VmDesired desired) {
-  if (desired == cluster::VmDesired::kRunning) return telemetry::VmOperation::kStart;
-  if (desired == cluster::VmDesired::kStopped) return telemetry::VmOperation::kStop;
-  return telemetry::VmOperation::kDelete;
+  using telemetry::VmOperation;
+  switch (desired) {
+    case cluster::VmDesired::kRunning:
+      return VmOperation::kStart;
+    case cluster::VmDesired::kStopped:
+      return VmOperation::kStop;
+    case cluster::VmDesired::kDeleted:
+      return VmOperation::kDelete;
+    case cluster::VmDesired::kPaused:
+      return VmOperation::kPause;
+    case cluster::VmDesired::kSuspended:
+      return VmOperation::kSuspend;
+  }
+  return VmOperation::kStart;
+}
+
+// Of what a VM becomes and stays.
+struct Aim {
+  cluster::VmDesired desired;
+  cluster::VmState state;
+};
+Aim aim_of(WaitFor wait) {
+  using cluster::VmDesired;
+  using cluster::VmState;
+  if (wait == WaitFor::kPaused) return {VmDesired::kPaused, VmState::kPaused};
+  if (wait == WaitFor::kSuspended) return {VmDesired::kSuspended, VmState::kSuspended};
+  return {VmDesired::kRunning, VmState::kRunning};
+}
+
+Result<bool> is_snapshot_made(const cluster::Vm& vm) {
+  if (vm.saves->is_snapshot_asked()) return false;
+  if (!vm.saves->snapshot_error.empty()) {
+    return fail(Code::kFailedPrecondition, "snapshot_failed", vm.saves->snapshot_error);
+  }
+  if (vm.saves->snapshot) return true;
+  return fail(Code::kFailedPrecondition, "no_snapshot",
+              fmt::format("VM {} has no snapshot, and none was asked for", vm.name));
 }
 
 }  // namespace
@@ -55,8 +89,15 @@ Result<bool> Api::arrived(VmId id, WaitFor wait) const {
     return false;
   }
   if (wait == WaitFor::kStopped) return is_stopped(*vm);
-  if (vm->desired != cluster::VmDesired::kRunning) return impossible();
-  if (vm->state == cluster::VmState::kRunning) return true;
+  if (wait == WaitFor::kSnapshot) return is_snapshot_made(*vm);
+  const Aim aim = aim_of(wait);
+  if (vm->desired != aim.desired) return impossible();
+  if (vm->state == aim.state) return true;
+  // Nobody starts it to suspend it.
+  if (wait == WaitFor::kSuspended && vm->state == cluster::VmState::kStopped) {
+    return fail(Code::kFailedPrecondition, "wait_impossible",
+                fmt::format("VM {} has stopped before it was saved", vm->name));
+  }
   // Starting a failed VM takes it out of this state at once, so the failure is of this start.
   if (vm->state == cluster::VmState::kFailed) {
     return fail(Code::kFailedPrecondition, "vm_failed", vm->reason);
@@ -168,6 +209,18 @@ env::Task<Result<http::Response>> Api::change_vm(const Call& call, int desired) 
   co_return vm_response(200, before);
 }
 
+env::Task<Result<http::Response>> Api::act_on_vm(const Call& call, telemetry::VmOperation operation,
+                                                 v1::Command command) {
+  const Instant deadline = env_.clock.monotonic() + call.query.timeout;
+  BLX_CO_TRY(const auto outcome, co_await operate(call, operation, std::move(command)));
+  const VmId id(outcome.object_id);
+  BLX_CO_TRY(co_await wait_for(call, id, deadline));
+  const cluster::Vm* vm = replica_.state().find_vm(id);
+  if (vm == nullptr) co_return no_vm(call.name);
+  const bool is_done = call.query.wait != WaitFor::kNothing || call.route.status == 200;
+  co_return vm_response(is_done ? 200 : 202, *vm);
+}
+
 env::Task<Result<http::Response>> Api::start_vm(const Call& call) {
   return change_vm(call, v1::VM_DESIRED_RUNNING);
 }
@@ -178,6 +231,32 @@ env::Task<Result<http::Response>> Api::stop_vm(const Call& call) {
 
 env::Task<Result<http::Response>> Api::delete_vm(const Call& call) {
   return change_vm(call, v1::VM_DESIRED_DELETED);
+}
+
+env::Task<Result<http::Response>> Api::pause_vm(const Call& call) {
+  return change_vm(call, v1::VM_DESIRED_PAUSED);
+}
+
+env::Task<Result<http::Response>> Api::suspend_vm(const Call& call) {
+  return change_vm(call, v1::VM_DESIRED_SUSPENDED);
+}
+
+env::Task<Result<http::Response>> Api::snapshot_vm(const Call& call) {
+  v1::Command command;
+  command.mutable_take_snapshot()->set_name(call.name);
+  return act_on_vm(call, telemetry::VmOperation::kSnapshot, std::move(command));
+}
+
+env::Task<Result<http::Response>> Api::restore_vm(const Call& call) {
+  v1::Command command;
+  command.mutable_restore_snapshot()->set_name(call.name);
+  return act_on_vm(call, telemetry::VmOperation::kRestore, std::move(command));
+}
+
+env::Task<Result<http::Response>> Api::delete_snapshot(const Call& call) {
+  v1::Command command;
+  command.mutable_delete_snapshot()->set_name(call.name);
+  return act_on_vm(call, telemetry::VmOperation::kDeleteSnapshot, std::move(command));
 }
 
 env::Task<Result<http::Response>> Api::vm_logs(const Call& call) {

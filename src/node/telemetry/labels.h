@@ -44,12 +44,18 @@ enum class VmOperation : std::uint8_t {
   kStart,
   kStop,
   kDelete,
+  kPause,
+  kSuspend,
+  kSnapshot,
+  kRestore,
+  kDeleteSnapshot,
+  // What the node does for these.
   kBoot,
   kAdopt,
   kShutdown,
-  kPause,
-  kResume,
-  kSave,  // to suspend it, or for a snapshot
+  kFreeze,
+  kThaw,
+  kSave,
 };
 
 enum class Outcome : std::uint8_t {
@@ -88,14 +94,15 @@ template <>
 inline constexpr std::array<std::string_view, 4> kLabelValues<telemetry::PlacementOutcome>{
     "placed", "no_node_fits", "outdated", "not_taken"};
 template <>
-inline constexpr std::array<std::string_view, 10> kLabelValues<telemetry::VmOperation>{
-    "create", "start", "stop", "delete", "boot", "adopt", "shutdown", "pause", "resume", "save"};
+inline constexpr std::array<std::string_view, 15> kLabelValues<telemetry::VmOperation>{
+    "create",          "start", "stop",  "delete",   "pause",  "suspend", "snapshot", "restore",
+    "delete_snapshot", "boot",  "adopt", "shutdown", "freeze", "thaw",    "save"};
 template <>
 inline constexpr std::array<std::string_view, 3> kLabelValues<telemetry::Outcome>{"ok", "refused",
                                                                                   "failed"};
 template <>
-inline constexpr std::array<std::string_view, 3> kLabelValues<telemetry::GuestStart>{
-    "cold", "warm", "resumed"};
+inline constexpr std::array<std::string_view, 3> kLabelValues<telemetry::GuestStart>{"cold", "warm",
+                                                                                     "resumed"};
 template <>
 inline constexpr std::array<std::string_view, 1> kLabelValues<telemetry::ArtifactType>{"vm_image"};
 template <>

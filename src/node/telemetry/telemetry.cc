@@ -40,7 +40,7 @@ Telemetry::Telemetry(observe::Metrics& metrics)
           {"strategy"})),
       vm_operations_(metrics.counters<VmOperation, Outcome>(
           "blixard_vm_operations_total",
-          "What users asked for (create, start, stop, delete) and what this node did for it (boot, "
+          "What users asked for (create to delete_snapshot) and what this node did for it (boot, "
           "adopt, shutdown), by outcome.",
           {"operation", "outcome"})),
       vm_operation_duration_(metrics.histograms<VmOperation>(

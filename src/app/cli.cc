@@ -5,6 +5,7 @@
 #include <CLI/CLI.hpp>
 
 #include "app/cli_placement.h"
+#include "app/cli_vm.h"
 #include "app/commands.h"
 #include "app/completion.h"
 #include "app/telemetry_text.h"
@@ -217,7 +218,7 @@ class CommandLine {
   }
 
   void add_vm() {
-    CLI::App* vm = app_.add_subcommand("vm", "Create, start, stop, delete and look at VMs");
+    CLI::App* vm = app_.add_subcommand("vm", "Create, start, stop, save, delete and look at VMs");
     vm->require_subcommand(1);
     CLI::App* create = add_bound(*vm, "create", "Create a VM and start it", create_);
     create->add_option("name", create_.name, "Name: a-z, 0-9 and -, at most 63")->required();
@@ -247,13 +248,7 @@ class CommandLine {
         "  blixard vm create job --image guest --memory 256MiB --restart never\n"
         "  blixard vm create db-1 --image guest --group db --constraint label.disk=ssd "
         "--priority 800");
-    add_vm_action(*vm, "start", "Start stopped or failed VMs", start_, VmAction::Kind::kStart,
-                  "Wait until they run");
-    add_vm_action(*vm, "stop", "Stop VMs, gracefully first", stop_, VmAction::Kind::kStop,
-                  "Wait until they are stopped");
-    add_vm_action(*vm, "delete", "Stop VMs and remove all of them", delete_,
-                  VmAction::Kind::kDelete, "Wait until they are gone");
-    add_vm_action(*vm, "status", "Show VMs in full", show_, VmAction::Kind::kStatus, nullptr);
+    words_.add_to_vm(*vm);
     placement_.add_to_vm(*vm);
     add(*vm, "list", "List the VMs", ListCommand{ListCommand::What::kVms});
     CLI::App* logs = add_bound(*vm, "logs", "Print a VM's console", logs_);
@@ -261,14 +256,6 @@ class CommandLine {
     logs->add_option("--tail", logs_.tail_bytes, "At most so many bytes, the newest")
         ->check(CLI::Range(1U, 1U << 20))
         ->capture_default_str();
-  }
-
-  void add_vm_action(CLI::App& vm, const char* name, const char* what, VmAction& action,
-                     VmAction::Kind kind, const char* wait) {
-    action.kind = kind;
-    CLI::App* sub = add_bound(vm, name, what, action);
-    sub->add_option("name", action.names, "Names of VMs")->required();
-    if (wait != nullptr) add_wait(sub, wait);
   }
 
   void add_image() {
@@ -415,7 +402,6 @@ class CommandLine {
   bool create_stopped_ = false;
   bool build_only_ = false;
   std::vector<std::string> publish_;
-  VmAction start_, stop_, delete_, show_;
   VmLogs logs_;
   ImageBuild build_;
   ImageImport import_;
@@ -428,10 +414,12 @@ class CommandLine {
   DoctorCommand doctor_;
   CompletionCommand completion_;
   TraceShow trace_;
-  PlacementWords placement_{
-      [this](CLI::App& parent, const char* name, const char* what, std::function<Action()> chosen) {
-        return add_chosen(parent, name, what, std::move(chosen));
-      }};
+  PlacementWords::Add add_word_ = [this](CLI::App& parent, const char* name, const char* what,
+                                         std::function<Action()> chosen) {
+    return add_chosen(parent, name, what, std::move(chosen));
+  };
+  PlacementWords placement_{add_word_};
+  VmWords words_{add_word_, [this](CLI::App* sub, const char* what) { add_wait(sub, what); }};
 };
 
 // The tree of names and options, for completion scripts.

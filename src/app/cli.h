@@ -56,9 +56,20 @@ struct VmCreate {
   cluster::Wishes wishes;
 };
 
-// One word on one VM: start, stop, delete, status.
+// One word on each of some VMs.
 struct VmAction {
-  enum class Kind : std::uint8_t { kStart, kStop, kDelete, kStatus };
+  enum class Kind : std::uint8_t {
+    kStart,
+    kStop,
+    kDelete,
+    kStatus,
+    kPause,
+    kResume,
+    kSuspend,
+    kSnapshot,
+    kDeleteSnapshot,
+    kRestore,
+  };
   Kind kind = Kind::kStatus;
   std::vector<std::string> names;
 };

@@ -113,25 +113,60 @@ class Session {
     co_return Result<void>();
   }
 
-  env::Task<Result<json::value>> request_for(VmAction::Kind kind, const std::string& name) {
-    const std::string target = "/v1/vms/" + http::percent_encoded(name);
+  // What is posted for it, and what then is waited for; empty: it is not posted.
+  struct Word {
+    std::string_view path;
+    std::string_view state;
+  };
+  static Word word_of(VmAction::Kind kind) {
     switch (kind) {
-      case VmAction::Kind::kStart: {
-        BLX_CO_TRY(const Waiting waiting, waiting_for("running"));
-        co_return co_await api_.post(target + "/start" + waiting.query, {}, waiting.patience);
-      }
-      case VmAction::Kind::kStop: {
-        BLX_CO_TRY(const Waiting waiting, waiting_for("stopped"));
-        co_return co_await api_.post(target + "/stop" + waiting.query, {}, waiting.patience);
-      }
-      case VmAction::Kind::kDelete: {
-        BLX_CO_TRY(const Waiting waiting, waiting_for("deleted"));
-        co_return co_await api_.remove(target + waiting.query, waiting.patience);
-      }
+      case VmAction::Kind::kStart:
+        return {"/start", "running"};
+      case VmAction::Kind::kStop:
+        return {"/stop", "stopped"};
+      case VmAction::Kind::kPause:
+        return {"/pause", "paused"};
+      case VmAction::Kind::kResume:
+        return {"/resume", "running"};
+      case VmAction::Kind::kSuspend:
+        return {"/suspend", "suspended"};
+      case VmAction::Kind::kSnapshot:
+        return {"/snapshot", "snapshot"};
+      case VmAction::Kind::kRestore:
+        return {"/restore", "running"};
+      case VmAction::Kind::kDelete:
+      case VmAction::Kind::kDeleteSnapshot:
       case VmAction::Kind::kStatus:
         break;
     }
-    co_return co_await api_.get(target);
+    return {};
+  }
+
+  env::Task<Result<json::value>> request_for(VmAction::Kind kind, const std::string& name) {
+    const std::string target = "/v1/vms/" + http::percent_encoded(name);
+    if (kind == VmAction::Kind::kStatus) co_return co_await api_.get(target);
+    if (kind == VmAction::Kind::kDeleteSnapshot) {
+      co_return co_await api_.remove(target + "/snapshot", {});
+    }
+    if (kind == VmAction::Kind::kDelete) {
+      BLX_CO_TRY(const Waiting waiting, waiting_for("deleted"));
+      co_return co_await api_.remove(target + waiting.query, waiting.patience);
+    }
+    const Word word = word_of(kind);
+    BLX_CO_TRY(const Waiting waiting, waiting_for(word.state));
+    co_return co_await api_.post(fmt::format("{}{}{}", target, word.path, waiting.query), {},
+                                 waiting.patience);
+  }
+
+  // Of a snapshot the state of the VM says nothing.
+  void show_done(VmAction::Kind kind, const json::value& vm) const {
+    if (kind == VmAction::Kind::kSnapshot && !as_json()) {
+      print(fmt::format("vm {}: {}\n", text_of(vm, "name"), snapshot_text(vm)));
+    } else if (kind == VmAction::Kind::kDeleteSnapshot && !as_json()) {
+      print(fmt::format("vm {}: snapshot deleted\n", text_of(vm, "name")));
+    } else {
+      show_vm(vm);
+    }
   }
 
   env::Task<Result<void>> act(const VmAction& action) {
@@ -147,7 +182,7 @@ class Session {
       } else if (action.kind == VmAction::Kind::kStatus && !as_json()) {
         show_fields(*vm);
       } else {
-        show_vm(*vm);
+        show_done(action.kind, *vm);
       }
     }
     co_return all;
@@ -159,6 +194,8 @@ class Session {
       const std::string name(key);
       std::string value = name == "published_ports" ? published_text(object)
                           : name == "start"         ? start_text(object)
+                          : name == "saved"         ? saved_text(member)
+                          : name == "snapshot"      ? saved_text(member)
                           : name == "vms_by_state"  ? counts_text(object)
                                                     : text_of(object, name);
       if (!value.empty()) print(fmt::format("{:<20} {}\n", name, value));

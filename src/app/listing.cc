@@ -3,6 +3,7 @@
 #include <map>
 
 #include <boost/json.hpp>
+#include <fmt/format.h>
 
 #include "app/output.h"
 
@@ -26,6 +27,31 @@ std::string counts_text(const json::value& status) {
     out += text_of(entry, "count") + " " + text_of(entry, "state");
   }
   return out;
+}
+
+std::string saved_text(const json::value& saved) {
+  if (!saved.is_object()) return {};
+  constexpr std::uint64_t kMib = 1024 * 1024;
+  const json::value* bytes = saved.as_object().if_contains("bytes");
+  boost::system::error_code error;
+  const auto size = bytes == nullptr ? 0 : bytes->to_number<std::uint64_t>(error);
+  const std::string node = text_of(saved, "node");
+  std::string text =
+      fmt::format("{} MiB on {}, saved {}", (size + kMib - 1) / kMib,
+                  node.empty() ? "a node that was removed" : node, text_of(saved, "saved"));
+  const std::string used_by = text_of(saved, "used_by");
+  if (!used_by.empty() && used_by != "0") text += ", used by generation " + used_by;
+  return text;
+}
+
+std::string snapshot_text(const json::value& vm) {
+  if (text_of(vm, "snapshot_under_way") == "true") return "snapshot under way";
+  if (const std::string error = text_of(vm, "snapshot_error"); !error.empty()) {
+    return "snapshot not made: " + error;
+  }
+  const json::object* object = vm.if_object();
+  const json::value* snapshot = object == nullptr ? nullptr : object->if_contains("snapshot");
+  return snapshot == nullptr ? "no snapshot" : "snapshot of " + saved_text(*snapshot);
 }
 
 std::string vms_table(const json::value& answer, WallTime now) {

@@ -161,7 +161,10 @@ class Session {
   // Of a snapshot the state of the VM says nothing.
   void show_done(VmAction::Kind kind, const json::value& vm) const {
     if (kind == VmAction::Kind::kSnapshot && !as_json()) {
-      print(fmt::format("vm {}: {}\n", text_of(vm, "name"), snapshot_text(vm)));
+      const json::value* snapshot =
+          vm.is_object() ? vm.get_object().if_contains("snapshot") : nullptr;
+      print(fmt::format("vm {}: snapshot {}\n", text_of(vm, "name"),
+                        snapshot_text(snapshot == nullptr ? json::value() : *snapshot)));
     } else if (kind == VmAction::Kind::kDeleteSnapshot && !as_json()) {
       print(fmt::format("vm {}: snapshot deleted\n", text_of(vm, "name")));
     } else {
@@ -195,7 +198,7 @@ class Session {
       std::string value = name == "published_ports" ? published_text(object)
                           : name == "start"         ? start_text(object)
                           : name == "saved"         ? saved_text(member)
-                          : name == "snapshot"      ? saved_text(member)
+                          : name == "snapshot"      ? snapshot_text(member)
                           : name == "vms_by_state"  ? counts_text(object)
                                                     : text_of(object, name);
       if (!value.empty()) print(fmt::format("{:<20} {}\n", name, value));

@@ -44,14 +44,14 @@ std::string saved_text(const json::value& saved) {
   return text;
 }
 
-std::string snapshot_text(const json::value& vm) {
-  if (text_of(vm, "snapshot_under_way") == "true") return "snapshot under way";
-  if (const std::string error = text_of(vm, "snapshot_error"); !error.empty()) {
-    return "snapshot not made: " + error;
-  }
-  const json::object* object = vm.if_object();
-  const json::value* snapshot = object == nullptr ? nullptr : object->if_contains("snapshot");
-  return snapshot == nullptr ? "no snapshot" : "snapshot of " + saved_text(*snapshot);
+std::string snapshot_text(const json::value& snapshot) {
+  if (!snapshot.is_object()) return "none";
+  if (text_of(snapshot, "under_way") == "true") return "under way";
+  const json::value* guest = snapshot.as_object().if_contains("guest");
+  std::string text = guest == nullptr ? "none" : saved_text(*guest);
+  if (const std::string error = text_of(snapshot, "error"); !error.empty())
+    text += "; the last one was not made: " + error;
+  return text;
 }
 
 std::string vms_table(const json::value& answer, WallTime now) {

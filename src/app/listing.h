@@ -13,10 +13,10 @@ namespace blixard::app {
 // "8080:80,..." of a VM; "3 running, 1 pending" of a cluster's status.
 std::string published_text(const boost::json::value& vm);
 std::string counts_text(const boost::json::value& status);
-// "63 MiB on n1, saved 2026-01-31T08:05:00.250Z" of a saved guest; what is known of the snapshot of
-// a VM.
+// "63 MiB on n1, saved 2026-01-31T08:05:00.250Z" of a saved guest; what there is of a VM's
+// snapshots.
 std::string saved_text(const boost::json::value& saved);
-std::string snapshot_text(const boost::json::value& vm);
+std::string snapshot_text(const boost::json::value& snapshot);
 
 // Ages are up to `now`.
 std::string vms_table(const boost::json::value& answer, WallTime now);

@@ -25,15 +25,15 @@ TEST(Listing, SavedGuests) {
 }
 
 TEST(Listing, SnapshotsOfAVm) {
-  json::object vm{{"snapshot_under_way", true}, {"snapshot_error", ""}};
-  EXPECT_EQ(snapshot_text(vm), "snapshot under way");
-  vm["snapshot_under_way"] = false;
-  EXPECT_EQ(snapshot_text(vm), "no snapshot");
-  vm["snapshot"] = json::parse(kSaved);
-  EXPECT_EQ(snapshot_text(vm), "snapshot of 63 MiB on n1, saved 2026-01-31T08:05:00.250Z");
-  vm["snapshot_error"] = "the disk is full";
-  EXPECT_EQ(snapshot_text(vm), "snapshot not made: the disk is full");
-  EXPECT_EQ(snapshot_text(nullptr), "no snapshot");
+  EXPECT_EQ(snapshot_text(nullptr), "none");
+  json::object snapshot{{"under_way", true}, {"error", ""}};
+  EXPECT_EQ(snapshot_text(snapshot), "under way");
+  snapshot["under_way"] = false;
+  snapshot["error"] = "the disk is full";
+  EXPECT_EQ(snapshot_text(snapshot), "none; the last one was not made: the disk is full");
+  snapshot["guest"] = json::parse(kSaved);
+  snapshot["error"] = "";
+  EXPECT_EQ(snapshot_text(snapshot), "63 MiB on n1, saved 2026-01-31T08:05:00.250Z");
 }
 
 }  // namespace

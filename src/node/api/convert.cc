@@ -54,9 +54,11 @@ void add_saves(const cluster::Saves& saves, const cluster::State& state, v1::Vm&
     add_saved(*saves.resume_from, state, message.mutable_saved());
     message.mutable_saved()->set_used_by(saves.used_by.value);
   }
-  if (saves.snapshot) add_saved(*saves.snapshot, state, message.mutable_snapshot());
-  message.set_snapshot_under_way(saves.is_snapshot_asked());
-  message.set_snapshot_error(saves.snapshot_error);
+  if (!saves.snapshot && !saves.is_snapshot_asked() && saves.snapshot_error.empty()) return;
+  v1::VmSnapshot& snapshot = *message.mutable_snapshot();
+  if (saves.snapshot) add_saved(*saves.snapshot, state, snapshot.mutable_guest());
+  snapshot.set_under_way(saves.is_snapshot_asked());
+  snapshot.set_error(saves.snapshot_error);
 }
 
 void add_counters(const std::vector<resources::Counter>& counters,

@@ -157,13 +157,14 @@ TEST(ApiSaving, TakesASnapshotAndRestoresIt) {
               "no_snapshot");
     const Reply asked = co_await bench.call(Method::kPost, "/v1/vms/web/snapshot");
     EXPECT_EQ(asked.status, 202) << asked.body;
-    EXPECT_EQ(asked.text("snapshot_under_way"), "true");
+    EXPECT_EQ(asked.text("snapshot"), R"({"under_way":true,"error":""})");
     const Reply taken = co_await answered(bench, Method::kPost,
                                           "/v1/vms/web/snapshot?wait=snapshot", snapshot_made(1));
     EXPECT_EQ(taken.status, 200) << taken.body;
     EXPECT_EQ(taken.text("state"), "running");
-    EXPECT_EQ(taken.text("snapshot_under_way"), "false");
-    EXPECT_EQ(taken.document().at("snapshot").at("node").as_string(), "n1");
+    const auto snapshot = taken.document().at("snapshot");
+    EXPECT_FALSE(snapshot.at("under_way").as_bool());
+    EXPECT_EQ(snapshot.at("guest").at("node").as_string(), "n1");
     EXPECT_EQ(taken.text("saved"), "<none>");
     const Reply restored = co_await bench.call(Method::kPost, "/v1/vms/web/restore");
     EXPECT_EQ(restored.status, 202) << restored.body;
@@ -189,7 +190,7 @@ TEST(ApiSaving, SaysWhyASnapshotWasNotMade) {
     EXPECT_EQ(failed.text("code"), "snapshot_failed");
     EXPECT_EQ(failed.text("detail"), "the disk is full");
     const Reply shown = co_await bench.call(Method::kGet, "/v1/vms/web");
-    EXPECT_EQ(shown.text("snapshot_error"), "the disk is full");
+    EXPECT_EQ(shown.text("snapshot"), R"({"under_way":false,"error":"the disk is full"})");
     const Reply late =
         co_await bench.call(Method::kPost, "/v1/vms/web/snapshot?wait=snapshot&timeout=1s");
     EXPECT_EQ(late.text("code"), "wait_timeout");

@@ -4,6 +4,30 @@ namespace blixard::app {
 
 using Kind = VmAction::Kind;
 
+PostedWord posted_for(Kind kind) {
+  switch (kind) {
+    case Kind::kStart:
+      return {"/start", "running"};
+    case Kind::kStop:
+      return {"/stop", "stopped"};
+    case Kind::kPause:
+      return {"/pause", "paused"};
+    case Kind::kResume:
+      return {"/resume", "running"};
+    case Kind::kSuspend:
+      return {"/suspend", "suspended"};
+    case Kind::kSnapshot:
+      return {"/snapshot", "snapshot"};
+    case Kind::kRestore:
+      return {"/restore", "running"};
+    case Kind::kDelete:
+    case Kind::kDeleteSnapshot:
+    case Kind::kStatus:
+      break;
+  }
+  return {};
+}
+
 CLI::App* VmWords::add(CLI::App& vm, const char* name, const char* what, VmAction& action,
                        Kind kind, const char* wait) {
   action.kind = kind;

@@ -3,6 +3,7 @@
 // The words that are said of VMs by their names: start, stop, pause, suspend and so on.
 
 #include <functional>
+#include <string_view>
 #include <utility>
 
 #include <CLI/CLI.hpp>
@@ -11,6 +12,14 @@
 #include "app/cli_placement.h"
 
 namespace blixard::app {
+
+// What is posted behind a VM's path for an action, and the state that is waited for then; empty
+// where nothing is posted.
+struct PostedWord {
+  std::string_view path;
+  std::string_view state;
+};
+PostedWord posted_for(VmAction::Kind kind);
 
 class VmWords {
  public:

@@ -9,6 +9,7 @@
 
 #include "app/api_client.h"
 #include "app/argument_values.h"
+#include "app/cli_vm.h"
 #include "app/config_commands.h"
 #include "app/daemon.h"
 #include "app/doctor.h"
@@ -113,35 +114,6 @@ class Session {
     co_return Result<void>();
   }
 
-  // What is posted for it, and what then is waited for; empty: it is not posted.
-  struct Word {
-    std::string_view path;
-    std::string_view state;
-  };
-  static Word word_of(VmAction::Kind kind) {
-    switch (kind) {
-      case VmAction::Kind::kStart:
-        return {"/start", "running"};
-      case VmAction::Kind::kStop:
-        return {"/stop", "stopped"};
-      case VmAction::Kind::kPause:
-        return {"/pause", "paused"};
-      case VmAction::Kind::kResume:
-        return {"/resume", "running"};
-      case VmAction::Kind::kSuspend:
-        return {"/suspend", "suspended"};
-      case VmAction::Kind::kSnapshot:
-        return {"/snapshot", "snapshot"};
-      case VmAction::Kind::kRestore:
-        return {"/restore", "running"};
-      case VmAction::Kind::kDelete:
-      case VmAction::Kind::kDeleteSnapshot:
-      case VmAction::Kind::kStatus:
-        break;
-    }
-    return {};
-  }
-
   env::Task<Result<json::value>> request_for(VmAction::Kind kind, const std::string& name) {
     const std::string target = "/v1/vms/" + http::percent_encoded(name);
     if (kind == VmAction::Kind::kStatus) co_return co_await api_.get(target);
@@ -152,7 +124,7 @@ class Session {
       BLX_CO_TRY(const Waiting waiting, waiting_for("deleted"));
       co_return co_await api_.remove(target + waiting.query, waiting.patience);
     }
-    const Word word = word_of(kind);
+    const PostedWord word = posted_for(kind);
     BLX_CO_TRY(const Waiting waiting, waiting_for(word.state));
     co_return co_await api_.post(fmt::format("{}{}{}", target, word.path, waiting.query), {},
                                  waiting.patience);

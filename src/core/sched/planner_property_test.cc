@@ -241,6 +241,14 @@ RC_GTEST_PROP(PlannerProperty, AFreshPlanIsTakenWholeAndLeavesNothing, ()) {
   const int steps = pick(0, 40);
   for (int step = 0; step < steps; ++step)
     happen(cluster, step);
+  // Some of those that find a node have run there, when more happens.
+  for (const v1::Command& line : commands_of(plan_pending(cluster.state)))
+    apply_line(cluster, line);
+  for (int step = 0; step < steps; ++step) {
+    const Vm* vm = some_vm(cluster.state);
+    if (vm != nullptr && vm->node && pick(0, 2) == 0) suspend(cluster, *vm);
+    happen(cluster, steps + step);
+  }
   for (int round = 0; round < 50; ++round) {
     const Plan plan = plan_pending(cluster.state);
     if (plan.empty()) return;

@@ -91,7 +91,7 @@ env::Task<Result<void>> show_node(ApiClient& api, NodeShow show, OutputFormat ou
     if (!text.empty()) print(fmt::format("{:<18} {}\n", what, text));
   };
   for (const char* field : {"id", "name", "role", "membership", "version", "architecture",
-                            "kernel_version", "accelerator", "vms"}) {
+                            "kernel_version", "accelerator", "hypervisor_version", "vms"}) {
     line(field, text_of(node, field));
   }
   line("hypervisors", joined(items_of(node, "hypervisors")));

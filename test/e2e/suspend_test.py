@@ -262,7 +262,7 @@ class Churn(SuspendTest):
         print("steps:", dict(sorted(self.counts.items())))
         vms = self.settled()
         self.check_owners(vms)
-        # A guest that was killed while it was cloned may have cost its template: it is another then.
+        # A guest that was killed while it was cloned may have cost its template.
         now = self.template_digest()
         if now["manifest.json"] == template["manifest.json"]:
             self.assertEqual(now, template)

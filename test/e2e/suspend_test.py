@@ -242,8 +242,7 @@ class Elsewhere(unittest.TestCase):
 RESTS_IN = {"running": ["running"], "paused": ["paused"], "stopped": ["stopped"],
             "suspended": ["suspended", "stopped", "failed"]}
 # What may be said of a request that comes at a bad moment.
-FAIR = ["vm_not_running", "no_snapshot", "snapshot_in_use", "vm_not_found", "vm_deleting",
-        "no answer", "cannot reach", "not_ready"]
+FAIR = ["vm_not_running", "no_snapshot", "snapshot_in_use", "vm_not_found", "vm_being_deleted"]
 
 
 class Churn(SuspendTest):

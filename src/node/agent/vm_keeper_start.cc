@@ -174,8 +174,9 @@ env::Task<Result<void>> VmKeeper::start_process(vm::GuestSpec spec) {
   }
   BLX_CO_FAILPOINT(env, "vm::start", kInternal, "start_failed");
   step = trace::begin(services_.tracer, starting_, "driver.start");
-  const Instant deadline = env.clock.monotonic() + (spec.resumes ? transfer_patience(spec.memory)
-                                                                 : limits::kMonitorTimeout);
+  const bool is_loaded = spec.resumes || spec.clone_of;
+  const Instant deadline = env.clock.monotonic() +
+                           (is_loaded ? transfer_patience(spec.memory) : limits::kMonitorTimeout);
   BLX_CO_TRY(record_, co_await driver.start(std::move(spec), *record_, deadline));
   step.set("process.pid", record_->process.pid);
   BLX_CO_TRY(co_await services_.records.save(*record_));

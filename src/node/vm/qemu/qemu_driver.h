@@ -99,8 +99,9 @@ class QemuDriver final : public vm::Driver {
   [[nodiscard]] StateHost state_host() const;
 
   // Boots the guest that is to be saved, saves it, and tells it to quit.
-  env::Task<Result<void>> boot_and_save(const vm::GuestSpec& guest, std::string directory,
-                                        Instant deadline);
+  env::Task<Result<std::vector<std::string>>> boot_and_save(const vm::GuestSpec& guest,
+                                                            std::string directory,
+                                                            Instant deadline);
   // Of a guest that was not started yet.
   [[nodiscard]] vm::Record record_of(const vm::GuestSpec& spec) const;
   // Whoever gave such a guest up waits for no end of it: it is killed, and what it leaves is

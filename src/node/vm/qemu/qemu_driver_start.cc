@@ -81,25 +81,32 @@ env::Task<Result<vm::Record>> QemuDriver::start_clone(const vm::GuestSpec& spec,
   };
   const auto memory_file = file_of(kMemoryFile);
   const auto state_file = file_of(kStateFile);
-  if (memory_file == spec.clone_of->files.end() || state_file == spec.clone_of->files.end()) {
-    co_return unusable(Error(Code::kDataLoss, "files_missing", "it names no memory or no state"));
+  if (state_file == spec.clone_of->files.end()) {
+    co_return unusable(Error(Code::kDataLoss, "files_missing", "it names no state"));
   }
-  const std::string memory_path = env::join_path(spec.clone_of->directory, kMemoryFile);
   const std::string state_path = env::join_path(spec.clone_of->directory, kStateFile);
   const auto state = co_await env_.disk.open(state_path, env::OpenMode::kRead);
-  const auto memory = co_await directories_.lend(spec.id, memory_path);
-  for (const auto* error : {state ? nullptr : &state.error(), memory ? nullptr : &memory.error()})
-    if (error != nullptr) co_return unusable(*error);
+  if (!state) co_return unusable(state.error());
+  // Without a file of its memory that is in the state.
+  GuestMemory loaded{.file = {}, .is_shared = false, .is_incoming = true};
+  const bool has_memory = memory_file != spec.clone_of->files.end();
+  if (has_memory) {
+    const std::string path = env::join_path(spec.clone_of->directory, kMemoryFile);
+    const auto memory = co_await directories_.lend(spec.id, path);
+    if (!memory) co_return unusable(memory.error());
+    loaded.file = *memory;
+  }
 
   record.template_key = spec.clone_of->key;
-  const GuestMemory loaded{.file = *memory, .is_shared = false, .is_incoming = true};
   auto started = co_await start_process(spec, std::move(record), loaded, deadline);
   const bool is_given_up = !started && started.error().code() == Code::kCancelled;
   if (is_given_up) co_return started;
   if (!started) co_return unusable(started.error());
   FileSource source(**state, state_file->digest);
-  const Instant patience = std::min(deadline, env_.clock.monotonic() + kLoadPatience);
-  const auto runs = co_await load_guest(spec.id, source, StateOf::kDevices, true, patience);
+  const Instant patience =
+      has_memory ? std::min(deadline, env_.clock.monotonic() + kLoadPatience) : deadline;
+  const StateOf of = has_memory ? StateOf::kDevices : StateOf::kWholeGuest;
+  const auto runs = co_await load_guest(spec.id, source, of, true, patience);
   if (runs) co_return started;
   if (runs.error().code() == Code::kCancelled) co_return std::unexpected(runs.error());
   co_return unusable(runs.error());

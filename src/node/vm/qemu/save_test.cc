@@ -1,8 +1,10 @@
 // Saves and loads that go wrong, against a scripted QEMU. What goes right is the suite's.
 
+#include <array>
 #include <functional>
 #include <vector>
 
+#include "node/vm/driver_suite_steps.h"
 #include "node/vm/qemu/state_transfer.h"
 #include "node/vm/qemu/test_scripted_host.h"
 #include "sim/world.h"
@@ -168,6 +170,33 @@ TEST_F(SaveTest, AQemuWithoutSharedMemorySavesToo) {
     BLX_CO_TRY(const vm::GuestSpec spec, co_await saved_guest());
     BLX_CO_TRY(const vm::Record record, co_await start(spec));
     co_return co_await expect_whole(record);
+  });
+}
+
+TEST_F(SaveTest, AQemuWithoutSharedMemoryClonesFromTheWholeState) {
+  run([this]() -> Task<Result<void>> {
+    qemu_.faults.no_ignore_shared = true;
+    BLX_CO_TRY(const vm::Template made, co_await vm::suite::make_template(host_, host_.guest("")));
+    EXPECT_EQ(made.files.size(), 1u);
+    BLX_CO_TRY(const auto entries, co_await host_.env().disk.list(made.directory));
+    EXPECT_EQ(entries.size(), 1u);
+    for (int i = 0; i < 2; ++i) {
+      BLX_CO_TRY(const auto clone, co_await vm::suite::clone_ready(host_, made));
+      BLX_CO_TRY(const vm::GuestInside inside, co_await host_.look_inside(clone.record));
+      EXPECT_EQ(inside.name, clone.spec.name);
+      BLX_CO_TRY(co_await driver().release(clone.record));
+    }
+
+    const std::string path = env::join_path(made.directory, made.files.front().name);
+    BLX_CO_TRY(const auto file, co_await host_.env().disk.open(path, env::OpenMode::kReadWrite));
+    const std::array<std::string_view, 1> bytes{"x"};
+    BLX_CO_TRY(co_await file->write_at(made.files.front().size.value / 2, bytes));
+    vm::GuestSpec spec = host_.guest("");
+    spec.clone_of = made;
+    const auto damaged = co_await start(spec);
+    EXPECT_TRUE(!damaged && damaged.error().reason() == "template_unusable");
+    BLX_CO_TRY(co_await driver().release_leftover(spec.id));
+    co_return co_await vm::suite::remove_template(host_, made);
   });
 }
 

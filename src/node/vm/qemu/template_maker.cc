@@ -47,15 +47,18 @@ env::Task<Result<std::vector<std::string>>> QemuDriver::make_template(vm::GuestS
   spec.name = template_name(key);
   spec.published.clear();
   spec.clone_of.reset();
-  const auto saved = co_await boot_and_save(spec, std::move(directory), deadline);
+  auto saved = co_await boot_and_save(spec, std::move(directory), deadline);
   const auto cleared = co_await clear_maker(!saved && saved.error().code() == Code::kCancelled);
   BLX_CO_TRY(saved);
   BLX_CO_TRY(cleared);
-  co_return std::vector<std::string>{std::string(kMemoryFile), std::string(kStateFile)};
+  co_return saved;
 }
 
-env::Task<Result<void>> QemuDriver::boot_and_save(const vm::GuestSpec& guest, std::string directory,
-                                                  Instant deadline) {
+// Returns the names of the files that it made. Where QEMU cannot leave the memory out of what it
+// saves, that is in the one of the state, and is loaded with it.
+env::Task<Result<std::vector<std::string>>> QemuDriver::boot_and_save(const vm::GuestSpec& guest,
+                                                                      std::string directory,
+                                                                      Instant deadline) {
   BLX_CO_TRY(co_await release_leftover_held(vm::kTemplateVm));
   const std::string memory_path = env::join_path(directory, kMemoryFile);
   {
@@ -67,7 +70,6 @@ env::Task<Result<void>> QemuDriver::boot_and_save(const vm::GuestSpec& guest, st
       co_await start_process(guest, record_of(guest), {.file = lent, .is_shared = true}, deadline));
   const Vm vm = vms_.at(vm::kTemplateVm);
   BLX_CO_TRY(const bool can_share, co_await can_share_memory(*vm));
-  if (!can_share) co_return unsupported("this QEMU cannot leave memory out of a saved state");
   const std::string agent = directories_.socket(vm::kTemplateVm, kAgentSocket);
   BLX_CO_TRY(co_await wait_for_agent(env_, *vm, agent, deadline));
   BLX_CO_TRY(const bool can_identify, co_await AgentClient(env_, agent).can_identify(deadline));
@@ -75,9 +77,18 @@ env::Task<Result<void>> QemuDriver::boot_and_save(const vm::GuestSpec& guest, st
   BLX_CO_TRY(const auto state, co_await env_.disk.open(env::join_path(directory, kStateFile),
                                                        env::OpenMode::kCreateNew));
   FileSink sink(*state);
-  BLX_CO_TRY(co_await save_state(env_, *vm, sink, StateOf::kDevices, limits::kTemplateStateBytes,
-                                 deadline));
-  co_return co_await state->sync();
+  std::vector<std::string> names{std::string(kStateFile)};
+  if (can_share) {
+    BLX_CO_TRY(co_await save_state(env_, *vm, sink, StateOf::kDevices, limits::kTemplateStateBytes,
+                                   deadline));
+    names.emplace_back(kMemoryFile);
+  } else {
+    BLX_CO_TRY(co_await save_state(env_, *vm, sink, StateOf::kWholeGuest,
+                                   guest.memory.value + limits::kSavedOverheadBytes, deadline));
+    BLX_CO_TRY(co_await env_.disk.remove(memory_path));
+  }
+  BLX_CO_TRY(co_await state->sync());
+  co_return names;
 }
 
 env::Task<Result<void>> QemuDriver::clear_maker(bool is_given_up) {

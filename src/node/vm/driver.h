@@ -76,6 +76,14 @@ struct Template {
 // leftover as any other.
 inline constexpr VmId kTemplateVm{std::numeric_limits<std::uint64_t>::max() - 1};
 
+// Nor have processes that stand by: hypervisors that were started and wait for a guest to be
+// loaded, so that a clone costs no more than the load. They are numbered from 0 on.
+inline constexpr std::uint64_t kStandbysMost = 65'536;
+constexpr VmId standby_vm(std::uint64_t number) { return VmId(kTemplateVm.value - 1 - number); }
+constexpr bool is_standby(VmId id) {
+  return id < kTemplateVm && id.value >= kTemplateVm.value - kStandbysMost;
+}
+
 // Where a guest that is saved goes, piece by piece, in order.
 class StateSink {
  public:
@@ -127,6 +135,8 @@ struct Record {
   env::ProcessId process;    // pid 0: not started yet
   std::string template_key;  // of the template it is a clone of; empty: it is none
   bool is_resumed = false;   // it is a saved guest that goes on
+  // Under which uuid its process was started, when that stood by; nil: under that of the VM.
+  Uuid standby;
 
   [[nodiscard]] std::string encode() const;              // JSON
   static Result<Record> decode(std::string_view bytes);  // errors: kDataLoss "record_invalid"
@@ -249,12 +259,19 @@ class Driver {
                                                                     std::string directory,
                                                                     Instant deadline) = 0;
 
+  // Sees to it that so many processes stand by for clones of spec.clone_of: starts those that are
+  // missing, ends those that are too many. start() of a clone takes one, if there is one, and needs
+  // none. Returns how many there are. close() ends them; what is left of one that nobody took is a
+  // leftover. Errors: those of start().
+  virtual env::Task<Result<std::size_t>> keep_standbys(GuestSpec spec, std::size_t count,
+                                                       Instant deadline) = 0;
+
   // VMs of which something is left on this host, whether or not anybody has their record.
   virtual env::Task<Result<std::vector<VmId>>> leftovers() = 0;
   // release() for one of them without a record.
   virtual env::Task<Result<void>> release_leftover(VmId id) = 0;
 
-  // Lets go of every VM; they run on.
+  // Lets go of every VM; they run on. What stands by ends.
   virtual env::Task<void> close() = 0;
 };
 

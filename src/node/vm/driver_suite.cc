@@ -11,7 +11,8 @@ std::span<const SuiteCase> driver_suite() {
     std::vector<SuiteCase> cases;
     for (const auto part :
          {suite::start_cases(), suite::prepare_cases(), suite::stop_cases(), suite::adopt_cases(),
-          suite::template_cases(), suite::unusable_template_cases(), suite::save_cases()}) {
+          suite::template_cases(), suite::unusable_template_cases(), suite::standby_cases(),
+          suite::save_cases()}) {
       cases.insert(cases.end(), part.begin(), part.end());
     }
     return cases;

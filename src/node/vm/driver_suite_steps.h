@@ -29,6 +29,7 @@ std::span<const SuiteCase> stop_cases();
 std::span<const SuiteCase> adopt_cases();
 std::span<const SuiteCase> template_cases();
 std::span<const SuiteCase> unusable_template_cases();
+std::span<const SuiteCase> standby_cases();
 std::span<const SuiteCase> save_cases();
 
 inline constexpr Duration kBootMax = 60s;  // of a guest in software emulation on a busy host

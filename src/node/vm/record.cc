@@ -89,6 +89,7 @@ std::string Record::encode() const {
       {"start_ticks", process.start_ticks},
       {"template", template_key},
       {"resumed", is_resumed},
+      {"standby", standby.is_nil() ? std::string() : standby.text()},
   };
   return json::serialize(object);
 }
@@ -131,6 +132,12 @@ Result<Record> Record::decode(std::string_view bytes) {
   if (const json::value* resumed = object->if_contains("resumed")) {
     if (!resumed->is_bool()) return invalid("a field is neither true nor false");
     record.is_resumed = resumed->get_bool();
+  }
+  if (object->contains("standby")) {
+    BLX_TRY(const std::string standby_text, text_of(*object, "standby"));
+    const std::optional<Uuid> standby = Uuid::parse(standby_text);
+    if (!standby_text.empty() && !standby) return invalid("its process' uuid is malformed");
+    if (standby) record.standby = *standby;
   }
   return record;
 }

@@ -9,6 +9,7 @@
 #include "sim/qemu/agent.h"
 #include "sim/qemu/migration.h"
 #include "sim/qemu/monitor.h"
+#include "sim/qemu/number.h"
 
 namespace blixard::sim {
 namespace {
@@ -203,6 +204,21 @@ bool QemuGuest::power_off() {
   return true;
 }
 
+// Nothing of its memory is used again: it boots as its process was told at the start.
+bool QemuGuest::reboot() {
+  if (state_ != QemuState::kRunning || is_dead_) return false;
+  tell("RESET", R"({"guest": true, "reason": "guest-reset"})");
+  soul_ = be_born();
+  soul_->clock.run(now());
+  loaded_.clear();
+  const bool was_booted = std::exchange(is_booted_, false);
+  boots_at_ = now() + draw(line_.is_kvm ? faults_.kvm_boot : faults_.boot);
+  print("booting\n");
+  if (was_booted) scope_->spawn(boot());
+  changed_.notify_all();
+  return true;
+}
+
 void QemuGuest::pause() {
   if (state_ == QemuState::kInMigrate) runs_after_load_ = false;
   if (state_ == QemuState::kRunning) stand_still(QemuState::kPaused);
@@ -241,6 +257,19 @@ void QemuGuest::run_on() {
   } else if (agent_ && is_booted_) {
     scope_->spawn(agent_->wake());
   }
+}
+
+env::Task<std::string> QemuGuest::forward(std::string rule) {
+  constexpr std::string_view kHost = "tcp:127.0.0.1:";
+  const std::size_t at = rule.find(kHost);
+  const std::string_view rest =
+      at != rule.npos ? std::string_view(rule).substr(at + kHost.size()) : std::string_view();
+  const auto port = parse_number<std::uint16_t>(rest.substr(0, rest.find('-')));
+  if (!port) co_return "invalid host forwarding rule '" + rule + "'\r\n";
+  auto listener = co_await env_.network.listen(env::Endpoint::tcp("127.0.0.1", *port));
+  if (!listener) co_return "could not set up host forwarding rule '" + rule + "'\r\n";
+  ports_.push_back(*std::move(listener));
+  co_return "";
 }
 
 void QemuGuest::press_button() {

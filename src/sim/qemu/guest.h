@@ -61,11 +61,14 @@ class QemuGuest {
   // What its own kernel does. False: it does not run.
   bool panic();
   bool power_off();
+  bool reboot();
 
   // What the monitor orders.
   void pause();
   std::optional<std::string_view> resume();  // why not
   void press_button();
+  // "n0 tcp:127.0.0.1:40000-10.0.2.15:80"; returns QEMU's complaint, or "".
+  env::Task<std::string> forward(std::string rule);
   void quit();
   std::string read_console(std::size_t size_max);  // takes it out
 

@@ -113,6 +113,11 @@ env::Task<bool> QemuMonitor::take(std::string_view line) {
   }
   if (name == nullptr) {
     say(command, id_text, error_line("GenericError", "Invalid QMP input", id_text));
+  } else if (command == "human-monitor-command" && is_negotiated_) {
+    const std::string words = co_await obey_human(object->if_contains("arguments"));
+    say(command, id_text,
+        fmt::format(R"({{"return": {}, "id": {}}})", json::serialize(json::string(words)),
+                    id_text));
   } else {
     const json::value* arguments = object->if_contains("arguments");
     const QmpOutcome outcome =
@@ -171,6 +176,17 @@ QmpOutcome QemuMonitor::obey(std::string_view command, const json::object* argum
   return change(command);
 }
 
+// What it prints; "" is what most commands have to say.
+env::Task<std::string> QemuMonitor::obey_human(const json::value* arguments) {
+  const json::object* object = arguments != nullptr ? arguments->if_object() : nullptr;
+  const json::value* line = object != nullptr ? object->if_contains("command-line") : nullptr;
+  const json::string* text = line != nullptr ? line->if_string() : nullptr;
+  constexpr std::string_view kForward = "hostfwd_add ";
+  const std::string words = text != nullptr ? std::string(*text) : std::string();
+  if (!words.starts_with(kForward)) co_return "unknown command: '" + words + "'\r\n";
+  co_return co_await guest_.forward(words.substr(kForward.size()));
+}
+
 QmpOutcome QemuMonitor::negotiate() {
   if (is_negotiated_) {
     return std::unexpected(QmpRefusal{
@@ -203,6 +219,8 @@ QmpOutcome QemuMonitor::change(std::string_view command) {
     if (const auto why = guest_.resume()) return qmp_refused(std::string(*why));
   } else if (command == "system_powerdown") {
     guest_.press_button();
+  } else if (command == "system_reset") {
+    guest_.reboot();
   } else if (command == "quit") {
     guest_.quit();
   } else {

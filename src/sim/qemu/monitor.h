@@ -36,6 +36,7 @@ class QemuMonitor {
   env::Task<bool> wait_while_silent();
   void say(std::string_view command, std::string_view id, std::string_view answer);
   QmpOutcome obey(std::string_view command, const boost::json::object* arguments);
+  env::Task<std::string> obey_human(const boost::json::value* arguments);
   QmpOutcome negotiate();
   QmpOutcome change(std::string_view command);
   QmpOutcome take_stream(const boost::json::object* arguments);

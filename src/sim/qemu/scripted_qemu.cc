@@ -6,7 +6,7 @@
 
 #include "base/assert.h"
 #include "env/scope.h"
-#include "node/vm/qemu/run_directory.h"
+#include "node/vm/label.h"
 #include "sim/host.h"
 
 namespace blixard::sim {
@@ -20,8 +20,8 @@ std::string proc_directory(env::ProcessId process) {
 
 // Groups of guests that are no VMs end in a word, those of VMs in a number.
 bool is_group_of_vm(std::string_view group) {
-  if (!group.starts_with(qemu::kGroupPrefix)) return true;
-  return group.find_first_not_of("0123456789", qemu::kGroupPrefix.size()) == group.npos;
+  if (!group.starts_with(vm::kGroupPrefix)) return true;
+  return group.find_first_not_of("0123456789", vm::kGroupPrefix.size()) == group.npos;
 }
 
 // What others read to know a process by. It takes no room on the disk and no fault of the disk
@@ -81,6 +81,11 @@ class ScriptedQemu::Life final : public env::CancelHook {
         .identified = guest.identified(),
         .damaged = guest.damaged()};
     if (guest.soul()) describe(*guest.soul(), view);
+    if (const auto taken = who_took_it()) {
+      view.uuid = taken->uuid;
+      view.name = taken->name;
+      view.is_vm = true;
+    }
     return view;
   }
 
@@ -91,6 +96,25 @@ class ScriptedQemu::Life final : public env::CancelHook {
     std::erase(owner_.lives_, this);
     hide_in_proc(host().files, guest.process().id());
     if (has_run_ && owner_.on_guest) owner_.on_guest(*owner_.machine_, view(), false);
+  }
+  // The VM that took this process, which stood by: the one in whose folder its sockets are now.
+  [[nodiscard]] std::optional<vm::Record> who_took_it() const {
+    const env::SpawnSpec& spec = guest.process().spec();
+    const auto stood_by = vm::parse_group_name(spec.group);
+    if (!stood_by || !vm::is_standby(*stood_by)) return std::nullopt;
+    const std::string root(env::parent_path(spec.working_directory));
+    const auto folders = host().files.list(root);
+    if (!folders) return std::nullopt;
+    for (const env::DirectoryEntry& folder : *folders) {
+      const auto file = host().files.find(root + "/" + folder.name + "/record.json");
+      if (!file) continue;
+      std::string text((*file)->content.size(), '\0');
+      (*file)->content.read(0, text);
+      auto record = vm::Record::decode(text);
+      const bool is_there = record && vm::label(record->id) == folder.name;
+      if (is_there && record->standby == guest.line().uuid) return *std::move(record);
+    }
+    return std::nullopt;
   }
   Host& host() const { return owner_.machine_->host(); }
   void describe(const Soul& soul, GuestView& view) const {
@@ -175,6 +199,11 @@ QemuGuest* ScriptedQemu::find(env::ProcessId process) const {
 bool ScriptedQemu::panic(env::ProcessId process) {
   QemuGuest* guest = find(process);
   return guest != nullptr && guest->panic();
+}
+
+bool ScriptedQemu::reboot(env::ProcessId process) {
+  QemuGuest* guest = find(process);
+  return guest != nullptr && guest->reboot();
 }
 
 bool ScriptedQemu::power_off(env::ProcessId process) {

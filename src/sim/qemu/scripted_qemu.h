@@ -37,7 +37,7 @@ inline constexpr const char* kQemuPath = "/usr/bin/qemu-system-x86_64";
 
 struct GuestView {
   env::ProcessId process;
-  Uuid uuid;
+  Uuid uuid;  // of the VM; of one whose process stood by: as its folder says
   std::string name;
   vm::Accelerator accelerator = vm::Accelerator::kTcg;
   Bytes memory;
@@ -82,6 +82,7 @@ class ScriptedQemu {
   // The guest's own doing. False: no guest runs in this process.
   bool panic(env::ProcessId process);
   bool power_off(env::ProcessId process);
+  bool reboot(env::ProcessId process);
 
  private:
   class Life;

@@ -20,11 +20,9 @@ std::string accelerator_option(const vm::GuestSpec& spec, vm::Accelerator accele
 }
 
 std::string network_option(const vm::GuestSpec& spec) {
-  std::string option = "user,id=n0,restrict=on";
-  for (const vm::Publish& port : spec.published) {
-    option += fmt::format(",hostfwd=tcp:127.0.0.1:{}-{}:{}", port.host_port, kGuestAddress,
-                          port.guest_port);
-  }
+  std::string option = fmt::format("user,id={},restrict=on", kNetwork);
+  for (const vm::Publish& port : spec.published)
+    option += ",hostfwd=" + forwarding(port);
   return option;
 }
 
@@ -92,6 +90,10 @@ Result<std::vector<std::string>> build_arguments(const vm::GuestSpec& spec, cons
   };
   if (memory.is_incoming) arguments.insert(arguments.end(), {"-incoming", "defer"});
   return arguments;
+}
+
+std::string forwarding(const vm::Publish& port) {
+  return fmt::format("tcp:127.0.0.1:{}-{}:{}", port.host_port, kGuestAddress, port.guest_port);
 }
 
 std::string mac_address(const Uuid& uuid) {

@@ -32,6 +32,7 @@ inline constexpr std::string_view kAgentSocket = "agent";
 
 inline constexpr std::string_view kAgentPort = "org.blixard.agent";
 inline constexpr std::string_view kConsoleDevice = "con";
+inline constexpr std::string_view kNetwork = "n0";
 inline constexpr std::string_view kGuestAddress = "10.0.2.15";
 
 struct HostFacts {
@@ -55,6 +56,8 @@ Result<std::vector<std::string>> build_arguments(const vm::GuestSpec& spec, cons
 
 // "02:" and the uuid's last five bytes: locally administered, the same after every restart.
 std::string mac_address(const Uuid& uuid);
+// "tcp:127.0.0.1:8080-10.0.2.15:80"
+std::string forwarding(const vm::Publish& port);
 
 // Limits of the VM's group: guest memory, translation cache and what QEMU itself was seen to need.
 env::GroupLimits group_limits(const vm::GuestSpec& spec, vm::Accelerator accelerator);

@@ -7,10 +7,14 @@
 
 namespace blixard::qemu {
 
-ConsoleFile::ConsoleFile(env::Disk& disk, std::string directory)
-    : disk_(disk),
-      newer_(env::join_path(directory, "console")),
-      older_(env::join_path(directory, "console.1")) {}
+ConsoleFile::ConsoleFile(env::Disk& disk, const std::string& directory) : disk_(disk) {
+  follow(directory);
+}
+
+void ConsoleFile::follow(const std::string& directory) {
+  newer_ = env::join_path(directory, "console");
+  older_ = env::join_path(directory, "console.1");
+}
 
 env::Task<Result<void>> ConsoleFile::append(std::string bytes) {
   if (bytes.size() > limits::kConsoleFileBytes) {

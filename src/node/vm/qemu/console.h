@@ -14,7 +14,10 @@ namespace blixard::qemu {
 
 class ConsoleFile {
  public:
-  ConsoleFile(env::Disk& disk, std::string directory);
+  ConsoleFile(env::Disk& disk, const std::string& directory);
+
+  // Its folder has moved there.
+  void follow(const std::string& directory);
 
   // One call at a time.
   env::Task<Result<void>> append(std::string bytes);

@@ -6,6 +6,7 @@
 
 #include <fmt/format.h>
 
+#include "node/vm/label.h"
 #include "node/vm/qemu/arguments.h"
 #include "node/vm/qemu/qemu_driver.h"
 #include "node/vm/qemu/readiness.h"
@@ -55,10 +56,10 @@ env::Task<Result<void>> QemuDriver::settle_accelerator(const vm::GuestSpec& spec
     return kvm_boots_ || capabilities_->accelerator != Accelerator::kKvm;
   };
   if (is_settled()) co_return Result<void>();
-  BLX_CO_TRY(const Turns::Held turn, co_await turns_.take(kTrialVm.value));
+  BLX_CO_TRY(const Turns::Held turn, co_await turns_.take(vm::kTrialVm.value));
   if (kvm_unusable_) co_return std::unexpected(*kvm_unusable_);
   if (is_settled()) co_return Result<void>();
-  vm::GuestSpec trial{.id = kTrialVm,
+  vm::GuestSpec trial{.id = vm::kTrialVm,
                       .generation = Generation(1),
                       .uuid = env_.random.uuid(),
                       .name = "trial",
@@ -68,7 +69,7 @@ env::Task<Result<void>> QemuDriver::settle_accelerator(const vm::GuestSpec& spec
                       .vcpus = 1,
                       .memory = std::min(spec.memory, kTrialMemory),
                       .published = {}};
-  BLX_CO_TRY(directories_.check_paths(kTrialVm));
+  BLX_CO_TRY(directories_.check_paths(vm::kTrialVm));
   bool is_clear = true;
   const auto finding = co_await hold_trial(std::move(trial), deadline, is_clear);
   co_await clear_trial(!finding && finding.error().code() == Code::kCancelled);
@@ -80,15 +81,15 @@ env::Task<Result<void>> QemuDriver::settle_accelerator(const vm::GuestSpec& spec
 env::Task<Result<std::optional<std::string>>> QemuDriver::hold_trial(vm::GuestSpec trial,
                                                                      Instant deadline,
                                                                      bool& is_clear) {
-  BLX_CO_TRY(co_await release_leftover_held(kTrialVm));
+  BLX_CO_TRY(co_await release_leftover_held(vm::kTrialVm));
   const Instant patience = env_.clock.monotonic() + kTrialPatience;
   const Instant until = std::min(deadline, patience);
   const auto started = co_await start_process(trial, record_of(trial), {}, until);
   Result<void> booted;
   if (!started) booted = std::unexpected(started.error());
   if (started) {
-    const Vm vm = vms_.at(kTrialVm);
-    const std::string agent = directories_.socket(kTrialVm, kAgentSocket);
+    const Vm vm = vms_.at(vm::kTrialVm);
+    const std::string agent = directories_.socket(vm::kTrialVm, kAgentSocket);
     booted = co_await wait_for_agent(env_, *vm, agent, until);
   }
   // An agent of another version, or one that refuses, has answered.
@@ -149,10 +150,10 @@ env::Task<void> QemuDriver::settle_suspicion(VmId id, Result<void> ready) {
 
 env::Task<void> QemuDriver::clear_trial(bool is_given_up) {
   if (is_given_up) {
-    co_await abandon(kTrialVm);
+    co_await abandon(vm::kTrialVm);
     co_return;
   }
-  const auto cleared = co_await release_leftover_held(kTrialVm);
+  const auto cleared = co_await release_leftover_held(vm::kTrialVm);
   if (cleared || cleared.error().code() == Code::kCancelled) co_return;
   BLX_LOG(env_.log, kWarn, "the trial guest cannot be cleared away: {}", cleared.error().message());
 }

@@ -4,6 +4,10 @@
 
 namespace blixard::qemu {
 
+Uuid process_uuid(const vm::Record& record) {
+  return record.standby.is_nil() ? record.uuid : record.standby;
+}
+
 bool names_uuid(std::string_view command_line, const Uuid& uuid) {
   bool is_value = false;
   while (!command_line.empty()) {

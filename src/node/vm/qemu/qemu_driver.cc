@@ -6,6 +6,7 @@
 
 #include "base/bug.h"
 #include "base/limits.h"
+#include "node/vm/label.h"
 #include "node/vm/qemu/accelerator.h"
 #include "node/vm/qemu/agent_client.h"
 #include "node/vm/qemu/arguments.h"
@@ -55,6 +56,16 @@ bool was_loaded(const vm::Record& record) {
   return record.is_resumed || !record.template_key.empty();
 }
 
+// The same VM in a process that stood by under another name, which a reboot brings back.
+Identity identity_after_reboot(const vm::Record& record) {
+  return {.was = record.group.substr(vm::kGroupPrefix.size()),
+          .name = record.name,
+          .mac = mac_address(record.uuid),
+          .machine = {},
+          .time = {},
+          .seed = {}};
+}
+
 std::unexpected<Error> hypervisor_missing() {
   return fail(Code::kNotFound, "hypervisor_missing",
               "QEMU is not installed: apt install qemu-system-x86");
@@ -72,6 +83,8 @@ QemuDriver::QemuDriver(env::Env env, Options options)
 QemuDriver::~QemuDriver() { BLX_ASSERT(vms_.empty()); }
 
 env::Task<void> QemuDriver::close() {
+  while (!standbys_.empty())
+    co_await end_standby(standbys_.begin()->first);
   const std::map<VmId, Vm> vms = std::exchange(vms_, {});
   for (const auto& [id, vm] : vms)
     co_await vm->close();
@@ -154,12 +167,13 @@ vm::Record QemuDriver::record_of(const vm::GuestSpec& spec) const {
           .uuid = spec.uuid,
           .name = spec.name,
           .directory = directories_.directory(spec.id),
-          .group = group_name(spec.id),
+          .group = vm::group_name(spec.id),
           .published = {},
           .accelerator = capabilities_->accelerator,
           .process = {},
           .template_key = {},
-          .is_resumed = false};
+          .is_resumed = false,
+          .standby = {}};
 }
 
 env::Task<void> QemuDriver::abandon(VmId id) {
@@ -187,6 +201,7 @@ env::Task<Result<vm::Record>> QemuDriver::prepare(vm::GuestSpec spec) {
       co_return *stored;
     }
   }
+  if (looks && stored && vm::is_group_of(*stored)) BLX_CO_TRY(co_await give_up_group(*stored));
   BLX_CO_TRY(co_await directories_.make(spec.id));
   BLX_CO_TRY(co_await directories_.expose(spec.id, spec.kernel_path));
   BLX_CO_TRY(co_await directories_.expose(spec.id, spec.initrd_path));
@@ -218,9 +233,9 @@ env::Task<Result<QemuDriver::Vm>> QemuDriver::take_over(const vm::Record& record
       std::make_shared<RunningVm>(env_, record, std::move(child), directories_.output(record.id));
   const auto connected = co_await vm->connect(env_.clock.monotonic() + kTakeOverPatience);
   if (!connected) {
-    const bool is_stranger = connected.error().code() == Code::kDeadlineExceeded &&
-                             !vm->was_connected() &&
-                             !co_await was_started_with(env_.disk, record.process, record.uuid);
+    const bool is_stranger =
+        connected.error().code() == Code::kDeadlineExceeded && !vm->was_connected() &&
+        !co_await was_started_with(env_.disk, record.process, process_uuid(record));
     co_await vm->close();
     if (is_stranger) co_return not_ours("the process does not serve this VM's monitor");
     co_return std::unexpected(connected.error());
@@ -240,16 +255,23 @@ env::Task<Result<vm::Status>> QemuDriver::adopt(vm::Record record) {
   }
   // Who was told its name has answered, however it is now.
   const bool is_nobody_yet = co_await is_unidentified(record);
-  if (was_loaded(record) && !is_nobody_yet) vm->set_ready();
+  const bool stood_by = !record.standby.is_nil();
+  if (was_loaded(record) && !is_nobody_yet && !stood_by) vm->set_ready();
+  bool may_have_rebooted = false;
   if (vm->phase() == Phase::kStarting && !is_nobody_yet) {
     AgentClient agent(env_, directories_.socket(record.id, kAgentSocket));
-    const auto answered = co_await agent.ping(env_.clock.monotonic() + kAdoptPingPatience);
+    const Instant patience = env_.clock.monotonic() + kAdoptPingPatience;
+    const auto answered = stood_by
+                              ? co_await agent.identify(identity_after_reboot(record), patience)
+                              : co_await agent.ping(patience);
     if (answered) vm->set_ready();
     if (!answered && answered.error().code() == Code::kCancelled) {
       co_return std::unexpected(answered.error());
     }
+    may_have_rebooted = !answered && stood_by;
   }
   vm->set_reported();
+  if (may_have_rebooted) vm->set_rebooted();
   co_return co_await vm->status();
 }
 
@@ -275,7 +297,9 @@ env::Task<Result<void>> QemuDriver::wait_ready(vm::Record record, Instant deadli
     if (identified) identified = co_await directories_.note(record.id, Note::kIdentified);
     co_return identified;
   }
-  const auto ready = co_await wait_for_agent(env_, *vm, agent, deadline);
+  std::optional<Identity> identity;
+  if (!record.standby.is_nil()) identity = identity_after_reboot(record);
+  const auto ready = co_await wait_for_agent(env_, *vm, agent, deadline, std::move(identity));
   co_await settle_suspicion(record.id, ready);
   co_return ready;
 }
@@ -354,7 +378,7 @@ env::Task<Result<std::string>> QemuDriver::console(vm::Record record, std::size_
 }
 
 Result<void> QemuDriver::check_record(const vm::Record& record) const {
-  if (!record.id || record.uuid.is_nil() || record.group != group_name(record.id) ||
+  if (!record.id || record.uuid.is_nil() || !vm::is_group_of(record) ||
       record.directory != directories_.directory(record.id)) {
     return fail(Code::kInvalidArgument, "record_invalid", "the record is not one of this driver's");
   }
@@ -385,8 +409,10 @@ env::Task<Result<void>> QemuDriver::release_held(const vm::Record& record) {
   }
   BLX_CO_TRY(co_await end_strays(record));
   if (record.process.pid != 0) BLX_CO_TRY(co_await end_recorded_process(record));
-  const auto removed = co_await env_.process.remove_group(record.group);
-  if (!removed && removed.error().code() != Code::kNotFound) co_return removed;
+  for (const std::string& group : {record.group, vm::group_name(record.id)}) {
+    const auto removed = co_await env_.process.remove_group(group);
+    if (!removed && removed.error().code() != Code::kNotFound) co_return removed;
+  }
   BLX_CO_TRY(co_await directories_.remove(record.id));
   ports_.forget(record.id);
   co_return Result<void>();
@@ -398,7 +424,7 @@ env::Task<Result<void>> QemuDriver::end_recorded_process(const vm::Record& recor
   const auto child = co_await env_.process.adopt(record.process);
   if (!child && child.error().code() == Code::kNotFound) co_return Result<void>();
   if (!child) co_return std::unexpected(child.error());
-  if (!co_await was_started_with(env_.disk, record.process, record.uuid)) {
+  if (!co_await was_started_with(env_.disk, record.process, process_uuid(record))) {
     BLX_LOG(env_.log, kWarn, "vm {}: pid {} is not its process, it is left alone", record.id.value,
             record.process.pid);
     co_return Result<void>();
@@ -414,12 +440,16 @@ env::Task<Result<void>> QemuDriver::end_recorded_process(const vm::Record& recor
 env::Task<Result<std::vector<VmId>>> QemuDriver::leftovers() {
   BLX_CO_TRY(const std::vector<VmId> with_directory, co_await directories_.list());
   std::set<VmId> ids(with_directory.begin(), with_directory.end());
+  std::set<std::string> taken;  // groups of processes that stood by
+  for (const VmId id : with_directory)
+    if (const auto stored = co_await directories_.load(id)) taken.insert(stored->group);
   BLX_CO_TRY(const std::vector<std::string> groups, co_await env_.process.groups());
   for (const std::string& group : groups) {
-    if (!group.starts_with(kGroupPrefix)) continue;
-    const auto id = parse_vm_label(std::string_view(group).substr(kGroupPrefix.size()));
-    if (id) ids.insert(*id);
+    const auto id = vm::parse_group_name(group);
+    if (id && !taken.contains(group)) ids.insert(*id);
   }
+  for (const auto& [id, standby] : standbys_)
+    ids.erase(id);
   co_return std::vector<VmId>(ids.begin(), ids.end());
 }
 
@@ -433,7 +463,7 @@ env::Task<Result<void>> QemuDriver::release_leftover_held(VmId id) {
   if (const auto stored = co_await directories_.load(id)) record = *stored;
   record.id = id;
   record.directory = directories_.directory(id);
-  record.group = group_name(id);
+  if (!vm::is_group_of(record)) record.group = vm::group_name(id);
   co_return co_await release_held(record);
 }
 

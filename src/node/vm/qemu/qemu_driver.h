@@ -63,6 +63,8 @@ class QemuDriver final : public vm::Driver {
   env::Task<Result<std::vector<std::string>>> make_template(vm::GuestSpec spec,
                                                             std::string directory,
                                                             Instant deadline) override;
+  env::Task<Result<std::size_t>> keep_standbys(vm::GuestSpec spec, std::size_t count,
+                                               Instant deadline) override;
   env::Task<Result<std::vector<VmId>>> leftovers() override;
   env::Task<Result<void>> release_leftover(VmId id) override;
   env::Task<void> close() override;
@@ -85,6 +87,8 @@ class QemuDriver final : public vm::Driver {
                                                const GuestMemory& memory);
   env::Task<Result<vm::Record>> start_clone(const vm::GuestSpec& spec, vm::Record record,
                                             Instant deadline);
+  // What a clone of it is started with.
+  env::Task<Result<GuestMemory>> memory_of(VmId id, const vm::Template& made);
   env::Task<Result<vm::Record>> start_resumed(const vm::GuestSpec& spec, vm::Record record,
                                               Instant deadline);
   // Into a process that waits for it, and ends that if it fails. The guest then stands still, or
@@ -97,6 +101,22 @@ class QemuDriver final : public vm::Driver {
   // Best effort.
   env::Task<void> tell_time(VmId id);
   [[nodiscard]] StateHost state_host() const;
+
+  // What stands by (qemu_driver_standby.cc).
+  struct Standby {
+    vm::Template clones;  // that can be loaded into it
+    Vm vm;
+    bool is_taken = false;  // by a start() that is under way
+  };
+  [[nodiscard]] std::size_t count_standbys(std::string_view key) const;
+  env::Task<Result<VmId>> free_standby();
+  env::Task<Result<void>> start_standby(vm::GuestSpec spec, Instant deadline);
+  env::Task<void> end_standby(VmId id);
+  // Of a process that stood by and is not the VM's any more.
+  env::Task<Result<void>> give_up_group(const vm::Record& record);
+  // The process of such a standby becomes the record's, if there is one.
+  env::Task<bool> take_standby(const vm::GuestSpec& spec, vm::Record& record);
+  env::Task<Result<void>> hand_standby(VmId from, vm::Record record);
 
   // Boots the guest that is to be saved, saves it, and tells it to quit.
   env::Task<Result<std::vector<std::string>>> boot_and_save(const vm::GuestSpec& guest,
@@ -152,6 +172,7 @@ class QemuDriver final : public vm::Driver {
   };
   std::optional<Suspicion> suspicion_;
   std::map<VmId, Vm> vms_;
+  std::map<VmId, Standby> standbys_;
 };
 
 }  // namespace blixard::qemu

@@ -6,6 +6,7 @@
 
 #include "base/bug.h"
 #include "base/limits.h"
+#include "node/vm/label.h"
 #include "node/vm/qemu/arguments.h"
 #include "node/vm/qemu/qemu_driver.h"
 #include "node/vm/qemu/state_file.h"
@@ -56,8 +57,11 @@ env::Task<Result<vm::Record>> QemuDriver::start(vm::GuestSpec spec, vm::Record p
   }
   BLX_CO_TRY(co_await end_strays(prepared));
   BLX_CO_TRY(co_await settle_accelerator(spec, deadline));
+  BLX_CO_TRY(co_await give_up_group(prepared));
+  prepared.group = vm::group_name(spec.id);
   prepared.template_key.clear();
   prepared.is_resumed = false;
+  prepared.standby = {};
   if (spec.resumes) co_return co_await start_resumed(spec, std::move(prepared), deadline);
   if (spec.clone_of) co_return co_await start_clone(spec, std::move(prepared), deadline);
   co_return co_await start_process(spec, std::move(prepared), {}, deadline);
@@ -76,29 +80,25 @@ env::Task<Result<vm::Record>> QemuDriver::start_clone(const vm::GuestSpec& spec,
     if (there.error().code() == Code::kCancelled) co_return std::unexpected(there.error());
     co_return unusable(there.error());
   }
-  const auto file_of = [&](std::string_view name) {
-    return std::ranges::find(spec.clone_of->files, name, &vm::TemplateFile::name);
-  };
-  const auto memory_file = file_of(kMemoryFile);
-  const auto state_file = file_of(kStateFile);
+  const auto state_file =
+      std::ranges::find(spec.clone_of->files, kStateFile, &vm::TemplateFile::name);
   if (state_file == spec.clone_of->files.end()) {
     co_return unusable(Error(Code::kDataLoss, "files_missing", "it names no state"));
   }
   const std::string state_path = env::join_path(spec.clone_of->directory, kStateFile);
   const auto state = co_await env_.disk.open(state_path, env::OpenMode::kRead);
   if (!state) co_return unusable(state.error());
-  // Without a file of its memory that is in the state.
-  GuestMemory loaded{.file = {}, .is_shared = false, .is_incoming = true};
-  const bool has_memory = memory_file != spec.clone_of->files.end();
-  if (has_memory) {
-    const std::string path = env::join_path(spec.clone_of->directory, kMemoryFile);
-    const auto memory = co_await directories_.lend(spec.id, path);
-    if (!memory) co_return unusable(memory.error());
-    loaded.file = *memory;
-  }
+  const auto loaded = co_await memory_of(spec.id, *spec.clone_of);
+  if (!loaded) co_return unusable(loaded.error());
+  const bool has_memory = !loaded->file.empty();
 
   record.template_key = spec.clone_of->key;
-  auto started = co_await start_process(spec, std::move(record), loaded, deadline);
+  Result<vm::Record> started = record;
+  if (co_await take_standby(spec, record)) {
+    started = record;
+  } else {
+    started = co_await start_process(spec, std::move(record), *loaded, deadline);
+  }
   const bool is_given_up = !started && started.error().code() == Code::kCancelled;
   if (is_given_up) co_return started;
   if (!started) co_return unusable(started.error());
@@ -110,6 +110,16 @@ env::Task<Result<vm::Record>> QemuDriver::start_clone(const vm::GuestSpec& spec,
   if (runs) co_return started;
   if (runs.error().code() == Code::kCancelled) co_return std::unexpected(runs.error());
   co_return unusable(runs.error());
+}
+
+// Without a file of its memory that is in the state.
+env::Task<Result<GuestMemory>> QemuDriver::memory_of(VmId id, const vm::Template& made) {
+  GuestMemory loaded{.file = {}, .is_shared = false, .is_incoming = true};
+  const auto file = std::ranges::find(made.files, kMemoryFile, &vm::TemplateFile::name);
+  if (file == made.files.end()) co_return loaded;
+  BLX_CO_TRY(loaded.file,
+             co_await directories_.lend(id, env::join_path(made.directory, kMemoryFile)));
+  co_return loaded;
 }
 
 env::Task<Result<vm::Record>> QemuDriver::start_resumed(const vm::GuestSpec& spec,
@@ -216,7 +226,7 @@ env::Task<Result<vm::Record>> QemuDriver::start_process(const vm::GuestSpec& spe
   // When we were told to give up, the process may go on: the stored record finds it again. A trial
   // guest is nobody's.
   if (connected.error().code() == Code::kCancelled) {
-    if (spec.id == kTrialVm || spec.id == vm::kTemplateVm)
+    if (spec.id == vm::kTrialVm || spec.id == vm::kTemplateVm)
       ignore(vm->child().kill(env::Kill::kNow), "it may have ended");
     co_await vm->close();
     co_return std::unexpected(connected.error());

@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "env/scope.h"
+#include "node/vm/label.h"
 #include "node/vm/qemu/arguments.h"
 #include "node/vm/qemu/qmp_client.h"
 #include "sim/qemu/scripted_qemu.h"
@@ -680,7 +681,7 @@ TEST_F(KvmTrialTest, ATrialThatADaemonLeftBehindIsALeftover) {
     machine_.restart();
     co_await restart_driver();
     BLX_CO_TRY(const std::vector<VmId> left, co_await driver_->leftovers());
-    EXPECT_EQ(left, (std::vector<VmId>{VmId(1), kTrialVm}));
+    EXPECT_EQ(left, (std::vector<VmId>{VmId(1), vm::kTrialVm}));
     for (const VmId id : left)
       BLX_CO_TRY(co_await driver_->release_leftover(id));
     BLX_CO_TRY(co_await expect_nothing_left());

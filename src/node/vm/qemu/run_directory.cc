@@ -1,9 +1,9 @@
 #include "node/vm/qemu/run_directory.h"
 
 #include <algorithm>
-#include <charconv>
 
 #include "base/limits.h"
+#include "node/vm/label.h"
 #include "node/vm/qemu/arguments.h"
 
 namespace blixard::qemu {
@@ -14,8 +14,6 @@ constexpr std::string_view kOutputFile = "output";
 constexpr std::string_view kVerdictFile = "kvm-trial.json";
 constexpr std::string_view kIdentifiedFile = "identified";
 constexpr std::string_view kLetRunFile = "let-run";
-constexpr std::string_view kTrialLabel = "trial";
-constexpr std::string_view kTemplateLabel = "template";
 constexpr std::uint32_t kTraversable = 0711;
 constexpr std::uint32_t kPrivate = 0700;
 constexpr std::uint32_t kReadable = 0444;
@@ -29,29 +27,12 @@ env::Task<Result<void>> remove_if_there(env::Disk& disk, std::string path) {
 
 }  // namespace
 
-std::string vm_label(VmId id) {
-  if (id == kTrialVm) return std::string(kTrialLabel);
-  if (id == vm::kTemplateVm) return std::string(kTemplateLabel);
-  return std::to_string(id.value);
-}
-
-std::string group_name(VmId id) { return std::string(kGroupPrefix) + vm_label(id); }
-
-std::optional<VmId> parse_vm_label(std::string_view text) {
-  if (text == kTrialLabel) return kTrialVm;
-  if (text == kTemplateLabel) return vm::kTemplateVm;
-  std::uint64_t number = 0;
-  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
-  if (error != std::errc() || end != text.data() + text.size()) return std::nullopt;
-  const VmId id(number);
-  if (!id || id == kTrialVm || id == vm::kTemplateVm) return std::nullopt;
-  return id;
-}
-
 RunDirectories::RunDirectories(env::Env env, std::string root)
     : env_(env), root_(std::move(root)), data_directory_(env::parent_path(root_)) {}
 
-std::string RunDirectories::directory(VmId id) const { return env::join_path(root_, vm_label(id)); }
+std::string RunDirectories::directory(VmId id) const {
+  return env::join_path(root_, vm::label(id));
+}
 
 std::string RunDirectories::socket(VmId id, std::string_view name) const {
   return env::join_path(directory(id), name);
@@ -111,13 +92,20 @@ env::Task<Result<void>> RunDirectories::store(const vm::Record& record) {
   co_return co_await env_.disk.replace_file(path, record.encode(), env::Survives::kProcess);
 }
 
+env::Task<Result<void>> RunDirectories::move_in(VmId from, const vm::Record& record) {
+  const std::string path = env::join_path(directory(from), kRecordFile);
+  BLX_CO_TRY(co_await env_.disk.replace_file(path, record.encode(), env::Survives::kProcess));
+  BLX_CO_TRY(co_await remove(record.id));
+  co_return co_await env_.disk.rename(directory(from), directory(record.id));
+}
+
 env::Task<Result<std::vector<VmId>>> RunDirectories::list() {
   auto entries = co_await env_.disk.list(root_);
   if (!entries && entries.error().code() == Code::kNotFound) co_return std::vector<VmId>();
   if (!entries) co_return std::unexpected(std::move(entries).error());
   std::vector<VmId> ids;
   for (const env::DirectoryEntry& entry : *entries) {
-    const std::optional<VmId> id = parse_vm_label(entry.name);
+    const std::optional<VmId> id = vm::parse_label(entry.name);
     if (id && entry.is_directory) ids.push_back(*id);
   }
   co_return ids;

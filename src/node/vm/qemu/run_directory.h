@@ -5,7 +5,6 @@
 // writing that down elsewhere; this copy is what finds the process again.
 
 #include <cstdint>
-#include <limits>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -18,11 +17,6 @@
 #include "node/vm/driver.h"
 
 namespace blixard::qemu {
-
-// The guest of the KVM trial (qemu_driver.h) has no number of the cluster's. Its directory and
-// group are named "trial", and what a daemon that died in the middle left of it is a leftover as
-// any other.
-inline constexpr VmId kTrialVm{std::numeric_limits<std::uint64_t>::max()};
 
 class RunDirectories {
  public:
@@ -45,6 +39,10 @@ class RunDirectories {
   // None: nothing was stored, or it cannot be read.
   env::Task<std::optional<vm::Record>> load(VmId id);
   env::Task<Result<void>> store(const vm::Record& record);
+
+  // The folder of a process that stood by becomes that of this VM, which takes the process.
+  // Whatever interrupts it: the folder is of the one or of the other, with this record in it.
+  env::Task<Result<void>> move_in(VmId from, const vm::Record& record);
 
   // The file that remembers the trial's outcome, beside the directories of the VMs.
   [[nodiscard]] std::string verdict() const;
@@ -76,13 +74,5 @@ class RunDirectories {
   std::string root_;
   std::string data_directory_;
 };
-
-// How directories and groups name a VM: its number, "trial" or "template".
-std::string vm_label(VmId id);
-// Of its processes.
-inline constexpr std::string_view kGroupPrefix = "vm-";
-std::string group_name(VmId id);
-// None: `text` is not the label of a VM.
-std::optional<VmId> parse_vm_label(std::string_view text);
 
 }  // namespace blixard::qemu

@@ -9,6 +9,7 @@
 #include "base/limits.h"
 #include "node/vm/qemu/arguments.h"
 #include "node/vm/qemu/base64.h"
+#include "node/vm/qemu/process_identity.h"
 #include "observe/failpoint.h"
 
 namespace blixard::qemu {
@@ -65,6 +66,13 @@ env::Task<Result<void>> RunningVm::connect(Instant deadline) {
   scope_.spawn(keep_connected());
   scope_.spawn(keep_draining());
   co_return Result<void>();
+}
+
+env::Task<void> RunningVm::become(vm::Record record, std::string output) {
+  const auto turn = co_await console_turns_.take();
+  record_ = std::move(record);
+  output_ = std::move(output);
+  console_.follow(record_.directory);
 }
 
 env::Task<void> RunningVm::close() {
@@ -128,10 +136,10 @@ env::Task<Result<void>> RunningVm::check_uuid(Instant deadline) {
   if (!answer) co_return std::unexpected(answer.error());
   const std::string text = member(*answer, "UUID");
   const auto uuid = Uuid::parse(text);
-  if (!uuid || *uuid != record_.uuid) {
-    co_return fail(
-        Code::kFailedPrecondition, "not_ours",
-        "the process that answers has uuid " + text + ", expected " + record_.uuid.text());
+  const Uuid expected = process_uuid(record_);
+  if (!uuid || *uuid != expected) {
+    co_return fail(Code::kFailedPrecondition, "not_ours",
+                   "the process that answers has uuid " + text + ", expected " + expected.text());
   }
   co_return Result<void>();
 }
@@ -158,7 +166,7 @@ env::Task<void> RunningVm::keep_connected() {
 
 env::Task<void> RunningVm::keep_draining() {
   while (!exited() && !closed_) {
-    const auto drained = co_await drain();
+    const auto drained = is_incoming() ? Result<void>() : co_await drain();
     const auto bounded = co_await bound_output();
     for (const auto* result : {&drained, &bounded}) {
       if (*result || result->error().code() == Code::kCancelled) continue;
@@ -236,6 +244,8 @@ void RunningVm::take(const Event& event) {
     set_phase(Phase::kPaused);
   } else if (event.name == "RESUME") {
     set_phase(ready_ ? Phase::kRunning : Phase::kStarting);
+  } else if (event.name == "RESET" && ready_ && !record_.standby.is_nil()) {
+    set_rebooted();
   }
 }
 
@@ -290,8 +300,15 @@ void RunningVm::set_ready() {
   if (phase_ == Phase::kStarting) set_phase(Phase::kRunning);
 }
 
+void RunningVm::set_rebooted() {
+  ready_ = false;
+  has_rebooted_ = true;
+  if (phase_ == Phase::kRunning) set_phase(Phase::kStarting);
+  changed_.notify_all();
+}
+
 bool RunningVm::has_news() const {
-  return ended() || without_readiness(phase_) != without_readiness(reported_);
+  return ended() || has_rebooted_ || without_readiness(phase_) != without_readiness(reported_);
 }
 
 env::Task<vm::Status> RunningVm::status() {

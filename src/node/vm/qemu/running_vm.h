@@ -39,6 +39,9 @@ class RunningVm {
   // first, kFailedPrecondition "not_ours", kDeadlineExceeded.
   env::Task<Result<void>> connect(Instant deadline);
 
+  // What stood by is this VM's process from now on, and has its folder.
+  env::Task<void> become(vm::Record record, std::string output);
+
   // Ends the tasks and the connection. Whoever waits gets kCancelled.
   env::Task<void> close();
 
@@ -76,6 +79,9 @@ class RunningVm {
 
   // The guest's agent answered.
   void set_ready();
+  // It booted again, or may have, under the name that its process was given. Until its agent
+  // answers it is starting, which is news.
+  void set_rebooted();
   // Has every wait() ask its condition again.
   void wake() { changed_.notify_all(); }
   // The rung of the stop ladder that is being tried: what an end from now on is put down to.
@@ -88,7 +94,10 @@ class RunningVm {
 
   // next_change()'s memory: the phase its caller knows.
   [[nodiscard]] bool has_news() const;
-  void set_reported() { reported_ = phase_; }
+  void set_reported() {
+    reported_ = phase_;
+    has_rebooted_ = false;
+  }
 
  private:
   // Keeps the client until its last step, and has keep_connected() look at its end.
@@ -124,6 +133,7 @@ class RunningVm {
   vm::EndReason rung_ = vm::EndReason::kNone;
   vm::Phase reported_ = vm::Phase::kStarting;
   bool ready_ = false;
+  bool has_rebooted_ = false;  // and that was not reported
   bool closed_ = false;
 };
 

@@ -1,13 +1,11 @@
 // Saves and loads that go wrong, against a scripted QEMU. What goes right is the suite's.
 
 #include <array>
-#include <functional>
 #include <vector>
 
 #include "node/vm/driver_suite_steps.h"
 #include "node/vm/qemu/state_transfer.h"
 #include "node/vm/qemu/test_scripted_host.h"
-#include "sim/world.h"
 
 namespace blixard::qemu {
 namespace {
@@ -53,35 +51,8 @@ class Stuck final : public vm::StateSink {
 // run() keeps each body until it has ended.
 // NOLINTBEGIN(cppcoreguidelines-avoid-capturing-lambda-coroutines)
 
-class SaveTest : public testing::Test {
+class SaveTest : public ScriptedTest {
  public:
-  using Body = std::function<Task<Result<void>>()>;
-
-  void run(Body body) {
-    Result<void> result;
-    const auto main = [&]() -> Task<void> {
-      result = co_await host_.prepare();
-      if (result) result = co_await body();
-      ignore(co_await vm::clean_up(host_), "what counts is the case");
-      co_await driver().close();
-    };
-    EXPECT_TRUE(world_.run(main())) << world_.log_lines().back();
-    EXPECT_TRUE(result) << result.error().message();
-    EXPECT_EQ(machine_.processes(), 0u);
-  }
-
-  vm::Driver& driver() { return host_.driver(); }
-  Instant in(Duration patience) { return host_.env().clock.monotonic() + patience; }
-
-  Task<Result<vm::Record>> start(vm::GuestSpec spec, Duration patience = 15s) {
-    BLX_CO_TRY(const vm::Record prepared, co_await driver().prepare(spec));
-    co_return co_await driver().start(spec, prepared, in(patience));
-  }
-  Task<Result<vm::Record>> start_ready(vm::GuestSpec spec) {
-    BLX_CO_TRY(const vm::Record record, co_await start(std::move(spec)));
-    BLX_CO_TRY(co_await driver().wait_ready(record, in(10s)));
-    co_return record;
-  }
   Task<Result<std::shared_ptr<Memory>>> save(vm::Record record) {
     auto memory = std::make_shared<Memory>();
     BLX_CO_TRY(co_await driver().save(std::move(record), memory, in(5s)));
@@ -108,11 +79,6 @@ class SaveTest : public testing::Test {
     EXPECT_FALSE(memory->bytes.empty());
     co_return co_await driver().release(record);
   }
-
-  sim::ScriptedQemu qemu_;
-  sim::World world_{11};
-  sim::Machine& machine_ = world_.add_machine("a");
-  ScriptedHost host_{machine_, qemu_};
 };
 
 TEST_F(SaveTest, ALoadedGuestLivesFromItsFirstStepOn) {

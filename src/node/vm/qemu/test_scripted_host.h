@@ -1,11 +1,14 @@
 #pragma once
 
-// The driver over a scripted QEMU, as the driver suite's host. For tests only.
+// The driver over a scripted QEMU, as the driver suite's host and as a fixture. For tests only.
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <string>
 #include <utility>
+
+#include <gtest/gtest.h>
 
 #include "env/scope.h"
 #include "node/vm/driver_suite.h"
@@ -13,6 +16,7 @@
 #include "node/vm/qemu/qemu_driver.h"
 #include "sim/qemu/scripted_qemu.h"
 #include "sim/qemu/test_guest.h"
+#include "sim/world.h"
 
 namespace blixard::qemu {
 
@@ -134,6 +138,43 @@ class ScriptedHost final : public vm::SuiteHost {
   sim::ScriptedQemu& qemu_;
   std::unique_ptr<QemuDriver> driver_;
   std::uint64_t next_id_ = 1;
+};
+
+// A machine with a driver and a scripted QEMU, for tests of both.
+class ScriptedTest : public testing::Test {
+ public:
+  using Body = std::function<env::Task<Result<void>>()>;
+
+  void run(Body body) {
+    Result<void> result;
+    const auto main = [&]() -> env::Task<void> {
+      result = co_await host_.prepare();
+      if (result) result = co_await body();
+      ignore(co_await vm::clean_up(host_), "what counts is the case");
+      co_await driver().close();
+    };
+    EXPECT_TRUE(world_.run(main())) << world_.log_lines().back();
+    EXPECT_TRUE(result) << result.error().message();
+    EXPECT_EQ(machine_.processes(), 0u);
+  }
+
+  vm::Driver& driver() { return host_.driver(); }
+  Instant in(Duration patience) { return host_.env().clock.monotonic() + patience; }
+
+  env::Task<Result<vm::Record>> start(vm::GuestSpec spec, Duration patience = 15s) {
+    BLX_CO_TRY(const vm::Record prepared, co_await driver().prepare(spec));
+    co_return co_await driver().start(spec, prepared, in(patience));
+  }
+  env::Task<Result<vm::Record>> start_ready(vm::GuestSpec spec) {
+    BLX_CO_TRY(const vm::Record record, co_await start(std::move(spec)));
+    BLX_CO_TRY(co_await driver().wait_ready(record, in(10s)));
+    co_return record;
+  }
+
+  sim::ScriptedQemu qemu_;
+  sim::World world_{11};
+  sim::Machine& machine_ = world_.add_machine("a");
+  ScriptedHost host_{machine_, qemu_};
 };
 
 }  // namespace blixard::qemu

@@ -1,10 +1,10 @@
 #include "node/vm/sim/sim_driver.h"
 
 #include <algorithm>
-#include <charconv>
 #include <utility>
 
 #include "base/limits.h"
+#include "node/vm/label.h"
 #include "observe/allocations.h"
 
 namespace blixard::vm_sim {
@@ -12,9 +12,6 @@ namespace {
 
 using vm::EndReason;
 using vm::Phase;
-
-constexpr std::string_view kGroupPrefix = "vm-";
-constexpr std::string_view kTemplateLabel = "template";
 
 std::unexpected<Error> not_ours() { return fail(Code::kFailedPrecondition, "not_ours"); }
 bool is_end(Phase phase) {
@@ -30,6 +27,7 @@ SimDriver::SimDriver(env::Env env, SimHypervisor& hypervisor, std::string direct
       hypervisor_(hypervisor),
       root_(std::move(directory)),
       program_(std::move(program)),
+      kept_(env.executor),
       made_(env.executor) {
   hypervisor_.attach(*this);
 }
@@ -37,12 +35,13 @@ SimDriver::SimDriver(env::Env env, SimHypervisor& hypervisor, std::string direct
 SimDriver::~SimDriver() { hypervisor_.detach(*this); }
 
 env::Task<void> SimDriver::close() {
+  while (!standbys_.empty())
+    co_await end_standby(standbys_.begin()->first);
   closed_ = true;
   for (const auto& [process, vm] : by_process_) {
     if (const Vm known = vm.lock()) known->changed.notify_all();
   }
   vms_.clear();
-  co_return;
 }
 
 void SimDriver::guest_changed(env::ProcessId id) {
@@ -57,29 +56,10 @@ void SimDriver::follow(const Vm& vm) {
   by_process_[vm->record.process.pid] = vm;
 }
 
-std::string SimDriver::label(VmId id) {
-  return id == vm::kTemplateVm ? std::string(kTemplateLabel) : std::to_string(id.value);
-}
-
-std::optional<VmId> SimDriver::parse_label(std::string_view text) {
-  if (text == kTemplateLabel) return vm::kTemplateVm;
-  std::uint64_t number = 0;
-  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
-  if (error != std::errc() || end != text.data() + text.size()) return std::nullopt;
-  const VmId id(number);
-  if (!id || id == vm::kTemplateVm) return std::nullopt;
-  return id;
-}
-
-std::string SimDriver::group_name(VmId id) { return std::string(kGroupPrefix) + label(id); }
-
-std::string SimDriver::directory(VmId id) const { return env::join_path(root_, label(id)); }
+std::string SimDriver::directory(VmId id) const { return env::join_path(root_, vm::label(id)); }
 
 Result<void> SimDriver::check_record(const vm::Record& record) const {
-  if (record.id && record.group == group_name(record.id) &&
-      record.directory == directory(record.id)) {
-    return {};
-  }
+  if (record.id && vm::is_group_of(record) && record.directory == directory(record.id)) return {};
   return fail(Code::kInvalidArgument, "record_invalid");
 }
 
@@ -290,7 +270,10 @@ env::Task<Result<void>> SimDriver::release_known(vm::Record record) {
     known->second->rung = EndReason::kStoppedByKill;
   }
   BLX_CO_TRY(co_await env_.process.kill_group(record.group));
-  BLX_CO_TRY(co_await env_.process.remove_group(record.group));
+  for (const std::string& group : {record.group, vm::group_name(record.id)}) {
+    const auto removed = co_await env_.process.remove_group(group);
+    if (!removed && removed.error().code() != Code::kNotFound) co_return removed;
+  }
   BLX_CO_TRY(co_await env_.disk.remove_tree(record.directory));
   ports_.erase(record.id);
   if (const auto ended = vms_.extract(record.id)) ended.mapped()->changed.notify_all();
@@ -303,22 +286,29 @@ env::Task<Result<std::vector<VmId>>> SimDriver::leftovers() {
   if (!entries && entries.error().code() != Code::kNotFound) {
     co_return std::unexpected(entries.error());
   }
+  std::set<std::string> taken;  // groups of processes that stood by
   for (const auto& entry : entries ? *entries : std::vector<env::DirectoryEntry>{}) {
-    if (const auto id = parse_label(entry.name)) ids.insert(*id);
+    const auto id = vm::parse_label(entry.name);
+    if (!id) continue;
+    ids.insert(*id);
+    if (const auto stored = co_await load(*id)) taken.insert(stored->group);
   }
   BLX_CO_TRY(const std::vector<std::string> groups, co_await env_.process.groups());
   for (const std::string& group : groups) {
-    if (!group.starts_with(kGroupPrefix)) continue;
-    if (const auto id = parse_label(group.substr(kGroupPrefix.size()))) ids.insert(*id);
+    const auto id = vm::parse_group_name(group);
+    if (id && !taken.contains(group)) ids.insert(*id);
   }
+  for (const auto& [id, standby] : standbys_)
+    ids.erase(id);
   co_return std::vector<VmId>(ids.begin(), ids.end());
 }
 
 env::Task<Result<void>> SimDriver::release_leftover(VmId id) {
   vm::Record record;
+  if (const auto stored = co_await load(id)) record = *stored;
   record.id = id;
   record.directory = directory(id);
-  record.group = group_name(id);
+  if (!vm::is_group_of(record)) record.group = vm::group_name(id);
   co_return co_await release_known(std::move(record));
 }
 

@@ -52,6 +52,8 @@ class SimDriver final : public vm::Driver, private SimHypervisor::Listener {
   env::Task<Result<std::vector<std::string>>> make_template(vm::GuestSpec spec,
                                                             std::string directory,
                                                             Instant deadline) override;
+  env::Task<Result<std::size_t>> keep_standbys(vm::GuestSpec spec, std::size_t count,
+                                               Instant deadline) override;
   env::Task<Result<std::vector<VmId>>> leftovers() override;
   env::Task<Result<void>> release_leftover(VmId id) override;
   env::Task<void> close() override;
@@ -72,9 +74,6 @@ class SimDriver final : public vm::Driver, private SimHypervisor::Listener {
 
   void guest_changed(env::ProcessId id) override;
   void follow(const Vm& vm);
-  static std::string label(VmId id);
-  static std::optional<VmId> parse_label(std::string_view text);
-  static std::string group_name(VmId id);
   [[nodiscard]] std::string directory(VmId id) const;
   [[nodiscard]] Result<void> check_record(const vm::Record& record) const;
   env::Task<std::optional<vm::Record>> load(VmId id);
@@ -100,6 +99,18 @@ class SimDriver final : public vm::Driver, private SimHypervisor::Listener {
                                                             std::string directory,
                                                             Instant deadline);
   env::Task<Result<void>> release_known(vm::Record record);
+  // What stands by (sim_standby.cc).
+  struct Standby {
+    vm::Template clones;  // that can be loaded into it
+    Vm vm;
+  };
+  [[nodiscard]] std::size_t count_standbys(const vm::Template& made) const;
+  env::Task<Result<void>> start_standby(vm::GuestSpec spec, Instant deadline);
+  env::Task<void> end_standby(VmId id);
+  // Of a process that stood by and is not the VM's any more.
+  env::Task<Result<void>> give_up_group(vm::Record record);
+  // The process of such a standby becomes the record's, if there is one.
+  env::Task<Result<Vm>> take_standby(const vm::Template& made, vm::Record record);
   [[nodiscard]] vm::Status status_of(const Known& vm);
 
   // Waits until condition() holds, asked at each change of the VM's guest.
@@ -113,6 +124,9 @@ class SimDriver final : public vm::Driver, private SimHypervisor::Listener {
   vm::Accelerator accelerator_ = vm::Accelerator::kTcg;
   std::optional<std::uint64_t> tsc_khz_;
   std::map<VmId, Vm> vms_;
+  std::map<VmId, Standby> standbys_;
+  bool is_keeping_ = false;  // standbys
+  env::Signal kept_;
   std::map<std::int64_t, std::weak_ptr<Known>> by_process_;  // while it runs
   std::map<VmId, std::set<std::uint16_t>> ports_;
   bool making_ = false;  // a template

@@ -1,6 +1,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "node/vm/label.h"
 #include "node/vm/sim/sim_driver.h"
 #include "observe/allocations.h"
 
@@ -42,6 +43,7 @@ env::Task<Result<vm::Record>> SimDriver::prepare(vm::GuestSpec spec) {
       co_await env_.process.adopt(stored->process)) {
     co_return *stored;
   }
+  if (stored) BLX_CO_TRY(co_await give_up_group(*stored));
   for (const std::string& path : {spec.kernel_path, spec.initrd_path}) {
     if (!co_await env_.disk.open(path, env::OpenMode::kRead)) {
       co_return fail(Code::kNotFound, "image_file_missing", path);
@@ -53,7 +55,7 @@ env::Task<Result<vm::Record>> SimDriver::prepare(vm::GuestSpec spec) {
       .uuid = spec.uuid,
       .name = spec.name,
       .directory = directory(spec.id),
-      .group = group_name(spec.id),
+      .group = vm::group_name(spec.id),
       .published = {},
       .accelerator = capabilities.accelerator,
       .process = {},
@@ -78,6 +80,12 @@ env::Task<Result<vm::Record>> SimDriver::start(vm::GuestSpec spec, vm::Record pr
   }
   vms_.erase(spec.id);
   BLX_CO_TRY(co_await env_.process.kill_group(prepared.group));
+  if (prepared.group != vm::group_name(spec.id)) {
+    BLX_CO_TRY(co_await give_up_group(prepared));
+    prepared.group = vm::group_name(spec.id);
+    BLX_CO_TRY(co_await env_.process.make_group(prepared.group, {.memory = spec.memory}));
+  }
+  prepared.standby = {};
   co_return co_await start_process(std::move(spec), std::move(prepared), deadline);
 }
 
@@ -88,7 +96,15 @@ env::Task<Result<vm::Record>> SimDriver::start_process(vm::GuestSpec spec, vm::R
       co_return start_failed(Code::kInternal, "could not open " + path);
     }
   }
-  if (spec.clone_of) BLX_CO_TRY(co_await check_clone(spec));
+  if (spec.clone_of) {
+    BLX_CO_TRY(co_await check_clone(spec));
+    const auto taken = co_await take_standby(*spec.clone_of, record);
+    if (taken) {
+      BLX_CO_TRY(co_await load_started(std::move(spec), *taken, deadline));
+      co_return (*taken)->record;
+    }
+    if (taken.error().code() != Code::kNotFound) co_return std::unexpected(taken.error());
+  }
   const GuestArguments arguments{
       .uuid = spec.uuid,
       .cmdline = spec.cmdline,

@@ -97,6 +97,12 @@ std::vector<Key> node_keys() {
                "VMs boot.",
        .kind = CountKey{[](C& c) -> auto& { return c.templates_mib; }, 0,
                         limits::kTemplateFileBytes >> 20}},
+      {.name = "node.standbys",
+       .flag = "--standbys",
+       .help =
+           "Hypervisors that stand by for VMs that start from a saved guest, at most. Each has 20 "
+           "to 60 MiB of memory. 0: none.",
+       .kind = CountKey{[](C& c) -> auto& { return c.standbys; }, 0, 64}},
       {.name = "node.hypervisor",
        .flag = "--hypervisor",
        .help = "qemu; or simulated: guests are only pretended, for load tests and for trying a "

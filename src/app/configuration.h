@@ -33,6 +33,7 @@ struct Configuration {
   std::uint64_t simulated_vcpus = 4096;
   bool stop_guests_on_exit = false;
   std::uint64_t templates_mib = 4096;
+  std::uint64_t standbys = 4;
 
   // What placement is told of this node; as placement_values.h reads it.
   std::string datacenter;

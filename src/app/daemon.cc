@@ -144,6 +144,7 @@ env::Task<Result<void>> run_with_qemu(linux_side::Runtime& runtime, Reloader& re
   if (accelerator == "kvm") driver_options.accelerator = vm::Accelerator::kKvm;
   if (accelerator == "tcg") driver_options.accelerator = vm::Accelerator::kTcg;
   config.templates = mib(reloader.running().templates_mib);
+  config.standbys = reloader.running().standbys;
   qemu::QemuDriver driver(runtime.env(), std::move(driver_options));
   Result<void> done = co_await run_until_stopped(runtime, reloader, std::move(config), driver);
   co_await driver.close();

@@ -132,8 +132,9 @@ env::Task<Result<void>> Node::open() {
   BLX_CO_TRY(keys_, co_await load_keys(env_, data, identity_));
   BLX_CO_TRY(capabilities_, co_await driver_.probe());
   BLX_CO_TRY(images_, co_await image::Store::open(env_, env::join_path(data, "images")));
-  BLX_CO_TRY(templates_, co_await templates::Store::open(env_, env::join_path(data, "templates"),
-                                                         driver_, config_.templates));
+  BLX_CO_TRY(templates_,
+             co_await templates::Store::open(env_, env::join_path(data, "templates"), driver_,
+                                             config_.templates, config_.standbys));
   BLX_CO_TRY(saved_, co_await saved::Store::open(env_, env::join_path(data, "saved"),
                                                  identity_.cluster.text()));
   BLX_CO_TRY(co_await open_cluster());

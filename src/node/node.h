@@ -85,7 +85,8 @@ struct Config {
   std::uint32_t model_version = cluster::kModelVersion;
   std::optional<Capacity> capacity;  // none: as the machine has it
   Offer offer{};
-  Bytes templates;  // of disk for them; 0: every guest boots
+  Bytes templates;           // of disk for them; 0: every guest boots
+  std::size_t standbys = 0;  // hypervisors that wait for clones, at most
   replica::Options replica{};
   double trace_sample_ratio = kTraceSampleRatio;  // without settings
   // What may change while it runs, and who reads it anew for the API; they outlive the node. None:

@@ -167,6 +167,10 @@ class FaultyDriver final : public vm::Driver {
                                                             Instant deadline) override {
     return inner_.make_template(std::move(spec), std::move(directory), deadline);
   }
+  env::Task<Result<std::size_t>> keep_standbys(vm::GuestSpec spec, std::size_t count,
+                                               Instant deadline) override {
+    return inner_.keep_standbys(std::move(spec), count, deadline);
+  }
   env::Task<Result<std::vector<VmId>>> leftovers() override { return inner_.leftovers(); }
   env::Task<Result<void>> release_leftover(VmId id) override {
     ++faults_.release_calls;

@@ -7,6 +7,7 @@
 
 #include "base/bug.h"
 #include "base/limits.h"
+#include "env/scope.h"
 #include "node/vm/template_files.h"
 #include "observe/allocations.h"
 
@@ -41,12 +42,18 @@ vm::Template as_template(const Manifest& manifest, const std::string& directory)
 
 }  // namespace
 
-Store::Store(env::Env env, std::string root, vm::Driver& driver, Bytes most)
-    : env_(env), root_(std::move(root)), driver_(driver), most_(most), changed_(env.executor) {}
+Store::Store(env::Env env, std::string root, vm::Driver& driver, Bytes most, std::size_t standbys)
+    : env_(env),
+      root_(std::move(root)),
+      driver_(driver),
+      most_(most),
+      changed_(env.executor),
+      pool_(env, driver, standbys) {}
 
 env::Task<Result<std::unique_ptr<Store>>> Store::open(env::Env env, std::string root,
-                                                      vm::Driver& driver, Bytes most) {
-  std::unique_ptr<Store> store(new Store(env, std::move(root), driver, most));
+                                                      vm::Driver& driver, Bytes most,
+                                                      std::size_t standbys) {
+  std::unique_ptr<Store> store(new Store(env, std::move(root), driver, most, standbys));
   BLX_CO_TRY(co_await store->load());
   co_return std::move(store);
 }
@@ -85,7 +92,7 @@ env::Task<Result<Store::Kept>> Store::read(std::string directory) {
 
 env::Task<Result<vm::Template>> Store::find(vm::GuestSpec spec) {
   if (most_.value == 0) co_return none(kOff, "templates are off");
-  BLX_CO_TRY(const std::string key, co_await driver_.template_key(std::move(spec)));
+  BLX_CO_TRY(const std::string key, co_await driver_.template_key(spec));
   BLX_CO_TRY(const vm::Capabilities host, co_await driver_.probe());
   const auto found = kept_.find(key);
   if (found == kept_.end()) co_return none(kNone, "no template yet");
@@ -96,7 +103,9 @@ env::Task<Result<vm::Template>> Store::find(vm::GuestSpec spec) {
     co_return none(kUnfit, "the template is of a host with another time stamp counter");
   }
   found->second.used = env_.clock.wall();
-  co_return as_template(found->second.manifest, found->second.directory);
+  spec.clone_of = as_template(found->second.manifest, found->second.directory);
+  pool_.started(spec);
+  co_return *std::move(spec.clone_of);
 }
 
 void Store::want(vm::GuestSpec spec, std::string image) {
@@ -108,7 +117,15 @@ void Store::want(vm::GuestSpec spec, std::string image) {
 env::Task<void> Store::run(Host host) {
   const observe::AllocationTag tag(observe::Subsystem::kVm);
   host_ = std::move(host);
+  env::Scope scope(env_.executor, co_await env::this_cancellation());
+  scope.spawn(pool_.run(host_.is_starting));
   co_await check_found();
+  co_await make_wanted();
+  scope.cancel();
+  co_await scope.join();
+}
+
+env::Task<void> Store::make_wanted() {
   while (true) {
     while (wanted_.empty()) {
       if (!co_await changed_.wait()) co_return;
@@ -273,6 +290,7 @@ env::Task<Result<void>> Store::drop(std::string key) {
   if (found == kept_.end()) co_return Result<void>();
   const std::string directory = std::move(found->second.directory);
   kept_.erase(found);
+  pool_.forget(key);
   co_return co_await env_.disk.remove_tree(directory);
 }
 

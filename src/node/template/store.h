@@ -36,6 +36,7 @@
 #include "env/sync.h"
 #include "env/task.h"
 #include "node/template/manifest.h"
+#include "node/template/pool.h"
 #include "node/vm/driver.h"
 
 namespace blixard::templates {
@@ -64,12 +65,13 @@ struct Host {
 
 class Store {
  public:
-  // `most`: bytes of all files together; 0: no templates are kept.
+  // `most`: bytes of all files together; 0: no templates are kept. `standbys`: see Pool.
   static env::Task<Result<std::unique_ptr<Store>>> open(env::Env env, std::string root,
-                                                        vm::Driver& driver, Bytes most);
+                                                        vm::Driver& driver, Bytes most,
+                                                        std::size_t standbys = 0);
 
-  // From what such a guest can be cloned. Errors: kNotFound with one of the reasons above, those of
-  // Driver::template_key().
+  // From what such a guest, which is to be started, can be cloned. Errors: kNotFound with one of
+  // the reasons above, those of Driver::template_key().
   env::Task<Result<vm::Template>> find(vm::GuestSpec spec);
 
   // Such a guest was booted: a template will be made, if there is none and it was not tried in
@@ -89,8 +91,11 @@ class Store {
   // By image, then by key.
   [[nodiscard]] std::vector<Listed> list() const;
 
-  // Reads through what open() found, then makes what is wanted; until cancelled.
+  // Reads through what open() found, then makes what is wanted, and keeps hypervisors that stand
+  // by; until cancelled.
   env::Task<void> run(Host host);
+  // Hypervisors that stand by.
+  [[nodiscard]] std::size_t standbys() const { return pool_.count(); }
 
  private:
   struct Kept {
@@ -104,7 +109,8 @@ class Store {
     std::string image;
   };
 
-  Store(env::Env env, std::string root, vm::Driver& driver, Bytes most);
+  Store(env::Env env, std::string root, vm::Driver& driver, Bytes most, std::size_t standbys);
+  env::Task<void> make_wanted();
   env::Task<Result<void>> load();
   env::Task<Result<Kept>> read(std::string directory);
   env::Task<void> check_found();
@@ -126,6 +132,7 @@ class Store {
   std::map<std::string, Instant> failed_;  // by key: when making one failed
   bool is_making_ = false;
   env::Signal changed_;  // of wanted_ and is_making_
+  Pool pool_;
 };
 
 }  // namespace blixard::templates

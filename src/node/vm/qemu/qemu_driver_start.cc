@@ -219,7 +219,7 @@ env::Task<Result<vm::Record>> QemuDriver::start_process(const vm::GuestSpec& spe
   if (connected) {
     vm->set_reported();
     vms_[spec.id] = vm;
-    BLX_LOG(env_.log, kInfo, "vm {} ({}): QEMU runs, pid {}", spec.id.value, spec.name,
+    BLX_LOG(env_.log, kInfo, "vm {} ({}): QEMU runs, pid {}", vm::label(spec.id), spec.name,
             record.process.pid);
     co_return record;
   }

@@ -7,6 +7,7 @@
 #include <boost/json.hpp>
 
 #include "base/limits.h"
+#include "node/vm/label.h"
 #include "node/vm/qemu/arguments.h"
 #include "node/vm/qemu/base64.h"
 #include "node/vm/qemu/process_identity.h"
@@ -156,7 +157,7 @@ env::Task<void> RunningVm::keep_connected() {
     if (connected) connected = co_await refresh(kCommandPatience);
     if (!connected && connected.error().code() == Code::kCancelled) co_return;
     if (!connected) {
-      BLX_LOG(env_.log, kWarn, "vm {}: its monitor does not answer: {}", record_.id.value,
+      BLX_LOG(env_.log, kWarn, "vm {}: its monitor does not answer: {}", vm::label(record_.id),
               connected.error().message());
       client_->close();  // or nobody would ask this one for the state again
       if (!co_await env_.clock.sleep(kReconnectAgain)) co_return;
@@ -171,7 +172,7 @@ env::Task<void> RunningVm::keep_draining() {
     for (const auto* result : {&drained, &bounded}) {
       if (*result || result->error().code() == Code::kCancelled) continue;
       if (result->error().reason() == "qmp_closed") continue;  // keep_connected() sees to it
-      BLX_LOG(env_.log, kWarn, "vm {}: its console cannot be kept: {}", record_.id.value,
+      BLX_LOG(env_.log, kWarn, "vm {}: its console cannot be kept: {}", vm::label(record_.id),
               result->error().message());
     }
     const Instant next = env_.clock.monotonic() + kDrainInterval;

@@ -7,36 +7,21 @@
 #include "base/limits.h"
 #include "core/cluster/codec.h"
 #include "core/cluster/text.h"
-#include "env/failpoint.h"
 
 namespace blixard::agent {
 namespace {
 
 using cluster::VmDesired;
 using cluster::VmState;
-using telemetry::VmOperation;
 
 constexpr Duration kTurnRetryMin = 1s;
 constexpr Duration kTurnRetryMax = 60s;
 constexpr std::uint32_t kTurnsUntilReported = 3;
 
-bool has_ended(vm::Phase phase) {
-  return phase == vm::Phase::kEnded || phase == vm::Phase::kPanicked || phase == vm::Phase::kGone;
-}
-
-// The driver knows that our guest is not there; every other error means that it cannot tell.
-bool is_gone(const Error& error) {
-  return error.code() == Code::kNotFound || error.code() == Code::kFailedPrecondition;
-}
-
 std::string describe(const vm::Status& status) {
   std::string text(vm::end_reason_name(status.end));
   if (!status.detail.empty()) text += ": " + status.detail;
   return text;
-}
-
-vm::Status ended_unseen(std::string detail) {
-  return {vm::Phase::kGone, vm::EndReason::kProcessDied, std::move(detail)};
 }
 
 bool restarts_after(VmState ended, cluster::RestartPolicy policy) {
@@ -51,10 +36,6 @@ Duration doubled(Duration least, std::uint32_t times, Duration most) {
 bool names(const cluster::Saves& saves, const image::Digest& digest) {
   return (saves.resume_from && saves.resume_from->digest == digest) ||
          (saves.snapshot && saves.snapshot->digest == digest);
-}
-
-bool is_requested(const env::Cancellation* cancellation) {
-  return cancellation != nullptr && cancellation->requested();
 }
 
 }  // namespace
@@ -230,41 +211,6 @@ env::Task<Result<void>> VmKeeper::wait_for_news(cluster::Vm seen) {
   co_return co_await changed_.wait();
 }
 
-env::Task<Result<void>> VmKeeper::go_away(cluster::Vm vm) {
-  // How a guest ended decides whether the next daemon starts it again.
-  if (ended_ && cluster::wants_to_run(vm.desired)) {
-    BLX_CO_TRY(co_await settle_end(vm.spec.restart));
-  } else if (watching_ && !ended_) {
-    BLX_CO_TRY(co_await stop_guest(vm.spec.stop_grace_seconds));
-  }
-  BLX_CO_TRY(co_await put_away());
-  finished_ = true;
-  co_return Result<void>();
-}
-
-// To run elsewhere: ended here, all of it put away, and free for another node.
-env::Task<Result<void>> VmKeeper::give_back(cluster::Vm vm) {
-  if (watching_ && !ended_) {
-    if (may_follow(reported_, VmState::kStopping)) report(VmState::kStopping, "");
-    BLX_CO_TRY(co_await stop_guest(grace_seconds(vm)));
-  }
-  BLX_CO_TRY(co_await put_away());
-  if (!is_released_) {
-    if (!may_follow(reported_, VmState::kPending)) report(VmState::kStopped, "");
-    send_report(VmState::kPending, "", true);
-  }
-  // Until that is applied there is nothing to do but to wait.
-  is_released_ = true;
-  co_return co_await wait_for_news(std::move(vm));
-}
-
-// Who makes room for another may have to be quicker.
-std::uint32_t VmKeeper::grace_seconds(const cluster::Vm& vm) const {
-  const bool is_preempted = vm.evicting && vm.eviction->cause == cluster::EvictCause::kPreemption;
-  const std::uint32_t most = services_.replica.state().policy().preemption_grace_seconds;
-  return is_preempted ? std::min(vm.spec.stop_grace_seconds, most) : vm.spec.stop_grace_seconds;
-}
-
 // Wanted running.
 
 env::Task<Result<void>> VmKeeper::keep_running(cluster::Vm vm) {
@@ -339,163 +285,11 @@ env::Task<Result<void>> VmKeeper::wait_to_restart() {
   co_return Result<void>();
 }
 
-// Wanted stopped.
-
-env::Task<Result<void>> VmKeeper::keep_stopped(cluster::Vm vm) {
-  if (watching_ && !ended_) {
-    if (may_follow(reported_, VmState::kStopping)) report(VmState::kStopping, "");
-    if (BLX_BUG(kReleasesTooEarly) && vm.desired == VmDesired::kDeleted && !is_released_) {
-      send_report(VmState::kStopped, "", true);
-      is_released_ = true;
-    }
-    BLX_CO_TRY(co_await stop_guest(vm.spec.stop_grace_seconds));
-  }
-  BLX_CO_TRY(co_await put_away());
-  if (vm.desired == VmDesired::kDeleted) {
-    // The report ends this VM; until it is applied there is nothing to do but to wait.
-    if (!is_released_) send_report(VmState::kStopped, "", !BLX_BUG(kNeverReleases));
-    is_released_ = true;
-  } else if (reported_ != VmState::kStopped || !stopped_by_wish_) {
-    stopped_by_wish_ = true;
-    report(VmState::kStopped, "");
-  }
-  co_return co_await wait_for_news(std::move(vm));
-}
-
-env::Task<Result<void>> VmKeeper::stop_guest(std::uint32_t grace_seconds) {
-  const vm::StopLadder ladder{.agent = std::chrono::seconds(grace_seconds)};
-  co_await stop_watching();
-  const Instant begun = services_.env.clock.monotonic();
-  trace::ActiveSpan span = begin_span("driver.stop");
-  const auto how = co_await stop_by(ladder);
-  span.end(how);
-  record(VmOperation::kShutdown, how, begun);
-  if (!how && is_requested(co_await env::this_cancellation())) {
-    co_return std::unexpected(how.error());
-  }
-  BLX_LOG(services_.env.log, kInfo, "vm {} stopped ({})", id_.value,
-          how ? vm::end_reason_name(*how) : how.error().message());
-  co_return co_await put_away();
-}
-
-env::Task<Result<vm::EndReason>> VmKeeper::stop_by(vm::StopLadder ladder) {
-  BLX_CO_FAILPOINT(services_.env, "vm::stop", kUnavailable, "monitor_silent");
-  co_return co_await services_.driver.stop(*record_, ladder);
-}
-
-// Ends what still runs, the hard way, and removes all traces.
-env::Task<Result<void>> VmKeeper::put_away() {
-  co_await stop_watching();
-  if (!is_clean_) {
-    auto& driver = services_.driver;
-    Result<void> released;
-    if (record_) released = co_await driver.release(*record_);
-    // A record that is not of this place (the data directory was moved) says nothing.
-    const bool is_useless = !released && released.error().code() == Code::kInvalidArgument;
-    if (!record_ || is_useless) released = co_await driver.release_leftover(id_);
-    BLX_CO_TRY(released);
-    BLX_CO_TRY(co_await services_.records.remove(id_));
-  }
-  record_.reset();
-  ended_.reset();
-  is_clean_ = true;
-  co_return Result<void>();
-}
-
-// Starting.
-
-env::Task<Result<void>> VmKeeper::adopt(cluster::Vm vm) {
-  if (record_->process.pid == 0) {
-    // The daemon ended between preparing and knowing the process; start over.
-    co_return co_await put_away();
-  }
-  const bool is_to_stop = vm.desired == VmDesired::kStopped || vm.desired == VmDesired::kDeleted;
-  const bool is_wanted = !is_to_stop && !leaving_;
-  const Instant begun = services_.env.clock.monotonic();
-  const auto status = co_await ask_whether_it_runs();
-  record(VmOperation::kAdopt, status, begun);
-  if (!status && status.error().code() == Code::kInvalidArgument) co_return co_await put_away();
-  if (!status && !is_gone(status.error())) {
-    if (is_requested(co_await env::this_cancellation()) || is_wanted) {
-      co_return std::unexpected(status.error());
-    }
-    is_known_ = true;  // to be stopped anyway: the hard way then
-    co_return Result<void>();
-  }
-  // A clone that was loaded and never let run is started once more.
-  if (!status && status.error().reason() == "start_unfinished") co_return co_await put_away();
-  is_known_ = true;
-  if (!status || has_ended(status->phase)) {
-    ended_ = status ? *status : ended_unseen("it ended while this node's daemon was away");
-    co_return Result<void>();
-  }
-  BLX_LOG(services_.env.log, kInfo, "vm {} adopted, pid {}", id_.value, record_->process.pid);
-  running_since_ = services_.env.clock.monotonic();
-  const bool is_paused = status->phase == vm::Phase::kPaused;
-  const bool had_run = reported_ == VmState::kRunning || reported_ == VmState::kPaused ||
-                       reported_ == VmState::kLost;
-  if (!is_wanted || reported_ == VmState::kStopping) {
-    co_await begin_watching();
-    co_return Result<void>();
-  }
-  // The end of the guest before it may not have been said: this one was never told who it is.
-  const bool was_loaded = !record_->template_key.empty() || record_->is_resumed;
-  const bool is_nobody_yet = was_loaded && status->phase == vm::Phase::kStarting;
-  // A guest that ran when the daemon went is not asked again whether it is ready.
-  if (!is_paused && (!had_run || is_nobody_yet))
-    co_return co_await start(std::move(vm), Begin::kAdopted);
-  report(is_paused ? VmState::kPaused : VmState::kRunning, "");
-  co_await begin_watching();
-  co_return Result<void>();
-}
-
-env::Task<Result<vm::Status>> VmKeeper::ask_whether_it_runs() {
-  BLX_CO_FAILPOINT(services_.env, "agent::adopt", kUnavailable, "monitor_silent");
-  co_return co_await services_.driver.adopt(*record_);
-}
-
 trace::ActiveSpan VmKeeper::begin_span(const char* name) const {
   if (services_.tracer == nullptr) return {};
   trace::ActiveSpan span = services_.tracer->begin(services_.tracer->vms().find(id_), name);
   span.set("blixard.vm.id", id_.value);
   return span;
-}
-
-// Watching.
-
-env::Task<void> VmKeeper::begin_watching() {
-  watching_ =
-      std::make_unique<env::Scope>(services_.env.executor, co_await env::this_cancellation());
-  watching_->spawn(watch(*record_));
-}
-
-env::Task<void> VmKeeper::stop_watching() {
-  if (!watching_) co_return;
-  watching_->cancel();
-  co_await watching_->join();
-  watching_.reset();
-}
-
-env::Task<void> VmKeeper::watch(vm::Record record) {
-  while (true) {
-    const auto change = co_await services_.driver.next_change(record);
-    if (!change && is_requested(co_await env::this_cancellation())) co_return;
-    if (!change && !is_gone(change.error())) {
-      BLX_LOG(services_.env.log, kWarn, "vm {} cannot be watched: {}", id_.value,
-              change.error().message());
-      if (!co_await services_.env.clock.sleep(kTurnRetryMin)) co_return;
-      continue;
-    }
-    const vm::Status status = change ? *change : ended_unseen(change.error().message());
-    if (has_ended(status.phase)) {
-      if (BLX_BUG(kMissesGuestEnd)) co_return;
-      ended_ = status;
-      changed_.notify_all();
-      co_return;
-    }
-    const VmState state = status.phase == vm::Phase::kPaused ? VmState::kPaused : VmState::kRunning;
-    if (reported_ != state) report(state, "");
-  }
 }
 
 }  // namespace blixard::agent

@@ -43,6 +43,11 @@ using AskHolder = std::function<env::Task<Result<std::string>>(NodeId holder, im
 // For a guest's state on its way to the disk or from it.
 Duration transfer_patience(Bytes memory);
 
+// Who asked for the work of this task does not want it any more.
+inline bool is_requested(const env::Cancellation* cancellation) {
+  return cancellation != nullptr && cancellation->requested();
+}
+
 // What the keepers of one node share.
 struct Services {
   env::Env env;
@@ -85,7 +90,6 @@ class VmKeeper {
   // The VM, if it is assigned to this node; valid until the next suspension.
   [[nodiscard]] const cluster::Vm* assigned() const;
   [[nodiscard]] bool still_wanted(Generation generation) const;
-  [[nodiscard]] std::uint32_t grace_seconds(const cluster::Vm& vm) const;
   void begin_assignment(const cluster::Vm& vm);
 
   // `vm` is a copy: the state moves on while a turn waits.
@@ -93,9 +97,6 @@ class VmKeeper {
   env::Task<Result<void>> keep_running(cluster::Vm vm);
   env::Task<Result<void>> start_if_due(cluster::Vm vm);
   env::Task<Result<void>> keep_up(cluster::Vm vm);
-  env::Task<Result<void>> keep_stopped(cluster::Vm vm);
-  env::Task<Result<void>> go_away(cluster::Vm vm);
-  env::Task<Result<void>> give_back(cluster::Vm vm);
   env::Task<Result<void>> settle_end(cluster::RestartPolicy policy);
   env::Task<Result<void>> wait_to_restart();
   env::Task<Result<void>> wait_for_news(cluster::Vm seen);
@@ -117,7 +118,7 @@ class VmKeeper {
                                                                  cluster::SavedGuest from);
   env::Task<Result<void>> claim_saved();
 
-  env::Task<Result<void>> adopt(cluster::Vm vm);
+  // How one is started (vm_keeper_start.cc).
   env::Task<Result<void>> start(cluster::Vm vm, Begin begin);
   env::Task<Result<void>> bring_up(cluster::Vm vm);
   env::Task<Result<vm::GuestSpec>> guest_of(cluster::Vm vm);
@@ -127,11 +128,19 @@ class VmKeeper {
   env::Task<Result<void>> wait_ready(Duration patience);
   env::Task<Result<void>> while_wanted(Generation generation, env::Task<Result<void>> work);
   env::Task<void> cancel_when_unwanted(Generation generation, env::Cancellation& work);
+
+  // And ended (vm_keeper_stop.cc).
+  env::Task<Result<void>> keep_stopped(cluster::Vm vm);
+  env::Task<Result<void>> give_back(cluster::Vm vm);
+  env::Task<Result<void>> go_away(cluster::Vm vm);
   env::Task<Result<void>> stop_guest(std::uint32_t grace_seconds);
   env::Task<Result<vm::EndReason>> stop_by(vm::StopLadder ladder);
-  env::Task<Result<vm::Status>> ask_whether_it_runs();
   env::Task<Result<void>> put_away();
+  [[nodiscard]] std::uint32_t grace_seconds(const cluster::Vm& vm) const;
 
+  // And taken over from another daemon, and watched (vm_keeper_watch.cc).
+  env::Task<Result<void>> adopt(cluster::Vm vm);
+  env::Task<Result<vm::Status>> ask_whether_it_runs();
   env::Task<void> begin_watching();
   env::Task<void> stop_watching();
   env::Task<void> watch(vm::Record record);

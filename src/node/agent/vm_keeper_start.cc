@@ -58,8 +58,7 @@ env::Task<Result<void>> VmKeeper::start(cluster::Vm vm, Begin begin) {
     co_return Result<void>();
   }
   // The daemon goes; the guest may boot on.
-  const auto* cancellation = co_await env::this_cancellation();
-  if (cancellation != nullptr && cancellation->requested()) co_return ready;
+  if (is_requested(co_await env::this_cancellation())) co_return ready;
   if (ready.error().code() == Code::kCancelled) {
     if (still_wanted(generation)) co_return ready;  // wanted again meanwhile
     co_return Result<void>();                       // the next turn puts it away

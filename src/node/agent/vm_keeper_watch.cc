@@ -1,0 +1,120 @@
+// How a guest that runs is taken over from the daemon before this one, and watched.
+
+#include <utility>
+
+#include "base/bug.h"
+#include "env/failpoint.h"
+#include "node/agent/vm_keeper.h"
+
+namespace blixard::agent {
+namespace {
+
+using cluster::VmDesired;
+using cluster::VmState;
+using telemetry::VmOperation;
+
+constexpr Duration kWatchAgain = 1s;
+
+bool has_ended(vm::Phase phase) {
+  return phase == vm::Phase::kEnded || phase == vm::Phase::kPanicked || phase == vm::Phase::kGone;
+}
+
+// The driver knows that our guest is not there; every other error means that it cannot tell.
+bool is_gone(const Error& error) {
+  return error.code() == Code::kNotFound || error.code() == Code::kFailedPrecondition;
+}
+
+vm::Status ended_unseen(std::string detail) {
+  return {vm::Phase::kGone, vm::EndReason::kProcessDied, std::move(detail)};
+}
+
+}  // namespace
+
+env::Task<Result<void>> VmKeeper::adopt(cluster::Vm vm) {
+  if (record_->process.pid == 0) {
+    // The daemon ended between preparing and knowing the process; start over.
+    co_return co_await put_away();
+  }
+  const bool is_to_stop = vm.desired == VmDesired::kStopped || vm.desired == VmDesired::kDeleted;
+  const bool is_wanted = !is_to_stop && !leaving_;
+  const Instant begun = services_.env.clock.monotonic();
+  const auto status = co_await ask_whether_it_runs();
+  record(VmOperation::kAdopt, status, begun);
+  if (!status && status.error().code() == Code::kInvalidArgument) co_return co_await put_away();
+  if (!status && !is_gone(status.error())) {
+    if (is_requested(co_await env::this_cancellation()) || is_wanted) {
+      co_return std::unexpected(status.error());
+    }
+    is_known_ = true;  // to be stopped anyway: the hard way then
+    co_return Result<void>();
+  }
+  // A clone that was loaded and never let run is started once more.
+  if (!status && status.error().reason() == "start_unfinished") co_return co_await put_away();
+  is_known_ = true;
+  if (!status || has_ended(status->phase)) {
+    ended_ = status ? *status : ended_unseen("it ended while this node's daemon was away");
+    co_return Result<void>();
+  }
+  BLX_LOG(services_.env.log, kInfo, "vm {} adopted, pid {}", id_.value, record_->process.pid);
+  running_since_ = services_.env.clock.monotonic();
+  const bool is_paused = status->phase == vm::Phase::kPaused;
+  const bool had_run = reported_ == VmState::kRunning || reported_ == VmState::kPaused ||
+                       reported_ == VmState::kLost;
+  if (!is_wanted || reported_ == VmState::kStopping) {
+    co_await begin_watching();
+    co_return Result<void>();
+  }
+  // The end of the guest before it may not have been said: this one was never told who it is.
+  const bool was_loaded = !record_->template_key.empty() || record_->is_resumed;
+  const bool is_nobody_yet = was_loaded && status->phase == vm::Phase::kStarting;
+  // A guest that ran when the daemon went is not asked again whether it is ready.
+  if (!is_paused && (!had_run || is_nobody_yet))
+    co_return co_await start(std::move(vm), Begin::kAdopted);
+  report(is_paused ? VmState::kPaused : VmState::kRunning, "");
+  co_await begin_watching();
+  co_return Result<void>();
+}
+
+env::Task<Result<vm::Status>> VmKeeper::ask_whether_it_runs() {
+  BLX_CO_FAILPOINT(services_.env, "agent::adopt", kUnavailable, "monitor_silent");
+  co_return co_await services_.driver.adopt(*record_);
+}
+
+// Watching.
+
+env::Task<void> VmKeeper::begin_watching() {
+  watching_ =
+      std::make_unique<env::Scope>(services_.env.executor, co_await env::this_cancellation());
+  watching_->spawn(watch(*record_));
+}
+
+env::Task<void> VmKeeper::stop_watching() {
+  if (!watching_) co_return;
+  watching_->cancel();
+  co_await watching_->join();
+  watching_.reset();
+}
+
+env::Task<void> VmKeeper::watch(vm::Record record) {
+  while (true) {
+    const auto change = co_await services_.driver.next_change(record);
+    if (!change && is_requested(co_await env::this_cancellation())) co_return;
+    if (!change && !is_gone(change.error())) {
+      BLX_LOG(services_.env.log, kWarn, "vm {} cannot be watched: {}", id_.value,
+              change.error().message());
+      if (!co_await services_.env.clock.sleep(kWatchAgain)) co_return;
+      continue;
+    }
+    const vm::Status status = change ? *change : ended_unseen(change.error().message());
+    if (has_ended(status.phase)) {
+      if (BLX_BUG(kMissesGuestEnd)) co_return;
+      ended_ = status;
+      changed_.notify_all();
+      co_return;
+    }
+    const VmState state = status.phase == vm::Phase::kPaused ? VmState::kPaused : VmState::kRunning;
+    if (reported_ != state) report(state, "");
+  }
+}
+
+}  // namespace blixard::agent

@@ -22,7 +22,7 @@ const SavedGuest* resumes_from(const Vm& vm) {
 
 bool is_saved_away(const Vm& vm) {
   const SavedGuest* saved = resumes_from(vm);
-  return vm.node && saved != nullptr && saved->generation == vm.generation;
+  return vm.state == VmState::kPaused && saved != nullptr && saved->generation == vm.generation;
 }
 
 bool fits(const SavedGuest& saved, const Node& node) {

@@ -36,20 +36,14 @@ env::Task<Result<void>> Agent::run() {
   env::Scope scope(env_.executor, co_await env::this_cancellation());
   scope_ = &scope;
   scope.spawn(reports_.run());
+  // First of all: what nobody names is gone before any keeper looks whether it is here.
+  if (services_.saved != nullptr) scope.spawn(tidy_saved());
   look_at_all();
   scope.spawn(sweep());
   if (services_.templates != nullptr) scope.spawn(services_.templates->run(template_host()));
-  if (services_.saved != nullptr) scope.spawn(tidy_saved());
+  scope.spawn(follow());
   Result<void> waited;
-  while (waited && !leaving_) {
-    follow_changes();
-    waited = co_await services_.replica.applied().wait();
-    if (waited && env_.rare.happens(env::RareSite::kAgentLate)) {
-      const auto most = static_cast<std::uint64_t>(kLateMax.count());
-      waited = co_await env_.clock.sleep(Duration(env_.random.below(most)));
-    }
-  }
-  while (waited && !keepers_.empty())
+  while (waited && !(leaving_ && keepers_.empty()))
     waited = co_await changed_.wait();
   if (waited) {
     const Instant deadline = env_.clock.monotonic() + kFlushPatience;
@@ -132,7 +126,6 @@ void Agent::leave() {
   for (auto& [id, keeper] : keepers_)
     keeper->leave();
   changed_.notify_all();
-  services_.replica.applied().notify_all();
 }
 
 env::Task<Result<std::string>> Agent::console(VmId id, std::size_t size_max) {
@@ -185,6 +178,16 @@ void Agent::follow_changes() {
       const auto found = keepers_.find(VmId(change.object_id));
       if (found != keepers_.end()) found->second->wake();
     }
+  }
+}
+
+env::Task<void> Agent::follow() {
+  while (true) {
+    follow_changes();
+    if (!co_await services_.replica.applied().wait()) co_return;
+    if (!env_.rare.happens(env::RareSite::kAgentLate)) continue;
+    const auto most = static_cast<std::uint64_t>(kLateMax.count());
+    if (!co_await env_.clock.sleep(Duration(env_.random.below(most)))) co_return;
   }
 }
 

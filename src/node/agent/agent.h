@@ -57,6 +57,7 @@ class Agent {
   void look_at(const cluster::Vm& vm);
   void look_at_all();
   void follow_changes();
+  env::Task<void> follow();
   void begin_keeping(VmId id);
   env::Task<void> keep(VmId id);
   env::Task<void> sweep();

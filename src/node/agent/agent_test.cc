@@ -305,15 +305,7 @@ TEST_F(AgentTest, ConsoleOfAVm) {
     CO_ASSERT(!nobody);
     EXPECT_EQ(nobody.error().reason(), "console_empty");
     // On another node.
-    v1::Command node;
-    node.mutable_register_node()->set_node_id(2);
-    node.mutable_register_node()->set_name("b");
-    node.mutable_register_node()->mutable_capacity()->set_vcpus(16);
-    node.mutable_register_node()->mutable_capacity()->set_memory_mib(4096);
-    node.mutable_register_node()->set_accelerator("tcg");
-    node.mutable_register_node()->set_version("1");
-    node.mutable_register_node()->set_model_version(cluster::kModelVersion);
-    EXPECT_TRUE(co_await t.daemon.replica->propose(std::move(node)));
+    EXPECT_TRUE(co_await t.daemon.replica->propose(register_command(NodeId(2), "b")));
     v1::Command create;
     create.mutable_create_vm()->set_name("far");
     create.mutable_create_vm()->set_uuid(std::string(16, 'u'));

@@ -36,6 +36,7 @@ class AgentTest : public testing::Test {
     FaultyReplica* replica = nullptr;
     Agent* agent = nullptr;
     templates::Store* templates = nullptr;
+    saved::Store* saved = nullptr;
   };
 
   AgentTest() {
@@ -60,11 +61,12 @@ class AgentTest : public testing::Test {
     FaultyReplica replica(env, *std::move(inner), replica_faults);
     const auto kept =
         co_await templates::Store::open(env, env::join_path(kData, "templates"), driver, templates);
-    if (!kept) co_return;
+    const auto saved = co_await saved::Store::open(env, env::join_path(kData, "saved"), kCluster);
+    if (!kept || !saved) co_return;
     Agent agent(env, replica, driver, **images, kSelf, env::join_path(kData, "records"),
-                telemetry::Telemetry::none(), nullptr, kept->get());
+                telemetry::Telemetry::none(), nullptr, kept->get(), saved->get(), ask_holder);
     ignore(co_await set_up(env, replica, **images), "it was set up before");
-    daemon = {&replica, &agent, kept->get()};
+    daemon = {&replica, &agent, kept->get(), saved->get()};
     const auto forget = [&] {
       if (daemon.agent == &agent) daemon = {};
     };
@@ -83,15 +85,9 @@ class AgentTest : public testing::Test {
     BLX_CO_TRY(co_await write_image(env, "/src", cmdline));
     BLX_CO_TRY(const cluster::Image image, co_await images.import("/src", ""));
     BLX_CO_TRY(co_await replica.propose(add_image_command(image)));
-    v1::Command node;
-    node.mutable_register_node()->set_node_id(kSelf.value);
-    node.mutable_register_node()->set_name("a");
-    node.mutable_register_node()->mutable_capacity()->set_vcpus(16);
-    node.mutable_register_node()->mutable_capacity()->set_memory_mib(4096);
-    node.mutable_register_node()->set_accelerator("tcg");
-    node.mutable_register_node()->set_version("1");
-    node.mutable_register_node()->set_model_version(cluster::kModelVersion);
-    BLX_CO_TRY(co_await replica.propose(std::move(node)));
+    // Once more, in the version that the first one brought.
+    BLX_CO_TRY(co_await replica.propose(register_command(kSelf, "a")));
+    BLX_CO_TRY(co_await replica.propose(register_command(kSelf, "a")));
     co_return Result<void>();
   }
 
@@ -266,6 +262,7 @@ class AgentTest : public testing::Test {
     co_await machine.stop_daemon();
   }
 
+  AskHolder ask_holder;
   vm_sim::SimHypervisor hypervisor;
   ReplicaFaults replica_faults;
   DriverFaults driver_faults;

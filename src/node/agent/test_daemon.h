@@ -30,6 +30,7 @@ namespace blixard::agent {
 
 inline constexpr NodeId kSelf{1};
 inline constexpr const char* kData = "/var/lib/blixard";
+inline constexpr const char* kCluster = "0f39719e-5325-49a9-8273-28ced4b90001";
 
 // A report that was proposed, and when.
 struct Proposed {
@@ -40,7 +41,10 @@ struct Proposed {
 struct ReplicaFaults {
   bool barrier_closed = false;
   std::optional<Error> reports_fail;  // while set, nothing of theirs is proposed
-  std::vector<Proposed> proposed;     // that came through
+  // While set, nothing is proposed that has such a report in it; the last one is kept.
+  std::function<bool(const v1::VmReport&)> holds_back;
+  std::optional<v1::VmReport> held_back;
+  std::vector<Proposed> proposed;  // that came through
   std::uint64_t report_tries = 0;
   std::uint64_t answers_lost_from = std::numeric_limits<std::uint64_t>::max();  // of proposed
 };
@@ -54,6 +58,11 @@ class FaultyReplica final : public replica::Replica {
     if (!command.has_report_vms()) co_return co_await inner_->propose(std::move(command));
     ++faults_.report_tries;
     if (faults_.reports_fail) co_return std::unexpected(*faults_.reports_fail);
+    for (const v1::VmReport& report : command.report_vms().reports()) {
+      if (!faults_.holds_back || !faults_.holds_back(report)) continue;
+      faults_.held_back = report;
+      co_return fail(Code::kUnavailable, "no_leader");
+    }
     for (const v1::VmReport& report : command.report_vms().reports())
       faults_.proposed.push_back({env_.clock.monotonic(), report});
     const bool is_lost = faults_.proposed.size() > faults_.answers_lost_from;
@@ -98,7 +107,10 @@ struct DriverFaults {
   std::optional<Error> next_change;
   std::optional<Error> stop;
   std::optional<Error> release;  // also of leftovers
+  std::optional<Error> pause;
+  std::optional<Error> resume;
   std::function<env::Task<void>()> during_adopt;
+  std::function<env::Task<void>()> before_resume;
   std::uint64_t prepare_calls = 0;
   std::uint64_t adopt_calls = 0;
   std::uint64_t release_calls = 0;
@@ -139,10 +151,13 @@ class FaultyDriver final : public vm::Driver {
     co_return co_await inner_.stop(std::move(record), ladder);
   }
   env::Task<Result<void>> pause(vm::Record record) override {
-    return inner_.pause(std::move(record));
+    if (faults_.pause) co_return std::unexpected(*faults_.pause);
+    co_return co_await inner_.pause(std::move(record));
   }
   env::Task<Result<void>> resume(vm::Record record) override {
-    return inner_.resume(std::move(record));
+    if (faults_.before_resume) co_await faults_.before_resume();
+    if (faults_.resume) co_return std::unexpected(*faults_.resume);
+    co_return co_await inner_.resume(std::move(record));
   }
   env::Task<Result<void>> save(vm::Record record, std::shared_ptr<vm::StateSink> sink,
                                Instant deadline) override {
@@ -185,6 +200,22 @@ class FaultyDriver final : public vm::Driver {
 };
 
 using sim::write_image;
+
+// Of a node like the simulated machines.
+inline v1::Command register_command(NodeId id, const char* name) {
+  v1::Command command;
+  auto& node = *command.mutable_register_node();
+  node.set_node_id(id.value);
+  node.set_name(name);
+  node.mutable_capacity()->set_vcpus(16);
+  node.mutable_capacity()->set_memory_mib(4096);
+  node.set_accelerator("tcg");
+  node.set_hypervisor_version("simulated");
+  node.set_tsc_khz(2'400'000);
+  node.set_version("1");
+  node.set_model_version(cluster::kModelVersion);
+  return command;
+}
 
 inline v1::Command add_image_command(const cluster::Image& image) {
   v1::Command command;

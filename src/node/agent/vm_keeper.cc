@@ -17,6 +17,7 @@ using cluster::VmState;
 constexpr Duration kTurnRetryMin = 1s;
 constexpr Duration kTurnRetryMax = 60s;
 constexpr std::uint32_t kTurnsUntilReported = 3;
+constexpr Duration kLeavePatience = 10s;  // with the log
 
 std::string describe(const vm::Status& status) {
   std::string text(vm::end_reason_name(status.end));
@@ -72,7 +73,8 @@ void VmKeeper::begin_assignment(const cluster::Vm& vm) {
   restarts_ = vm.restarts;
   failures_in_row_ = 0;
   is_released_ = false;
-  is_saved_ = false;
+  forget_saved();
+  has_moved_on_ = false;
   snapshots_ = vm.saves->snapshots_done;
   // A guest that stopped by itself says how in its reason.
   stopped_by_wish_ = vm.state == VmState::kStopped && vm.reason.empty();
@@ -80,6 +82,7 @@ void VmKeeper::begin_assignment(const cluster::Vm& vm) {
 
 void VmKeeper::leave() {
   leaving_ = true;
+  leave_by_ = services_.env.clock.monotonic() + kLeavePatience;
   changed_.notify_all();
 }
 
@@ -107,6 +110,7 @@ v1::VmReport VmKeeper::report_of(VmState state, std::string reason) const {
 
 void VmKeeper::send(v1::VmReport report) {
   reported_ = static_cast<VmState>(report.state());
+  is_reason_told_ = false;
   services_.telemetry.record_status_report();
   services_.reports.add(std::move(report));
 }
@@ -165,6 +169,7 @@ env::Task<void> VmKeeper::pause_after(Error error) {
   const cluster::Vm* vm = assigned();
   if (failed_turns_ == kTurnsUntilReported && vm != nullptr && vm->generation == generation_) {
     send_report(reported_, error.message(), false);
+    is_reason_told_ = true;
   }
   ignore(co_await env::with_deadline(env.executor, env.clock, env.clock.monotonic() + delay,
                                      changed_.wait()),
@@ -191,10 +196,8 @@ env::Task<Result<void>> VmKeeper::turn() {
   // How a boot failed is settled, and said, before its remains go.
   if (!record_ && !is_clean_ && !ended_) co_return co_await put_away();
   const bool is_to_stop = vm->desired == VmDesired::kStopped || vm->desired == VmDesired::kDeleted;
-  const bool is_suspending = is_saved_ || cluster::is_saved_away(*vm) ||
-                             (vm->desired == VmDesired::kSuspended && watching_ && !ended_);
   // Also when the daemon leaves: a guest that is to be kept is not shut down.
-  if (is_suspending && !is_to_stop) co_return co_await keep_suspended(*vm);
+  if (!is_to_stop && is_suspending(*vm)) co_return co_await keep_suspended(*vm);
   if (leaving_) co_return co_await go_away(*vm);
   const bool is_to_leave = vm->evicting && vm->desired != VmDesired::kDeleted;
   if (is_to_leave) co_return co_await give_back(*vm);
@@ -204,9 +207,10 @@ env::Task<Result<void>> VmKeeper::turn() {
 }
 
 env::Task<Result<void>> VmKeeper::wait_for_news(cluster::Vm seen) {
+  if (is_reason_told_) send_report(reported_, "", false);
   // What changed while this turn was busy has already notified: look before waiting.
   const cluster::Vm* now = assigned();
-  const bool is_over = (leaving_ || ended_) && !is_saved_;
+  const bool is_over = (leaving_ || ended_) && !saved_;
   if (now == nullptr || *now != seen || is_over) co_return Result<void>();
   co_return co_await changed_.wait();
 }

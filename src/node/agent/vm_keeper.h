@@ -40,6 +40,9 @@ namespace blixard::agent {
 using AskHolder = std::function<env::Task<Result<std::string>>(NodeId holder, image::Digest digest,
                                                                std::uint64_t offset)>;
 
+// Of a start that waits for its saved guest.
+inline constexpr char kSavedGuestWaits[] = "saved_guest_waits";
+
 // For a guest's state on its way to the disk or from it.
 Duration transfer_patience(Bytes memory);
 
@@ -103,7 +106,9 @@ class VmKeeper {
   env::Task<void> pause_after(Error error);
 
   // Guests that are paused and saved (vm_keeper_saves.cc).
+  [[nodiscard]] bool is_suspending(const cluster::Vm& vm);
   env::Task<Result<void>> keep_suspended(cluster::Vm vm);
+  env::Task<Result<void>> hand_over(cluster::Vm vm);
   env::Task<Result<void>> suspend(cluster::Vm vm);
   env::Task<Result<void>> pause_guest();
   env::Task<Result<void>> resume_guest();
@@ -117,6 +122,7 @@ class VmKeeper {
   env::Task<Result<std::shared_ptr<vm::StateSource>>> open_saved(const vm::GuestSpec& spec,
                                                                  cluster::SavedGuest from);
   env::Task<Result<void>> claim_saved();
+  void forget_saved();
 
   // How one is started (vm_keeper_start.cc).
   env::Task<Result<void>> start(cluster::Vm vm, Begin begin);
@@ -183,12 +189,17 @@ class VmKeeper {
   Generation generation_;
   cluster::VmState reported_ = cluster::VmState::kPending;
   bool stopped_by_wish_ = false;  // Stopped because that was desired, not by itself
-  bool is_saved_ = false;         // and that was reported: it does not run again here
+  bool is_reason_told_ = false;   // why turns fail, and no report since
   std::uint64_t snapshots_ = 0;  // those asked of this VM of which was reported what became of them
   std::optional<image::Digest> held_;
+  // What the guest that is or was here goes on from: that was reported, and it does not run again.
+  std::optional<image::Digest> saved_;
+  // It was started or stopped since: a save before that, of which the log hears late, is void.
+  bool has_moved_on_ = false;
   std::uint32_t restarts_ = 0;
   std::uint32_t failures_in_row_ = 0;  // of the guest
   std::uint32_t failed_turns_ = 0;     // in a row, of ours
+  Instant leave_by_;
   Instant running_since_;
   Instant restart_at_;
 };

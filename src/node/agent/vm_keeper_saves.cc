@@ -135,9 +135,33 @@ env::Task<Result<void>> VmKeeper::take_snapshot(cluster::Vm vm) {
 
 // Suspended.
 
+// What the daemon before this one said, or what the log heard of it only now. A file that is not
+// here any more was thrown away because nobody named it: its guest, if that is here, is saved anew.
+bool VmKeeper::is_suspending(const cluster::Vm& vm) {
+  const bool has_guest = watching_ && !ended_;
+  const bool is_said = cluster::is_saved_away(vm) && !has_moved_on_;
+  if (!saved_ && is_said) {
+    const image::Digest& digest = vm.saves->resume_from->digest;
+    const bool is_here = services_.saved == nullptr || services_.saved->has(digest);
+    if (is_here || !has_guest) saved_ = digest;
+  }
+  const bool is_to_be = is_said || vm.desired == cluster::VmDesired::kSuspended;
+  return saved_ || (is_to_be && has_guest);
+}
+
 env::Task<Result<void>> VmKeeper::keep_suspended(cluster::Vm vm) {
-  if (cluster::is_saved_away(vm)) {
-    is_saved_ = true;
+  if (saved_) co_return co_await hand_over(std::move(vm));
+  if (ended_) co_return co_await settle_end(cluster::RestartPolicy::kNever);
+  if (watching_) co_return co_await suspend(std::move(vm));
+  BLX_CO_TRY(co_await put_away());
+  const bool is_over = reported_ == VmState::kStopped || reported_ == VmState::kFailed;
+  if (!is_over) report(VmState::kStopped, "there was no guest left to suspend");
+  co_return co_await wait_for_news(std::move(vm));
+}
+
+// Ended once the log says where it goes on from.
+env::Task<Result<void>> VmKeeper::hand_over(cluster::Vm vm) {
+  if (cluster::is_saved_away(vm) && vm.saves->resume_from->digest == *saved_) {
     BLX_CO_TRY(co_await put_away());
     if (!is_released_) {
       v1::VmReport report = report_of(VmState::kSuspended, "");
@@ -146,15 +170,17 @@ env::Task<Result<void>> VmKeeper::keep_suspended(cluster::Vm vm) {
       send(std::move(report));
     }
     is_released_ = true;
-    co_return co_await wait_for_news(std::move(vm));
+    finished_ = leaving_;
   }
-  if (is_saved_) co_return co_await wait_for_news(std::move(vm));
-  if (ended_) co_return co_await settle_end(cluster::RestartPolicy::kNever);
-  if (watching_) co_return co_await suspend(std::move(vm));
-  BLX_CO_TRY(co_await put_away());
-  const bool is_over = reported_ == VmState::kStopped || reported_ == VmState::kFailed;
-  if (!is_over) report(VmState::kStopped, "there was no guest left to suspend");
-  co_return co_await wait_for_news(std::move(vm));
+  if (!leaving_) co_return co_await wait_for_news(std::move(vm));
+  if (finished_) co_return Result<void>();
+  const env::Env& env = services_.env;
+  co_return co_await env::with_deadline(env.executor, env.clock, leave_by_, changed_.wait());
+}
+
+void VmKeeper::forget_saved() {
+  saved_.reset();
+  held_.reset();
 }
 
 env::Task<Result<void>> VmKeeper::suspend(cluster::Vm vm) {
@@ -171,7 +197,7 @@ env::Task<Result<void>> VmKeeper::suspend(cluster::Vm vm) {
     co_return fail(saved.error().code(), "suspend_failed",
                    "it could not be suspended: " + saved.error().message());
   }
-  is_saved_ = true;
+  saved_ = saved->digest;
   v1::VmReport report = report_of(VmState::kPaused, "");
   cluster::write_saved(*saved, report.mutable_saved());
   send(std::move(report));
@@ -205,7 +231,11 @@ env::Task<Result<void>> VmKeeper::wake_or_boot(vm::GuestSpec spec, std::string i
 
 env::Task<Result<void>> VmKeeper::load_saved(vm::GuestSpec spec, cluster::SavedGuest from) {
   const image::Digest digest = from.digest;
-  BLX_CO_TRY(spec.resumes, co_await open_saved(spec, std::move(from)));
+  auto opened = co_await open_saved(spec, std::move(from));
+  if (!opened && !is_final(opened.error()) && opened.error().code() != Code::kCancelled) {
+    co_return fail(opened.error().code(), kSavedGuestWaits, opened.error().message());
+  }
+  BLX_CO_TRY(spec.resumes, std::move(opened));
   const auto started = co_await start_process(std::move(spec));
   if (started || started.error().code() != Code::kDataLoss) co_return started;
   // Whose fault it is: a file that is sound may be loaded another time.

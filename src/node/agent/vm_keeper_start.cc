@@ -39,12 +39,18 @@ env::Task<Result<void>> VmKeeper::start(cluster::Vm vm, Begin begin) {
   span.set("blixard.vm.generation", generation.value);
   starting_ = span.context();
   const Instant begun = services_.env.clock.monotonic();
+  if (begin == Begin::kBoot) {
+    forget_saved();
+    has_moved_on_ = true;
+  }
   is_starting_ = true;
   const auto ready =
       co_await while_wanted(generation, begin == Begin::kBoot ? bring_up(std::move(vm))
                                                               : wait_ready(limits::kBootTimeout));
   is_starting_ = false;
   span.end(ready);
+  // Tried again, and no failure of the guest.
+  if (!ready && ready.error().reason() == kSavedGuestWaits) co_return ready;
   running_since_ = services_.env.clock.monotonic();
   if (begin == Begin::kBoot) record(VmOperation::kBoot, ready, begun);
   if (ready) {

@@ -24,6 +24,8 @@ env::Task<Result<void>> VmKeeper::keep_stopped(cluster::Vm vm) {
     BLX_CO_TRY(co_await stop_guest(vm.spec.stop_grace_seconds));
   }
   BLX_CO_TRY(co_await put_away());
+  forget_saved();
+  has_moved_on_ = true;
   if (vm.desired == VmDesired::kDeleted) {
     // The report ends this VM; until it is applied there is nothing to do but to wait.
     if (!is_released_) send_report(VmState::kStopped, "", !BLX_BUG(kNeverReleases));

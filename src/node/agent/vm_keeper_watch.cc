@@ -70,7 +70,10 @@ env::Task<Result<void>> VmKeeper::adopt(cluster::Vm vm) {
   // A guest that ran when the daemon went is not asked again whether it is ready.
   if (!is_paused && (!had_run || is_nobody_yet))
     co_return co_await start(std::move(vm), Begin::kAdopted);
-  report(is_paused ? VmState::kPaused : VmState::kRunning, "");
+  // One that stands still because it was being saved is not paused.
+  const bool is_being_saved =
+      is_paused && reported_ == VmState::kRunning && vm.desired == VmDesired::kSuspended;
+  if (!is_being_saved) report(is_paused ? VmState::kPaused : VmState::kRunning, "");
   co_await begin_watching();
   co_return Result<void>();
 }

@@ -108,9 +108,8 @@ struct DriverFaults {
   std::optional<Error> stop;
   std::optional<Error> release;  // also of leftovers
   std::optional<Error> pause;
-  std::optional<Error> resume;
   std::function<env::Task<void>()> during_adopt;
-  std::function<env::Task<void>()> before_resume;
+  std::function<env::Task<Result<void>>()> before_resume;
   std::uint64_t prepare_calls = 0;
   std::uint64_t adopt_calls = 0;
   std::uint64_t release_calls = 0;
@@ -155,8 +154,7 @@ class FaultyDriver final : public vm::Driver {
     co_return co_await inner_.pause(std::move(record));
   }
   env::Task<Result<void>> resume(vm::Record record) override {
-    if (faults_.before_resume) co_await faults_.before_resume();
-    if (faults_.resume) co_return std::unexpected(*faults_.resume);
+    if (faults_.before_resume) BLX_CO_TRY(co_await faults_.before_resume());
     co_return co_await inner_.resume(std::move(record));
   }
   env::Task<Result<void>> save(vm::Record record, std::shared_ptr<vm::StateSink> sink,

@@ -40,7 +40,10 @@ env::Task<Result<void>> VmKeeper::adopt(cluster::Vm vm) {
   const Instant begun = services_.env.clock.monotonic();
   const auto status = co_await ask_whether_it_runs();
   record(VmOperation::kAdopt, status, begun);
-  if (!status && status.error().code() == Code::kInvalidArgument) co_return co_await put_away();
+  // A record of another place, or a guest that was loaded and never let run: it is started anew.
+  const bool is_useless = !status && (status.error().code() == Code::kInvalidArgument ||
+                                      status.error().reason() == "start_unfinished");
+  if (is_useless) co_return co_await put_away();
   if (!status && !is_gone(status.error())) {
     if (is_requested(co_await env::this_cancellation()) || is_wanted) {
       co_return std::unexpected(status.error());
@@ -48,8 +51,6 @@ env::Task<Result<void>> VmKeeper::adopt(cluster::Vm vm) {
     is_known_ = true;  // to be stopped anyway: the hard way then
     co_return Result<void>();
   }
-  // A clone that was loaded and never let run is started once more.
-  if (!status && status.error().reason() == "start_unfinished") co_return co_await put_away();
   is_known_ = true;
   if (!status || has_ended(status->phase)) {
     ended_ = status ? *status : ended_unseen("it ended while this node's daemon was away");

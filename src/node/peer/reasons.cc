@@ -9,7 +9,8 @@
 namespace blixard::peer {
 
 const char* known_reason(std::string_view text) {
-  // Of node/replica, of joining and renewing, and of this folder; apply()'s are core/cluster's.
+  // Of node/replica, of joining and renewing, of saved guests, and of this folder; apply()'s are
+  // core/cluster's.
   static constexpr auto kAll = std::to_array<const char*>({
       "cancelled",
       "certificate_invalid",
@@ -42,7 +43,10 @@ const char* known_reason(std::string_view text) {
       "removed",
       "request_invalid",
       "request_kind_unknown",
+      "request_malformed",
       "request_too_large",
+      "saved_guest_not_here",
+      "saved_guest_not_yours",
       "servers_only",
       "snapshot_aborted",
       "snapshot_damaged",

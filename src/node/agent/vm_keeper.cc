@@ -190,7 +190,7 @@ env::Task<Result<void>> VmKeeper::turn() {
     if (const cluster::Vm* now = assigned()) begin_assignment(*now);
     co_return Result<void>();
   }
-  if (held_ && names(*vm->saves, *held_)) held_.reset();
+  std::erase_if(held_, [&](const image::Digest& digest) { return names(*vm->saves, digest); });
   if (record_ && !is_known_) co_return co_await adopt(*vm);
   // What a loss of power brought back, or what a record that is damaged pointed to.
   // How a boot failed is settled, and said, before its remains go.

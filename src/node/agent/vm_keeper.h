@@ -18,6 +18,7 @@
 #include <functional>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 
 #include "core/cluster/model.h"
@@ -85,7 +86,7 @@ class VmKeeper {
   [[nodiscard]] const std::optional<vm::Record>& record() const { return record_; }
   [[nodiscard]] bool is_starting() const { return is_starting_; }
   // A saved guest that the cluster may not have heard of yet.
-  [[nodiscard]] bool holds(const image::Digest& digest) const { return held_ == digest; }
+  [[nodiscard]] bool holds(const image::Digest& digest) const { return held_.contains(digest); }
 
  private:
   enum class Begin : std::uint8_t { kBoot, kAdopted };
@@ -121,6 +122,8 @@ class VmKeeper {
   env::Task<Result<void>> load_saved(vm::GuestSpec spec, cluster::SavedGuest from);
   env::Task<Result<std::shared_ptr<vm::StateSource>>> open_saved(const vm::GuestSpec& spec,
                                                                  cluster::SavedGuest from);
+  env::Task<Result<std::shared_ptr<vm::StateSource>>> read_saved(const vm::GuestSpec& spec,
+                                                                 image::Digest digest);
   env::Task<Result<void>> claim_saved();
   void forget_saved();
 
@@ -191,7 +194,7 @@ class VmKeeper {
   bool stopped_by_wish_ = false;  // Stopped because that was desired, not by itself
   bool is_reason_told_ = false;   // why turns fail, and no report since
   std::uint64_t snapshots_ = 0;  // those asked of this VM of which was reported what became of them
-  std::optional<image::Digest> held_;
+  std::set<image::Digest> held_;
   // What the guest that is or was here goes on from: that was reported, and it does not run again.
   std::optional<image::Digest> saved_;
   // It was started or stopped since: a save before that, of which the log hears late, is void.

@@ -88,7 +88,7 @@ env::Task<Result<cluster::SavedGuest>> VmKeeper::save_guest(cluster::Vm vm) {
   record(VmOperation::kSave, saved, begun);
   span.end(saved);
   BLX_CO_TRY(saved);
-  held_ = saved->digest;
+  held_.insert(saved->digest);
   BLX_LOG(services_.env.log, kInfo, "vm {} saved, {} MiB", id_.value, saved->size.mib());
   co_return cluster::SavedGuest{.digest = saved->digest,
                                 .size = saved->size,
@@ -120,7 +120,10 @@ env::Task<Result<void>> VmKeeper::take_snapshot(cluster::Vm vm) {
   }
   const auto resumed = goes_on ? co_await services_.driver.resume(*record_) : Result<void>();
   co_await begin_watching();
-  if (!resumed && !is_gone(resumed.error())) co_return resumed;
+  if (!resumed && !is_gone(resumed.error())) {
+    if (saved) held_.erase(saved->digest);
+    co_return resumed;
+  }
   snapshots_ = number;
   v1::VmReport report = report_of(reported_, "");
   report.mutable_snapshot()->set_number(number);
@@ -180,7 +183,7 @@ env::Task<Result<void>> VmKeeper::hand_over(cluster::Vm vm) {
 
 void VmKeeper::forget_saved() {
   saved_.reset();
-  held_.reset();
+  held_.clear();
 }
 
 env::Task<Result<void>> VmKeeper::suspend(cluster::Vm vm) {
@@ -258,7 +261,17 @@ env::Task<Result<std::shared_ptr<vm::StateSource>>> VmKeeper::open_saved(const v
     step.end(fetched);
     BLX_CO_TRY(fetched);
   }
-  BLX_CO_TRY(saved::Opened opened, co_await store.read(from.digest));
+  auto opened = co_await read_saved(spec, from.digest);
+  // A header is believed when the whole file is the one that was saved.
+  if (!opened && opened.error().code() == Code::kFailedPrecondition) {
+    BLX_CO_TRY(co_await store.check(from.digest));
+  }
+  co_return opened;
+}
+
+env::Task<Result<std::shared_ptr<vm::StateSource>>> VmKeeper::read_saved(const vm::GuestSpec& spec,
+                                                                         image::Digest digest) {
+  BLX_CO_TRY(saved::Opened opened, co_await services_.saved->read(digest));
   BLX_CO_TRY(const std::string key, co_await services_.driver.saved_key(spec));
   if (opened.header.uuid != spec.uuid) {
     co_return fail(Code::kDataLoss, "saved_guest_damaged", "it is of another VM");

@@ -123,8 +123,6 @@ env::Task<Result<void>> VmKeeper::bring_up(cluster::Vm vm) {
   const std::optional<cluster::SavedGuest> resume_from = vm.saves->resume_from;
   const bool is_used = static_cast<bool>(vm.saves->used_by);
   BLX_CO_TRY(vm::GuestSpec spec, co_await guest_of(std::move(vm)));
-  is_clean_ = false;
-  is_known_ = true;
   if (BLX_FAILPOINT_FIRES("system::out_of_memory")) {
     co_return fail(Code::kResourceExhausted, "out_of_memory");
   }
@@ -167,6 +165,8 @@ env::Task<Result<void>> VmKeeper::begin(vm::GuestSpec spec) {
 
 env::Task<Result<void>> VmKeeper::start_process(vm::GuestSpec spec) {
   auto& driver = services_.driver;
+  is_clean_ = false;
+  is_known_ = true;
   trace::ActiveSpan step = trace::begin(services_.tracer, starting_, "driver.prepare");
   BLX_CO_TRY(record_, co_await driver.prepare(spec));
   // Before and after: a crash in between leaves a record without a process, and the driver's own

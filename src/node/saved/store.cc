@@ -248,13 +248,19 @@ env::Task<Result<Opened>> Store::read(image::Digest digest) {
 }
 
 env::Task<Result<void>> Store::check(image::Digest digest) {
-  BLX_CO_TRY(const Opened opened, co_await read(digest));
+  if (!has(digest)) co_return not_here(digest);
+  BLX_CO_TRY(const auto file, co_await env_.disk.open(path_of(digest), env::OpenMode::kRead));
+  image::Hasher hasher;
   std::string buffer;
-  resize_unwritten(buffer, kPieceBytes);
-  while (true) {
-    BLX_CO_TRY(const std::size_t count, co_await opened.state->read(buffer));
-    if (count == 0) co_return Result<void>();
+  resize_unwritten(buffer, kPackedPieceBytes);
+  for (std::uint64_t offset = 0;;) {
+    BLX_CO_TRY(const std::size_t count, co_await file->read_at(offset, buffer));
+    if (count == 0) break;
+    hasher.update(std::string_view(buffer).substr(0, count));
+    offset += count;
   }
+  if (hasher.finish() != digest) co_return damaged("it is not what was saved");
+  co_return Result<void>();
 }
 
 env::Task<Result<void>> Store::fetch(Saved wanted, Pieces pieces) {
@@ -304,8 +310,11 @@ env::Task<void> Store::keep_only(
   std::vector<image::Digest> unneeded;
   for (const auto& [digest, vm] : here_)
     if (vm && !is_named(vm, digest)) unneeded.push_back(digest);
-  for (const image::Digest& digest : unneeded) {
+  // All at once: nobody finds one here that is about to go.
+  for (const image::Digest& digest : unneeded)
     here_.erase(digest);
+  for (const image::Digest& digest : unneeded) {
+    if (has(digest)) continue;  // it came again meanwhile
     const auto removed = co_await env_.disk.remove(path_of(digest));
     if (!removed) {
       BLX_LOG(env_.log, kWarn, "saved guest {} cannot be removed: {}", image::digest_text(digest),

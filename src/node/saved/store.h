@@ -64,7 +64,8 @@ class Store {
   // "saved_guest_newer", "saved_guest_foreign".
   env::Task<Result<Opened>> read(image::Digest digest);
 
-  // Reads it through. Errors: those of read() and of its state.
+  // Reads it through, whatever its header says. Errors: kNotFound "saved_guest_not_here", kDataLoss
+  // "saved_guest_damaged", of the disk.
   env::Task<Result<void>> check(image::Digest digest);
 
   // Copies it from another node, if it is not here. Errors: those of `pieces`, of the disk,

@@ -128,6 +128,7 @@ TEST_F(SavedStore, EveryChangedByteIsFoundBeforeTheEnd) {
       EXPECT_TRUE(co_await disk_env().disk.replace_file(path, changed));
       const auto loaded = co_await load(store, saved->digest);
       EXPECT_FALSE(loaded) << "byte " << at;
+      EXPECT_EQ(reason(co_await store.check(saved->digest)), "saved_guest_damaged") << at;
     }
     for (const std::size_t cut : {std::size_t{0}, std::size_t{11}, original->size() - 1}) {
       EXPECT_TRUE(co_await disk_env().disk.replace_file(path, original->substr(0, cut)));
@@ -137,6 +138,7 @@ TEST_F(SavedStore, EveryChangedByteIsFoundBeforeTheEnd) {
     EXPECT_EQ(reason(co_await load(store, saved->digest)), "saved_guest_damaged");
     EXPECT_TRUE(co_await disk_env().disk.replace_file(path, *original));
     EXPECT_EQ(reason(co_await load(store, saved->digest)), "ok");
+    EXPECT_EQ(reason(co_await store.check(saved->digest)), "ok");
   });
 }
 
@@ -153,6 +155,7 @@ TEST_F(SavedStore, OneOfANewerProgramOrOfAnotherClusterIsRefusedWithThatReason) 
     const auto other =
         co_await Store::open(disk_env(), kRoot, "0f39719e-5325-49a9-8273-28ced4b90002");
     EXPECT_EQ(reason(co_await (*other)->read(saved->digest)), "saved_guest_foreign");
+    EXPECT_EQ(reason(co_await (*other)->check(saved->digest)), "ok") << "it is what was saved";
   });
 }
 

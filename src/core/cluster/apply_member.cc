@@ -157,7 +157,7 @@ Result<void> State::may_leave(const Node& node, bool force) const {
     return fail(Code::kFailedPrecondition, reason::kNodeHasVms,
                 fmt::format("{} VMs are on node {}", vms, node.name));
   }
-  return {};
+  return force ? Result<void>() : may_lose_saved(node);
 }
 
 Result<std::uint64_t> State::carry_out(const v1::RemoveNode& command, const Step& step) {
@@ -165,6 +165,7 @@ Result<std::uint64_t> State::carry_out(const v1::RemoveNode& command, const Step
   if (node->leaving) return node->id.value;
   BLX_TRY(may_leave(*node, command.force()));
   free_vms_of(*node, step);
+  forget_saved_at(*node, step);
   node->leaving = true;
   revise(*node);
   announce(Change::Kind::kNodeChanged, node->id.value, node->name, step);

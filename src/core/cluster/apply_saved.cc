@@ -1,5 +1,8 @@
 // Guests that are paused and saved: who may be, and what their nodes say of them.
 
+#include <string>
+#include <vector>
+
 #include <fmt/format.h>
 
 #include "base/limits.h"
@@ -171,6 +174,45 @@ Result<void> State::take_saves(const v1::VmReport& report, Vm& vm) {
     end_snapshot(vm, "its guest ended");
   }
   return {};
+}
+
+Result<void> State::may_lose_saved(const Node& node) const {
+  constexpr std::size_t kNamed = 3;
+  std::size_t count = 0;
+  std::string names;
+  for (const VmId id : vms_saved_at(node.id)) {
+    const Vm& vm = *find_vm(id);
+    const SavedGuest* next = resumes_from(vm);
+    const bool has_next = next != nullptr && next->holder == node.id;
+    const bool has_snapshot = vm.saves->snapshot && vm.saves->snapshot->holder == node.id;
+    if (vm.desired == VmDesired::kDeleted || (!has_next && !has_snapshot)) continue;
+    if (++count <= kNamed) names += fmt::format("{}{}", count == 1 ? "" : ", ", vm.name);
+  }
+  if (count == 0) return {};
+  return fail(Code::kFailedPrecondition, reason::kNodeHoldsSaved,
+              fmt::format("node {} has the only saved guests of {} VMs ({}{}): resume or stop them "
+                          "and delete their snapshots, or lose them by force",
+                          node.name, count, names, count > kNamed ? ", ..." : ""));
+}
+
+void State::forget_saved_at(const Node& node, const Step& step) {
+  const std::vector<VmId> ids(vms_saved_at(node.id).begin(), vms_saved_at(node.id).end());
+  for (const VmId id : ids) {
+    change_vm(id, step, [&](Vm& vm) {
+      if (vm.saves->snapshot && vm.saves->snapshot->holder == node.id) {
+        change_saves(vm, [&](Saves& saves) {
+          saves.snapshot.reset();
+          saves.snapshot_error = fmt::format("node {}, which had it, was removed", node.name);
+        });
+      }
+      if (!vm.saves->resume_from || vm.saves->resume_from->holder != node.id) return;
+      // A start that has used it needs it no more.
+      if (vm.saves->used_by) return;
+      forget_saved(vm);
+      if (vm.node) return;
+      vm.reason = fmt::format("node {} was removed with its saved guest: it boots anew", node.name);
+    });
+  }
 }
 
 }  // namespace blixard::cluster

@@ -59,7 +59,7 @@ enum class VmState : std::uint8_t {
   kLost,    // its node cannot be heard
   kPaused,  // the guest stands still, in the memory of its node
   kMigrating,
-  kSuspended,  // its guest is saved, and it is on no node
+  kSuspended,  // its guest is saved, or was lost since, and it is on no node
 };
 inline constexpr std::array kVmStates = {
     VmState::kPending,  VmState::kPlaced,    VmState::kStarting,  VmState::kRunning,

@@ -29,6 +29,7 @@ constexpr auto kAll = std::to_array<const char*>({
     reason::kNodeExists,
     reason::kNodeFull,
     reason::kNodeHasVms,
+    reason::kNodeHoldsSaved,
     reason::kNodeInvalid,
     reason::kNodeLeaving,
     reason::kNodeNotFound,

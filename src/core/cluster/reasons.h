@@ -33,6 +33,7 @@ inline constexpr char kNodeClosed[] = "node_closed";
 inline constexpr char kNodeExists[] = "node_exists";
 inline constexpr char kNodeFull[] = "node_full";
 inline constexpr char kNodeHasVms[] = "node_has_vms";
+inline constexpr char kNodeHoldsSaved[] = "node_holds_saved";
 inline constexpr char kNodeInvalid[] = "node_invalid";
 inline constexpr char kNodeLeaving[] = "node_leaving";
 inline constexpr char kNodeNotFound[] = "node_not_found";

@@ -223,8 +223,8 @@ Result<void> State::restore(Vm vm) {
 
 Result<void> State::check_saves(const Vm& vm) const {
   if (vm.state == VmState::kSuspended &&
-      (vm.desired != VmDesired::kSuspended || resumes_from(vm) == nullptr)) {
-    return invalid("vm: suspended, and not saved to stay so");
+      (vm.desired != VmDesired::kSuspended || vm.saves->used_by)) {
+    return invalid("vm: suspended, and not to stay so");
   }
   if (vm.saves->is_snapshot_asked() && !vm.node) return invalid("vm: snapshot of no guest");
   if (vm.saves->used_by > vm.generation) return invalid("vm: saves: used by nobody");

@@ -260,7 +260,6 @@ TEST(Snapshot, DamagedSavesAreRefused) {
   const Damage damages[] = {
       {"vm: pending on", [](S& s) { s.mutable_vms(5)->set_node_id(1); }},
       {"vm: suspended", [](S& s) { s.mutable_vms(5)->set_desired(v1::VM_DESIRED_RUNNING); }},
-      {"vm: suspended", [&](S& s) { asleep(s)->clear_resume_from(); }},
       {"vm: suspended", [&](S& s) { asleep(s)->set_used_by(1); }},
       {"vm: saves: nothing", [&](S& s) { waking(s)->clear_resume_from(); }},
       {"vm: saves: used by", [&](S& s) { waking(s)->set_used_by(3); }},

@@ -158,6 +158,10 @@ class State {
   [[nodiscard]] const std::set<VmId>& pending() const { return vms_.on(NodeId()); }
   // Those on a node, by id.
   [[nodiscard]] const std::set<VmId>& vms_on(NodeId node) const { return vms_.on(node); }
+  // Those of which a saved guest is on that node's disk, by id.
+  [[nodiscard]] const std::set<VmId>& vms_saved_at(NodeId node) const {
+    return vms_.saved_at(node);
+  }
   // The next ones behind that name, which need not be anybody's, in the order of names.
   [[nodiscard]] std::vector<const Vm*> vms_after(std::string_view name, std::size_t count) const {
     return vms_.after(name, count);
@@ -278,6 +282,9 @@ class State {
   // The token that the secret belongs to.
   [[nodiscard]] Result<const Token*> token_of(const v1::EnrolNode& command) const;
   Result<void> may_leave(const Node& node, bool force) const;
+  // What only that node has of saved guests is lost with it.
+  void forget_saved_at(const Node& node, const Step& step);
+  [[nodiscard]] Result<void> may_lose_saved(const Node& node) const;
   void free_vms_of(const Node& node, const Step& step);
   void set_configuration(const raft::ConfState& configuration, const ChangeSink& changed);
   [[nodiscard]] Result<const Vm*> vm_to_change(const std::string& name, VmId id) const;

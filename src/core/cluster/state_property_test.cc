@@ -269,8 +269,11 @@ void check_indexes(const State& state) {
   std::map<NodeId, std::set<VmId>> on;
   std::map<NodeId, resources::Amounts> promised;
   std::set<std::pair<NodeId, std::uint16_t>> ports;
+  std::map<NodeId, std::set<VmId>> saved_at;
   std::map<std::string, const Vm*> by_name;
   for (const auto& [id, vm] : state.vms()) {
+    if (vm.saves->resume_from) saved_at[vm.saves->resume_from->holder].insert(id);
+    if (vm.saves->snapshot) saved_at[vm.saves->snapshot->holder].insert(id);
     ++in[vm.state];
     if (vm.state != VmState::kSuspended) on[vm.node].insert(id);
     by_name.emplace(vm.name.text(), &vm);
@@ -285,6 +288,7 @@ void check_indexes(const State& state) {
   for (std::uint64_t id = 0; id < 6; ++id) {
     const NodeId node(id);
     RC_ASSERT(state.vms_on(node) == on[node]);
+    RC_ASSERT(state.vms_saved_at(node) == saved_at[node]);
     for (const std::uint16_t port : std::initializer_list<std::uint16_t>{80, 81}) {
       const VmSpec spec{.published_ports = {{.host_port = port, .guest_port = 80}}};
       RC_ASSERT(state.taken_port(node, spec) == (ports.contains({node, port}) ? port : 0));
@@ -314,7 +318,7 @@ void check_invariants(const State& state) {
     RC_ASSERT(uuids.insert(vm.uuid).second);
     const bool is_suspended = vm.state == VmState::kSuspended;
     RC_ASSERT((vm.state == VmState::kPending || is_suspended) == !vm.node);
-    RC_ASSERT(!is_suspended || (vm.desired == VmDesired::kSuspended && resumes_from(vm)));
+    RC_ASSERT(!is_suspended || (vm.desired == VmDesired::kSuspended && !vm.saves->used_by));
     RC_ASSERT(vm.node || !vm.saves->is_snapshot_asked());
     RC_ASSERT(vm.state != VmState::kRunning || !vm.saves->resume_from);
     RC_ASSERT(vm.node || vm.desired != VmDesired::kDeleted);
@@ -334,6 +338,8 @@ void check_invariants(const State& state) {
   for (const auto& [id, node] : state.nodes()) {
     RC_ASSERT(state.find_node(node.name) == &node);
     RC_ASSERT(!node.leaving || state.vms_on(id).empty());
+    for (const VmId vm : state.vms_saved_at(id))
+      RC_ASSERT(!node.leaving || state.find_vm(vm)->saves->used_by);
     RC_ASSERT(!state.was_removed(id));
   }
   // A voter that stays is always left.

@@ -92,6 +92,12 @@ const std::set<VmId>& Vms::on(NodeId node) const {
   return found == accounts_.end() ? kNone : found->second.vms;
 }
 
+const std::set<VmId>& Vms::saved_at(NodeId node) const {
+  static const std::set<VmId> kNone;
+  const auto found = saved_.find(node);
+  return found == saved_.end() ? kNone : found->second;
+}
+
 Promised Vms::promised(NodeId node) const {
   const auto found = accounts_.find(node);
   return found == accounts_.end() ? Promised{} : found->second.promised;
@@ -155,6 +161,7 @@ const Vm& Vms::add(Vm vm) {
   }
   count_tenant(vm, 1);
   count_groups(vm, standing_of(vm), 1);
+  hold(id, holders_of(*vm.saves));
   const auto [added, is_added] = vms_.try_emplace(id, std::move(vm));
   BLX_ASSERT(is_added);
   return added->second;
@@ -168,6 +175,7 @@ Vm Vms::remove(VmId id) {
   (void)leave(standing_of(vm), vm);
   count_tenant(vm, -1);
   count_groups(vm, standing_of(vm), -1);
+  let_go(id, holders_of(*vm.saves));
   names_.erase(vm.name);
   in_order_.erase(vm.name);
   uuids_.erase(vm.uuid);
@@ -179,6 +187,10 @@ void Vms::follow(const Standing& before, const Vm& vm) {
     --count_of(before.state);
     ++count_of(vm.state);
   }
+  if (const Holders holders = holders_of(*vm.saves); holders != before.holders) {
+    let_go(vm.id, before.holders);
+    hold(vm.id, holders);
+  }
   const bool stays =
       before.node == vm.node && (vm.node || &homeless(before.state) == &homeless(vm.state));
   if (stays) {
@@ -188,6 +200,20 @@ void Vms::follow(const Standing& before, const Vm& vm) {
   enter(vm, leave(before, vm));
   count_groups(vm, before, -1);
   count_groups(vm, standing_of(vm), 1);
+}
+
+void Vms::hold(VmId id, const Holders& holders) {
+  for (const NodeId holder : {holders.resume_from, holders.snapshot})
+    if (holder) saved_[holder].insert(id);
+}
+
+void Vms::let_go(VmId id, const Holders& holders) {
+  for (const NodeId holder : {holders.resume_from, holders.snapshot}) {
+    const auto found = saved_.find(holder);
+    if (found == saved_.end()) continue;
+    found->second.erase(id);
+    if (found->second.empty()) saved_.erase(found);
+  }
 }
 
 std::set<VmId>::node_type Vms::leave(const Standing& before, const Vm& vm) {

@@ -84,6 +84,8 @@ class Vms {
   // Those on a node; of no node: those that wait for one, which a suspended one does not. Valid
   // until the next change.
   [[nodiscard]] const std::set<VmId>& on(NodeId node) const;
+  // Those of which a saved guest is on that node's disk: what they go on from, or their snapshot.
+  [[nodiscard]] const std::set<VmId>& saved_at(NodeId node) const;
   [[nodiscard]] std::size_t count_in(VmState state) const {
     return counts_.at(static_cast<std::size_t>(state));
   }
@@ -120,11 +122,18 @@ class Vms {
   friend bool operator==(const Vms&, const Vms&) = default;
 
  private:
+  // Of what is saved of a VM; none: nothing is.
+  struct Holders {
+    NodeId resume_from;
+    NodeId snapshot;
+    friend bool operator==(const Holders&, const Holders&) = default;
+  };
   // Of a VM, what is indexed here and changes in its life.
   struct Standing {
     NodeId node;
     VmState state;
     resources::DeviceNumbers devices;
+    Holders holders;
   };
   struct Account {
     std::set<VmId> vms;
@@ -140,8 +149,17 @@ class Vms {
   };
 
   static Standing standing_of(const Vm& vm) {
-    return {.node = vm.node, .state = vm.state, .devices = vm.devices};
+    return {.node = vm.node,
+            .state = vm.state,
+            .devices = vm.devices,
+            .holders = holders_of(*vm.saves)};
   }
+  static Holders holders_of(const Saves& saves) {
+    return {.resume_from = saves.resume_from ? saves.resume_from->holder : NodeId(),
+            .snapshot = saves.snapshot ? saves.snapshot->holder : NodeId()};
+  }
+  void hold(VmId id, const Holders& holders);
+  void let_go(VmId id, const Holders& holders);
   std::uint32_t& count_of(VmState state) { return counts_.at(static_cast<std::size_t>(state)); }
   void follow(const Standing& before, const Vm& vm);
   // Of those on no node.
@@ -165,6 +183,7 @@ class Vms {
   std::set<VmId> waiting_;
   std::set<VmId> suspended_;
   std::map<NodeId, Account> accounts_;  // of nodes with VMs
+  std::map<NodeId, std::set<VmId>> saved_;
   std::map<Name, GroupMembers> groups_;
   std::map<Name, TenantUse> tenants_;
   TenantUse default_tenant_;

@@ -85,6 +85,36 @@ TEST(Vms, AChangeIsFollowedByTheNodeAndTheCounts) {
   EXPECT_EQ(vms.promised(NodeId(2)), (Promised{.amounts = {.cpu_milli = 2000, .memory_mib = 256}}));
 }
 
+TEST(Vms, WhatIsSavedIsFoundByItsHolder) {
+  const auto saved_at = [](std::uint64_t node) {
+    SavedGuest saved;
+    saved.holder = NodeId(node);
+    return saved;
+  };
+  Vms vms;
+  Vm suspended = vm(1, "a");
+  change_saves(suspended, [&](Saves& saves) { saves.resume_from = saved_at(1); });
+  vms.add(suspended);
+  vms.add(vm(2, "b", 1));
+  EXPECT_THAT(vms.saved_at(NodeId(1)), ElementsAre(VmId(1)));
+  vms.change(VmId(2), [&](Vm& changed) {
+    change_saves(changed, [&](Saves& saves) { saves.snapshot = saved_at(1); });
+  });
+  EXPECT_THAT(vms.saved_at(NodeId(1)), ElementsAre(VmId(1), VmId(2)));
+  // Both of one VM on one node, and then only one of them.
+  vms.change(VmId(2), [&](Vm& changed) {
+    change_saves(changed, [&](Saves& saves) { saves.resume_from = saved_at(1); });
+  });
+  vms.change(VmId(2), [&](Vm& changed) {
+    change_saves(changed, [&](Saves& saves) { saves.snapshot = saved_at(2); });
+  });
+  EXPECT_THAT(vms.saved_at(NodeId(1)), ElementsAre(VmId(1), VmId(2)));
+  EXPECT_THAT(vms.saved_at(NodeId(2)), ElementsAre(VmId(2)));
+  vms.remove(VmId(1));
+  vms.remove(VmId(2));
+  EXPECT_EQ(vms, Vms());
+}
+
 // What follows from the VMs that are here and not from those that were.
 TEST(Vms, NothingIsLeftOfAVmThatIsRemoved) {
   Vms vms;

@@ -171,6 +171,9 @@ constexpr auto kRows = std::to_array<ProblemRow>({
     {"node_has_vms", 409, "VMs are on the node",
      "Delete them first; or, if its machine is off for good, remove it with --force: its VMs are "
      "started elsewhere."},
+    {"node_holds_saved", 409, "VMs go on from what only the node has",
+     "Resume or stop them, and delete their snapshots: blixard vm resume NAME, blixard vm snapshot "
+     "NAME --delete; or remove it with --force: they boot anew."},
     {"node_leaving", 409, "The node is being removed", "Use another node."},
     {"node_not_leaving", 409, "The node is not being removed",
      "Remove it with: blixard node remove."},

@@ -274,8 +274,8 @@ std::vector<Route> Api::member_routes() {
        .is_mutation = true,
        .parameters = kForce,
        .response = message<v1::Node>(),
-       .errors = "node_not_found node_has_vms last_voter removal_unfinished servers_only no_leader "
-                 "not_committed",
+       .errors = "node_not_found node_has_vms node_holds_saved last_voter removal_unfinished "
+                 "servers_only no_leader not_committed",
        .handler = &Api::remove_node},
       {.method = Method::kPost,
        .pattern = "/v1/nodes/{name}/promote",

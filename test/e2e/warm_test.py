@@ -5,8 +5,11 @@
 """
 
 import argparse
+import http.client
+import json
 import pathlib
 import random
+import socket
 import sys
 import unittest
 
@@ -15,6 +18,19 @@ from harness import Refused, alive, page, wait_until
 
 OPTIONS = None
 START_MOST_MS = 1000  # of a warm start: a boot takes more, however quick the machine
+
+
+def monitor(path, command):
+    """One command on the operator's socket of a VM."""
+    with socket.socket(socket.AF_UNIX) as connection:
+        connection.settimeout(10)
+        connection.connect(str(path))
+        answers = connection.makefile()
+        answers.readline()
+        for word in ("qmp_capabilities", command):
+            connection.sendall(json.dumps({"execute": word}).encode())
+            while "return" not in json.loads(answers.readline()):
+                pass
 
 
 class WarmTest(unittest.TestCase):
@@ -105,6 +121,56 @@ class Warm(WarmTest):
         again = daemon.vm("web")
         self.assertEqual(again["start"]["kind"], "warm")
         self.assertNotEqual(self.inside(again)["random"], self.inside(again)["random"])
+
+    def standbys(self):
+        """Pids of the hypervisors that stand by, by their folder."""
+        return {pid: folder for pid in self.place.guests()
+                if (folder := pathlib.Path(f"/proc/{pid}/cwd").resolve().name)
+                .startswith("standby-")}
+
+    def test_a_start_takes_what_stands_by(self):
+        daemon = self.node("--standbys", "2")
+        daemon.cli("template", "create", "guest")
+        self.assertEqual(self.standbys(), {})
+        self.create(daemon, "first")
+        wait_until("one stands by", lambda: "(standby-0): QEMU runs" in daemon.log())
+        [pid] = self.standbys()
+        vm = self.create(daemon, "web")
+        self.assertEqual((vm["pid"], vm["start"]["kind"]), (pid, "warm"))
+        guest = self.inside(vm)
+        self.assertEqual(guest["name"], "web")
+        print("with a standby:", vm["start"]["took_ms"], "ms")
+
+        # It reboots, once while its daemon looks and once while there is none.
+        for is_away in (False, True):
+            if is_away:
+                daemon.kill()
+            monitor(daemon.data / "vms" / str(vm["id"]) / "qmp2", "system_reset")
+            if is_away:
+                daemon.start()
+                self.assertEqual(self.standbys(), {})
+            now = wait_until("it is itself again", lambda: self.rebooted(vm, guest["boot"]))
+            self.assertEqual((now["name"], now["mac"]), (guest["name"], guest["mac"]))
+            guest = now
+        self.assertEqual(daemon.vm("web")["pid"], pid)
+
+        self.create(daemon, "third")
+        wait_until("others stand by", self.standbys)
+        for name in [vm["name"] for vm in daemon.json("vm", "list")["vms"]]:
+            daemon.cli("vm", "delete", name, "--wait")
+        self.assertEqual(set(self.place.guests()), set(self.standbys()))
+        daemon.stop()
+        self.assertEqual(self.place.guests(), [])
+        self.assertEqual([path.name for path in (daemon.data / "vms").iterdir()
+                          if path.is_dir()], [])
+
+    def rebooted(self, vm, boot):
+        """What the guest says of itself, if it has booted since and knows its name."""
+        try:
+            guest = self.inside(vm)
+        except (OSError, http.client.HTTPException, ValueError):
+            return None
+        return guest if guest["boot"] != boot and guest["name"] == vm["name"] else None
 
     def test_damage_is_found_and_the_vm_boots_meanwhile(self):
         daemon = self.node()

@@ -130,8 +130,9 @@ class SavedFilesTest : public SavesTest {
 TEST_F(SavedFilesTest, AnyByteOfADamagedFileMakesABoot) {
   run([](SavedFilesTest& t) -> Task<void> {
     CO_ASSERT(co_await t.up_with_suspended());
-    const std::uint64_t size = t.saves().resume_from->size.value;
-    for (const std::uint64_t at : {std::uint64_t{0}, std::uint64_t{40}, size / 2, size - 1}) {
+    for (const double part : {0.0, 0.1, 0.5, 1.0}) {
+      const auto last = static_cast<double>(t.saves().resume_from->size.value - 1);
+      const auto at = static_cast<std::uint64_t>(last * part);
       t.machine.corrupt(t.saved_path(t.saves().resume_from->digest), at);
       co_await t.desire("web", v1::VM_DESIRED_RUNNING);
       CO_ASSERT(co_await t.until_state("web", VmState::kRunning), << at);

@@ -153,6 +153,7 @@ class VmKeeper {
   env::Task<void> begin_watching();
   env::Task<void> stop_watching();
   env::Task<void> watch(vm::Record record);
+  env::Task<void> name_again(vm::Record record);
 
   // Part of the trace of the request that this VM is changed for, if there is one.
   [[nodiscard]] trace::ActiveSpan begin_span(const char* name) const;

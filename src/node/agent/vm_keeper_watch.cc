@@ -118,6 +118,20 @@ env::Task<void> VmKeeper::watch(vm::Record record) {
     }
     const VmState state = status.phase == vm::Phase::kPaused ? VmState::kPaused : VmState::kRunning;
     if (reported_ != state) report(state, "");
+    const bool has_rebooted = status.phase == vm::Phase::kStarting && !record.standby.is_nil();
+    if (has_rebooted) co_await name_again(record);
+  }
+}
+
+// Its guest has booted under the name of a process that stood by.
+env::Task<void> VmKeeper::name_again(vm::Record record) {
+  const Instant deadline = services_.env.clock.monotonic() + limits::kBootTimeout;
+  const auto named = co_await services_.driver.wait_ready(std::move(record), deadline);
+  if (named) {
+    BLX_LOG(services_.env.log, kInfo, "vm {} has rebooted", id_.value);
+  } else if (named.error().code() != Code::kCancelled) {
+    BLX_LOG(services_.env.log, kWarn, "vm {} has rebooted and does not know its name: {}",
+            id_.value, named.error().message());
   }
 }
 

@@ -271,6 +271,7 @@ env::Task<Result<void>> Cluster::run_node(Site& site, std::uint64_t life, env::E
                    .model_version = site.model_version(),
                    .offer = offer_of(site),
                    .templates = mib(settings.templates_mib),
+                   .standbys = settings.templates_mib > 0 ? kStandbys : 0,
                    .replica = {.log = {.segment_bytes = kSegmentBytes},
                                .snapshot_entries = settings.snapshot_entries,
                                .trailing_entries = settings.trailing_entries,

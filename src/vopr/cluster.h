@@ -83,6 +83,8 @@ struct Site {
 
 class Cluster {
  public:
+  static constexpr std::size_t kStandbys = 2;  // of a node with templates, at most
+
   Cluster(const Plan& plan, sim::World& world, Recorder& recorder, Judge& judge);
   ~Cluster();
   Cluster(const Cluster&) = delete;

@@ -174,14 +174,16 @@ std::string Settling::ownerless(const cluster::State& state) {
   for (const auto& [uuid, site] : running) {
     if (!owned.contains(uuid)) return fmt::format("{} on n{} has no owner", uuid.text(), site);
   }
-  // Nor are there other processes: of whoever becomes a template, or was to be a clone and never
-  // ran.
+  // Nor are there other processes, but for those that stand by: of whoever becomes a template, or
+  // was to be a clone and never ran.
   for (const auto& site : cluster_.sites()) {
     if (!site->belongs) continue;
     const auto here = std::ranges::count(cluster_.guests(), site->number, &Cluster::Guest::site);
-    if (site->machine->processes() != static_cast<std::size_t>(here)) {
-      return fmt::format("{} runs {} processes, {} of them guests", site->name,
-                         site->machine->processes(), here);
+    const std::size_t standbys = site->qemu.standing_by();
+    if (site->machine->processes() != static_cast<std::size_t>(here) + standbys ||
+        standbys > Cluster::kStandbys) {
+      return fmt::format("{} runs {} processes, {} of them guests, {} stand by", site->name,
+                         site->machine->processes(), here, standbys);
     }
   }
   return {};

@@ -63,6 +63,7 @@ class ScriptedQemu::Life final : public env::CancelHook {
 
   void begin() {
     has_run_ = true;
+    owner_of_it_ = whose_folder();
     if (owner_.on_guest) owner_.on_guest(*owner_.machine_, view(), true);
   }
 
@@ -81,24 +82,18 @@ class ScriptedQemu::Life final : public env::CancelHook {
         .identified = guest.identified(),
         .damaged = guest.damaged()};
     if (guest.soul()) describe(*guest.soul(), view);
-    if (const auto taken = who_took_it()) {
-      view.uuid = taken->uuid;
-      view.name = taken->name;
+    const auto owner = has_run_ ? owner_of_it_ : whose_folder();
+    if (owner && !vm::is_standby(owner->id)) {
+      view.uuid = owner->uuid;
+      view.name = owner->name;
       view.is_vm = true;
     }
     return view;
   }
 
-  QemuGuest guest;
-
- private:
-  void on_cancel() override {
-    std::erase(owner_.lives_, this);
-    hide_in_proc(host().files, guest.process().id());
-    if (has_run_ && owner_.on_guest) owner_.on_guest(*owner_.machine_, view(), false);
-  }
-  // The VM that took this process, which stood by: the one in whose folder its sockets are now.
-  [[nodiscard]] std::optional<vm::Record> who_took_it() const {
+  // In whose folder the process is that stood by: the VM's that took it, or still its own. None: it
+  // never stood by, or has no folder.
+  [[nodiscard]] std::optional<vm::Record> whose_folder() const {
     const env::SpawnSpec& spec = guest.process().spec();
     const auto stood_by = vm::parse_group_name(spec.group);
     if (!stood_by || !vm::is_standby(*stood_by)) return std::nullopt;
@@ -111,10 +106,21 @@ class ScriptedQemu::Life final : public env::CancelHook {
       std::string text((*file)->content.size(), '\0');
       (*file)->content.read(0, text);
       auto record = vm::Record::decode(text);
-      const bool is_there = record && vm::label(record->id) == folder.name;
-      if (is_there && record->standby == guest.line().uuid) return *std::move(record);
+      if (!record || vm::label(record->id) != folder.name) continue;
+      const Uuid& uuid = guest.line().uuid;
+      const bool is_own = record->id == *stood_by && record->uuid == uuid;
+      if (is_own || record->standby == uuid) return *std::move(record);
     }
     return std::nullopt;
+  }
+
+  QemuGuest guest;
+
+ private:
+  void on_cancel() override {
+    std::erase(owner_.lives_, this);
+    hide_in_proc(host().files, guest.process().id());
+    if (has_run_ && owner_.on_guest) owner_.on_guest(*owner_.machine_, view(), false);
   }
   Host& host() const { return owner_.machine_->host(); }
   void describe(const Soul& soul, GuestView& view) const {
@@ -129,6 +135,7 @@ class ScriptedQemu::Life final : public env::CancelHook {
 
   ScriptedQemu& owner_;
   bool has_run_ = false;
+  std::optional<vm::Record> owner_of_it_;  // when it began to run, if it had stood by
 };
 
 ScriptedQemu::~ScriptedQemu() { BLX_ASSERT(lives_.empty()); }
@@ -178,6 +185,13 @@ std::vector<GuestView> ScriptedQemu::guests() const {
   for (const Life* life : lives_)
     views.push_back(life->view());
   return views;
+}
+
+std::size_t ScriptedQemu::standing_by() const {
+  return static_cast<std::size_t>(std::ranges::count_if(lives_, [](const Life* life) {
+    const auto owner = life->whose_folder();
+    return owner && vm::is_standby(owner->id);
+  }));
 }
 
 std::optional<GuestView> ScriptedQemu::largest() const {

@@ -74,6 +74,7 @@ class ScriptedQemu {
   OnGuest on_guest;
 
   [[nodiscard]] std::vector<GuestView> guests() const;  // whose process lives, in order of start
+  [[nodiscard]] std::size_t standing_by() const;        // processes that nobody took yet
   // The one with the most memory, of several the newest: what the kernel ends when there is none
   // left (Machine::kill_process).
   [[nodiscard]] std::optional<GuestView> largest() const;

@@ -224,8 +224,17 @@ class Place:
         return daemon
 
     def guests(self):
-        """Pids of QEMU processes that work in this test's directory."""
-        found = []
+        """Pids of QEMU processes with a guest, in this test's directory."""
+        return [pid for pid, folder in self.processes().items()
+                if not folder.startswith("standby-")]
+
+    def standbys(self):
+        """Pids of those that wait for one."""
+        return [pid for pid, folder in self.processes().items() if folder.startswith("standby-")]
+
+    def processes(self):
+        """Folders of all QEMU processes of this test, by pid."""
+        found = {}
         for entry in pathlib.Path("/proc").iterdir():
             if not entry.name.isdigit():
                 continue
@@ -235,17 +244,17 @@ class Place:
             except OSError:
                 continue
             if b"qemu-system" in words and works_in.startswith(f"{self.path}/"):
-                found.append(int(entry.name))
+                found[int(entry.name)] = pathlib.PurePath(works_in).name
         return found
 
     def close(self):
         for daemon in self.daemons:
             if daemon.is_running:
                 daemon.kill()
-        for pid in self.guests():
+        for pid in self.processes():
             try:
                 os.kill(pid, signal.SIGKILL)
             except ProcessLookupError:
                 pass
-        wait_until("guests of the test are gone", lambda: not self.guests(), 30)
+        wait_until("guests of the test are gone", lambda: not self.processes(), 30)
         shutil.rmtree(self.path, ignore_errors=True)

@@ -268,6 +268,9 @@ class Churn(SuspendTest):
         for vm in vms:
             daemon.cli("vm", "delete", vm["name"], "--wait")
         self.check_owners([])
+        daemon.stop()
+        self.assertEqual(self.place.processes(), {})
+        self.check_owners([], standbys=0)
         self.assertGreater(self.counts["suspend"], 0)
         self.assertGreater(self.counts["daemon killed"], 0)
 
@@ -315,8 +318,9 @@ class Churn(SuspendTest):
         return {path.name: hashlib.sha256(path.read_bytes()).hexdigest()
                 for path in template.iterdir()}
 
-    def check_owners(self, vms):
-        """Processes, folders, groups, records and saved guests: those of these VMs, no other."""
+    def check_owners(self, vms, standbys=4):
+        """Processes, folders, groups, records and saved guests: those of these VMs, no other, and
+        so many at most that stand by."""
         here = [vm for vm in vms if vm["state"] in ("running", "paused")]
         pids = {vm["pid"] for vm in here}
         wait_until("no process without an owner", lambda: set(self.place.guests()) == pids)
@@ -325,14 +329,19 @@ class Churn(SuspendTest):
         def folders():
             return sorted(path.name for path in (self.daemon.data / "vms").iterdir()
                           if path.is_dir())
-        wait_until("no folder without an owner", lambda: folders() == ids)
+
+        def owned(names):
+            waiting = [name for name in names if name.startswith("standby-")]
+            self.assertLessEqual(len(waiting), standbys)
+            return [name for name in names if name not in waiting]
+        wait_until("no folder without an owner", lambda: owned(folders()) == ids)
         records = sorted(path.stem for path in (self.daemon.data / "records").iterdir())
         self.assertEqual(records, sorted(f"vm-{number}" for number in ids))
         for pid in pids:
             self.groups = self.group_of(pid).parent
         if self.groups is not None:
             wait_until("no group without an owner", lambda: sum(
-                1 for path in self.groups.glob("vm-*")) == len(pids))
+                1 for path in self.groups.glob("vm-*")) == len(folders()))
         named = set()
         for vm in vms:
             for saved in (vm.get("saved"), vm.get("snapshot", {}).get("guest")):

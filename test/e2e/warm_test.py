@@ -122,19 +122,13 @@ class Warm(WarmTest):
         self.assertEqual(again["start"]["kind"], "warm")
         self.assertNotEqual(self.inside(again)["random"], self.inside(again)["random"])
 
-    def standbys(self):
-        """Pids of the hypervisors that stand by, by their folder."""
-        return {pid: folder for pid in self.place.guests()
-                if (folder := pathlib.Path(f"/proc/{pid}/cwd").resolve().name)
-                .startswith("standby-")}
-
     def test_a_start_takes_what_stands_by(self):
         daemon = self.node("--standbys", "2")
         daemon.cli("template", "create", "guest")
-        self.assertEqual(self.standbys(), {})
+        self.assertEqual(self.place.standbys(), [])
         self.create(daemon, "first")
         wait_until("one stands by", lambda: "(standby-0): QEMU runs" in daemon.log())
-        [pid] = self.standbys()
+        [pid] = self.place.standbys()
         vm = self.create(daemon, "web")
         self.assertEqual((vm["pid"], vm["start"]["kind"]), (pid, "warm"))
         guest = self.inside(vm)
@@ -148,19 +142,19 @@ class Warm(WarmTest):
             monitor(daemon.data / "vms" / str(vm["id"]) / "qmp2", "system_reset")
             if is_away:
                 daemon.start()
-                self.assertEqual(self.standbys(), {})
+                wait_until("what the old one kept is gone", lambda: not self.place.standbys())
             now = wait_until("it is itself again", lambda: self.rebooted(vm, guest["boot"]))
             self.assertEqual((now["name"], now["mac"]), (guest["name"], guest["mac"]))
             guest = now
         self.assertEqual(daemon.vm("web")["pid"], pid)
 
         self.create(daemon, "third")
-        wait_until("others stand by", self.standbys)
+        wait_until("others stand by", self.place.standbys)
         for name in [vm["name"] for vm in daemon.json("vm", "list")["vms"]]:
             daemon.cli("vm", "delete", name, "--wait")
-        self.assertEqual(set(self.place.guests()), set(self.standbys()))
-        daemon.stop()
         self.assertEqual(self.place.guests(), [])
+        daemon.stop()
+        self.assertEqual(self.place.processes(), {})
         self.assertEqual([path.name for path in (daemon.data / "vms").iterdir()
                           if path.is_dir()], [])
 
@@ -224,6 +218,8 @@ class Warm(WarmTest):
         self.await_template(daemon)
         pids = {daemon.vm(name)["pid"] for name in names}
         wait_until("no process without an owner", lambda: set(self.place.guests()) == pids)
+        daemon.stop()  # and with it what stands by
+        wait_until("only guests are left", lambda: set(self.place.processes()) == pids)
         folders = sorted(path.name for path in (daemon.data / "vms").iterdir() if path.is_dir())
         self.assertEqual(len(folders), len(names), folders)
         self.assertEqual(len(list((daemon.data / "templates").iterdir())), 1)

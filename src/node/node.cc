@@ -194,6 +194,7 @@ env::Task<Result<void>> Node::open_cluster() {
                   .node = identity_.name},
                  *replica_, *peers_);
   telemetry::register_program(metrics_, &env_.machine);
+  templates::Store::register_metrics(metrics_, templates_.get());
   const cluster::State& state = replica_->state();
   if (state.was_removed(identity_.id)) co_return std::unexpected(removed(identity_.id));
   if (replica_->cluster_view().members().empty()) {

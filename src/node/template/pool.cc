@@ -27,6 +27,7 @@ void Pool::started(vm::GuestSpec spec) {
   kind.spec = std::move(spec);
   kind.last = now;
   kind.is_gone = false;
+  if (kind.kept > 0) --kind.kept;  // it takes one
   kind.starts.push_back(now);
   if (kind.starts.size() > most_) kind.starts.pop_front();
   has_news_ = true;

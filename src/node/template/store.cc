@@ -294,6 +294,23 @@ env::Task<Result<void>> Store::drop(std::string key) {
   co_return co_await env_.disk.remove_tree(directory);
 }
 
+void Store::register_metrics(observe::Metrics& metrics, const Store* of) {
+  const auto source = [of](double (*value)(const Store&)) {
+    return [of, value](observe::Answer& answer) {
+      if (of != nullptr) answer(value(*of));
+    };
+  };
+  metrics.computed_gauge(
+      "blixard_templates", "Templates that this node keeps.",
+      source([](const Store& store) { return static_cast<double>(store.kept_.size()); }));
+  metrics.computed_gauge(
+      "blixard_templates_bytes", "Size of their files, which may take less of the disk.",
+      source([](const Store& store) { return static_cast<double>(store.bytes()); }));
+  metrics.computed_gauge(
+      "blixard_standbys", "Hypervisors of this node that stand by for clones of templates.",
+      source([](const Store& store) { return static_cast<double>(store.pool_.count()); }));
+}
+
 std::map<std::string, std::size_t> Store::clones() const {
   return host_.clones ? host_.clones() : std::map<std::string, std::size_t>{};
 }

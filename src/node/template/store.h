@@ -38,6 +38,7 @@
 #include "node/template/manifest.h"
 #include "node/template/pool.h"
 #include "node/vm/driver.h"
+#include "observe/metrics.h"
 
 namespace blixard::templates {
 
@@ -94,8 +95,8 @@ class Store {
   // Reads through what open() found, then makes what is wanted, and keeps hypervisors that stand
   // by; until cancelled.
   env::Task<void> run(Host host);
-  // Hypervisors that stand by.
-  [[nodiscard]] std::size_t standbys() const { return pool_.count(); }
+  // None: the metrics are only declared. It outlives the readings.
+  static void register_metrics(observe::Metrics& metrics, const Store* of);
 
  private:
   struct Kept {

@@ -4,6 +4,7 @@ import contextlib
 import http.client
 import json
 import pathlib
+import re
 import time
 
 import batch
@@ -15,6 +16,8 @@ GUEST_MIB = 128
 TEMPLATES_MIB = 1024
 CPU_MILLI = 10  # of a core is promised to each: many run on few
 PAGE_AGAIN = 0.005
+STANDBYS = 64  # of the pooled one, at most
+STANDBY_SECONDS = 8.0
 GROUPS = pathlib.Path("/sys/fs/cgroup")
 
 
@@ -33,17 +36,20 @@ def await_page(port, name, end):
 
 
 class Node:
-    """With templates its VMs start warm; without, all of them boot."""
+    """With templates its VMs start warm, pooled ones in hypervisors that stand by; without, all of
+    them boot."""
 
-    def __init__(self, place, name, image, is_warm):
-        self.is_warm, self.groups, self.names = is_warm, set(), []
+    def __init__(self, place, kind, image):
+        self.is_warm, self.is_pooled = kind != "cold", kind == "pooled"
+        self.groups, self.names = set(), []
         # No daemon outlives this script, however it ends.
-        self.daemon = place.daemon(name, templates_mib=TEMPLATES_MIB if is_warm else 0,
-                                   arguments=["--name", name, "--log-level", "warn"],
+        self.daemon = place.daemon(kind, templates_mib=TEMPLATES_MIB if self.is_warm else 0,
+                                   arguments=["--name", kind, "--log-level", "warn", "--standbys",
+                                              str(STANDBYS if self.is_pooled else 0)],
                                    wrapper=("setpriv", "--pdeathsig", "KILL"))
         self.daemon.start()
         self.ask("POST", "/v1/images", {"path": str(image), "name": IMAGE})
-        if is_warm:
+        if self.is_warm:
             self.ask("POST", "/v1/templates", {"image": IMAGE, "memory_mib": GUEST_MIB})
 
     def ask(self, method, target, body=None):
@@ -71,6 +77,26 @@ class Node:
         self.groups |= groups_of(vm["pid"])
         yield vm
         self.delete_all()
+
+    def standbys(self):
+        status, _, text = self.daemon.request("GET", "/metrics")
+        if status != 200:
+            raise Failed(f"GET /metrics: {status}")
+        return float(re.search(r"^blixard_standbys (\S+)$", text.decode(), re.M).group(1))
+
+    def make_ready(self, count):
+        """So many hypervisors stand by, if any do: they follow the starts of the last seconds."""
+        if not self.is_pooled:
+            return
+        end = time.monotonic() + batch.BATCH_SECONDS
+        while self.standbys() < count:
+            if time.monotonic() > end:
+                raise Failed(f"there were never {count} hypervisors that stand by")
+            self.start_all("ready", count)
+            self.delete_all()
+            looks_end = time.monotonic() + STANDBY_SECONDS
+            while self.standbys() < count and time.monotonic() < looks_end:
+                time.sleep(0.02)  # between two looks
 
     def start_all(self, prefix, count):
         """Answers and pids of a batch."""

@@ -17,6 +17,7 @@ Record example() {
       .process = {.pid = 4242, .start_ticks = 0xffff'ffff'ffff'fff0},
       .template_key = std::string(64, 'a'),
       .is_resumed = true,
+      .standby = *Uuid::parse("ffeeddcc-bbaa-4999-8888-776655443322"),
   };
 }
 
@@ -33,6 +34,7 @@ TEST(Record, SurvivesItsTextForm) {
   EXPECT_EQ(read->process, record.process);
   EXPECT_EQ(read->template_key, record.template_key);
   EXPECT_EQ(read->is_resumed, record.is_resumed);
+  EXPECT_EQ(read->standby, record.standby);
 }
 
 TEST(Record, OneFromBeforeTemplatesAndSavesBooted) {
@@ -44,6 +46,7 @@ TEST(Record, OneFromBeforeTemplatesAndSavesBooted) {
   ASSERT_TRUE(read) << read.error().message();
   EXPECT_EQ(read->template_key, "");
   EXPECT_FALSE(read->is_resumed);
+  EXPECT_TRUE(read->standby.is_nil());
 }
 
 TEST(Record, RefusesEveryDamage) {
@@ -71,6 +74,7 @@ TEST(Record, RefusesEveryDamage) {
            with("aaaa", "aaax"),
            with("\"name\":", "\"nome\":"),
            with("\"resumed\":true", "\"resumed\":1"),
+           with("\"standby\":\"ffee", "\"standby\":\"ff"),
            std::string("[]"),
            std::string(limits::kVmRecordBytes + 1, ' '),
        }) {

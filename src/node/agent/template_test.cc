@@ -69,6 +69,28 @@ TEST_F(TemplateTest, ACloneThatCannotBeLoadedBootsInTheSameStart) {
   }(*this));
 }
 
+// Whoever killed it, the template may be as good as it was.
+TEST_F(TemplateTest, ACloneThatIsKilledBeforeItIsReadyCostsNoTemplate) {
+  run([](TemplateTest& t) -> Task<void> {
+    CO_ASSERT(co_await t.up_with_a_template());
+    const WallTime made = t.daemon.templates->list().front().manifest.made;
+    t.hypervisor.times.answer = 500ms;
+    const std::size_t before = t.spawned.size();
+    co_await t.create("web", kOnFailure);
+    CO_ASSERT(co_await t.until([&] { return t.spawned.size() > before; }));
+    EXPECT_TRUE(co_await t.env().clock.sleep(200ms));  // it was loaded, and answers in 300 ms
+    t.machine.kill_process(t.spawned.back());
+    CO_ASSERT(co_await t.until_state("web", VmState::kRunning));
+    const cluster::Vm* web = t.find("web");
+    EXPECT_EQ(web->start->kind, VmStartKind::kCold);
+    EXPECT_NE(web->start->why.find("guest_ended"), std::string::npos) << web->start->why;
+    EXPECT_EQ(web->restarts, 0u);
+    EXPECT_EQ((co_await t.running("next"))->start->kind, VmStartKind::kWarm);
+    CO_ASSERT(t.made() == 1);
+    EXPECT_EQ(t.daemon.templates->list().front().manifest.made, made);
+  }(*this));
+}
+
 TEST_F(TemplateTest, AGuestThatEndedIsACloneTheNextTime) {
   run([](TemplateTest& t) -> Task<void> {
     CO_ASSERT(co_await t.up_with_a_template());

@@ -147,7 +147,11 @@ env::Task<Result<void>> VmKeeper::clone_or_boot(vm::GuestSpec spec, std::string 
       services_.telemetry.record_template_refused();
       spec.clone_of.reset();
       if (record_) BLX_CO_TRY(co_await services_.driver.release(*record_));
-      co_await services_.templates->refuse(key, cloned.error().message());
+      if (cloned.error().reason() == "guest_ended") {
+        services_.templates->doubt(key);
+      } else {
+        co_await services_.templates->refuse(key, cloned.error().message());
+      }
     } else {
       if (started_.why.empty()) started_.why = std::string(found.error().detail());
     }

@@ -127,9 +127,11 @@ env::Task<void> Store::run(Host host) {
 
 env::Task<void> Store::make_wanted() {
   while (true) {
-    while (wanted_.empty()) {
+    while (wanted_.empty() && !has_doubts_) {
       if (!co_await changed_.wait()) co_return;
     }
+    if (std::exchange(has_doubts_, false)) co_await check_found();
+    if (wanted_.empty()) continue;
     const Wanted wanted = std::move(wanted_.front());
     wanted_.pop_front();
     const auto key = co_await driver_.template_key(wanted.spec);
@@ -273,6 +275,16 @@ env::Task<void> Store::refuse(std::string key, std::string why) {
     BLX_LOG(env_.log, kWarn, "template {} cannot be removed: {}", key.substr(0, kNameDigits),
             dropped.error().message());
   }
+}
+
+void Store::doubt(const std::string& key) {
+  const auto found = kept_.find(key);
+  if (found == kept_.end()) return;
+  BLX_LOG(env_.log, kWarn, "template {} is read through again: a clone of it ended",
+          key.substr(0, kNameDigits));
+  found->second.is_checked = false;
+  has_doubts_ = true;
+  changed_.notify_all();
 }
 
 env::Task<Result<void>> Store::remove(std::string key) {

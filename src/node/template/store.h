@@ -85,6 +85,9 @@ class Store {
 
   // A clone of it could not be loaded, or was not what it should be.
   env::Task<void> refuse(std::string key, std::string why);
+  // A clone of it ended before it was ready, whosever fault that was: it is read through once more
+  // before it is given out again.
+  void doubt(const std::string& key);
 
   // Errors: kNotFound "template_not_found", kFailedPrecondition "template_in_use".
   env::Task<Result<void>> remove(std::string key);
@@ -132,7 +135,8 @@ class Store {
   std::deque<Wanted> wanted_;
   std::map<std::string, Instant> failed_;  // by key: when making one failed
   bool is_making_ = false;
-  env::Signal changed_;  // of wanted_ and is_making_
+  bool has_doubts_ = false;
+  env::Signal changed_;  // of wanted_, is_making_ and has_doubts_
   Pool pool_;
 };
 

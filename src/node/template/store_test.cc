@@ -129,6 +129,26 @@ TEST_F(TemplateStore, DamageIsFoundAndTheTemplateMadeAnew) {
   });
 }
 
+TEST_F(TemplateStore, OneThatIsDoubtedIsReadThroughAgain) {
+  run([this](Store& store) -> Task<void> {
+    const auto made = co_await store.make(guest(), "guest");
+    EXPECT_EQ(reason(made), "ok");
+    co_await while_running(store, [&]() -> Task<void> {
+      store.doubt(made->key);
+      EXPECT_EQ(reason(co_await store.find(guest())), "template_unchecked");
+      co_await let_pass(1s);
+      EXPECT_EQ(reason(co_await store.find(guest())), "ok");
+
+      const auto found = co_await store.find(guest());
+      machine_.corrupt(env::join_path(found->directory, "ram"), 0);
+      store.doubt(made->key);
+      store.doubt("of nothing");
+      co_await let_pass(1s);
+      EXPECT_EQ(reason(co_await store.find(guest())), "template_none");
+    }());
+  });
+}
+
 TEST_F(TemplateStore, OfAHostWithAnotherTimeStampCounterIsNotUsed) {
   run([this](Store& store) -> Task<void> {
     EXPECT_TRUE(co_await store.make(guest(), "guest"));

@@ -61,6 +61,9 @@ enum class Bug : std::uint8_t {
   kSkipsReseed,        // 36: clones are seeded with nothing of the host's
   kBelievesTemplates,  // 37: neither read through before they are used nor compared when loaded
   kIdentifiesLate,     // 38: a clone is ready when it answers, not when it knows who it is
+
+  // Of guests that are saved.
+  kRunsSavedTwice,  // 39: one goes on without waiting for the log to say that it is used
 };
 
 inline Bug active_bug = Bug::kNone;  // one thread, set before the run

@@ -1,6 +1,7 @@
 #include "node/declared_metrics.h"
 
 #include "node/api/api.h"
+#include "node/saved/store.h"
 #include "node/telemetry/program.h"
 #include "node/telemetry/sources.h"
 #include "node/template/store.h"
@@ -14,6 +15,7 @@ void declare_metrics(observe::Metrics& metrics) {
   telemetry::register_sources(metrics, static_cast<const peer::Peers*>(nullptr));
   telemetry::register_program(metrics, nullptr);
   templates::Store::register_metrics(metrics, nullptr);
+  saved::Store::register_metrics(metrics, nullptr);
   api::Api::register_metrics(metrics, nullptr);
   Tracing::register_metrics(metrics, nullptr);
 }

@@ -193,6 +193,7 @@ env::Task<Result<void>> Node::open_cluster() {
                   .host = env_.machine.facts().host_name,
                   .node = identity_.name},
                  *replica_, *peers_);
+  saved::Store::register_metrics(metrics_, saved_.get());
   telemetry::register_program(metrics_, &env_.machine);
   templates::Store::register_metrics(metrics_, templates_.get());
   const cluster::State& state = replica_->state();

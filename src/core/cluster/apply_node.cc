@@ -140,6 +140,10 @@ Result<void> State::take_report(NodeId node, const v1::VmReport& report, const S
     remove_vm(vm->id, step);
     return {};
   }
+  // Stopped before this was heard: its node may not see that, and is not to wait for another word.
+  const bool is_void =
+      report.has_saved() && next.state == VmState::kPaused && next.desired == VmDesired::kStopped;
+  if (is_void) assign_again(next, step.time);
   if (next.state == VmState::kPending || next.state == VmState::kSuspended) {
     unassign(next);
     const bool waits = next.state == VmState::kPending ? next.reason.empty()

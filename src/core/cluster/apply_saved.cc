@@ -168,10 +168,14 @@ Result<void> State::take_saves(const v1::VmReport& report, Vm& vm) {
       saves.used_by = Generation();
     });
   }
-  // The guest that runs is the VM's from now on, whatever it came from; who is stopped wants none.
-  if (vm.state == VmState::kRunning || vm.desired == VmDesired::kStopped) forget_saved(vm);
-  if (vm.state == VmState::kStopped || vm.state == VmState::kFailed) {
-    end_snapshot(vm, "its guest ended");
+  const bool has_ended = vm.state == VmState::kStopped || vm.state == VmState::kFailed;
+  if (has_ended) end_snapshot(vm, "its guest ended");
+  // The guest that runs is the VM's from now on, whatever it came from; who is stopped wants none,
+  // and of one that has ended here what was saved before is void.
+  const bool is_void =
+      has_ended && vm.saves->resume_from && vm.saves->resume_from->generation == vm.generation;
+  if (vm.state == VmState::kRunning || vm.desired == VmDesired::kStopped || is_void) {
+    forget_saved(vm);
   }
   return {};
 }

@@ -508,5 +508,40 @@ TEST_F(Saved, OlderCommandsSayNothingOfIt) {
   EXPECT_EQ(node(1).hypervisor_version, "");
 }
 
+// Whoever hands it over may not see that it was stopped in between.
+TEST_F(Saved, StopOfOneThatIsSavedAwayIsAnotherAssignment) {
+  make_running();
+  desire("SUSPENDED");
+  report("state: VM_STATE_PAUSED " + guest());
+  desire("STOPPED");
+  EXPECT_EQ(vm("web").generation, Generation(2));
+  EXPECT_EQ(vm("web").state, VmState::kPlaced);
+  EXPECT_TRUE(vm("web").node);
+  EXPECT_FALSE(vm("web").saves->resume_from);
+  desire("RUNNING");
+  EXPECT_FALSE(is_saved_away(vm("web")));
+}
+
+TEST_F(Saved, AndSoIsOneThatWasStoppedBeforeItWasSaidToBeSaved) {
+  make_running();
+  desire("SUSPENDED");
+  desire("STOPPED");
+  report("state: VM_STATE_PAUSED " + guest());
+  EXPECT_EQ(vm("web").generation, Generation(2));
+  EXPECT_EQ(vm("web").state, VmState::kPlaced);
+  EXPECT_FALSE(vm("web").saves->resume_from);
+}
+
+// Whatever it is wanted by now: a guest that ended behind the word is not the one that was saved.
+TEST_F(Saved, WhatEndsWhereItWasSavedMakesThatVoid) {
+  make_running();
+  desire("SUSPENDED");
+  report("state: VM_STATE_PAUSED " + guest());
+  desire("RUNNING");
+  ASSERT_TRUE(is_saved_away(vm("web")));
+  report("state: VM_STATE_STOPPED");
+  EXPECT_FALSE(vm("web").saves->resume_from);
+}
+
 }  // namespace
 }  // namespace blixard::cluster

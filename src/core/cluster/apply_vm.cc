@@ -107,12 +107,13 @@ Result<std::uint64_t> State::carry_out(const v1::SetDesired& command, const Step
     remove_vm(id, step);
     return id.value;
   }
+  const bool gives_up_saved = *desired == VmDesired::kStopped && is_saved_away(*vm);
   change_vm(id, step, [&](Vm& changed) {
     changed.desired = *desired;
     if (*desired == VmDesired::kStopped) forget_saved(changed);
     if (changed.state == VmState::kSuspended) await_placement(changed, step.time);
-    // Its agent cannot take it for the one it gave up on.
-    if (starts_again) assign_again(changed, step.time);
+    // Its agent cannot take it for the one it gave up on, nor for the one it is handing over.
+    if (starts_again || gives_up_saved) assign_again(changed, step.time);
   });
   return id.value;
 }

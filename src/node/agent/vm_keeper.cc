@@ -34,11 +34,6 @@ Duration doubled(Duration least, std::uint32_t times, Duration most) {
   return std::min(least * (1U << std::min(times, 16U)), most);
 }
 
-bool names(const cluster::Saves& saves, const image::Digest& digest) {
-  return (saves.resume_from && saves.resume_from->digest == digest) ||
-         (saves.snapshot && saves.snapshot->digest == digest);
-}
-
 }  // namespace
 
 VmKeeper::VmKeeper(Services& services, VmId id, std::optional<vm::Record> record)
@@ -76,6 +71,7 @@ void VmKeeper::begin_assignment(const cluster::Vm& vm) {
   forget_saved();
   has_moved_on_ = false;
   snapshots_ = vm.saves->snapshots_done;
+  held_.clear();  // what is said of an older one is not taken any more
   // A guest that stopped by itself says how in its reason.
   stopped_by_wish_ = vm.state == VmState::kStopped && vm.reason.empty();
 }
@@ -190,14 +186,22 @@ env::Task<Result<void>> VmKeeper::turn() {
     if (const cluster::Vm* now = assigned()) begin_assignment(*now);
     co_return Result<void>();
   }
-  std::erase_if(held_, [&](const image::Digest& digest) { return names(*vm->saves, digest); });
+  let_go_of_known(*vm->saves);
+  // What was given back may be another node's by now: nothing of this assignment begins here again.
+  if (is_released_) {
+    finished_ = leaving_;
+    if (leaving_) co_return Result<void>();
+    co_return co_await wait_for_news(*vm);
+  }
   if (record_ && !is_known_) co_return co_await adopt(*vm);
   // What a loss of power brought back, or what a record that is damaged pointed to.
   // How a boot failed is settled, and said, before its remains go.
   if (!record_ && !is_clean_ && !ended_) co_return co_await put_away();
   const bool is_to_stop = vm->desired == VmDesired::kStopped || vm->desired == VmDesired::kDeleted;
-  // Also when the daemon leaves: a guest that is to be kept is not shut down.
-  if (!is_to_stop && is_suspending(*vm)) co_return co_await keep_suspended(*vm);
+  // Also when the daemon leaves: a guest that is to be kept is not shut down. What was said to be
+  // saved is never taken back: the log may hear of it at any time.
+  const bool is_on_its_way = saved_ && vm->desired != VmDesired::kDeleted;
+  if (is_on_its_way || (!is_to_stop && is_suspending(*vm))) co_return co_await keep_suspended(*vm);
   if (leaving_) co_return co_await go_away(*vm);
   const bool is_to_leave = vm->evicting && vm->desired != VmDesired::kDeleted;
   if (is_to_leave) co_return co_await give_back(*vm);

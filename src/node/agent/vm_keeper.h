@@ -18,8 +18,8 @@
 #include <functional>
 #include <memory>
 #include <optional>
-#include <set>
 #include <string>
+#include <vector>
 
 #include "core/cluster/model.h"
 #include "env/env.h"
@@ -86,7 +86,7 @@ class VmKeeper {
   [[nodiscard]] const std::optional<vm::Record>& record() const { return record_; }
   [[nodiscard]] bool is_starting() const { return is_starting_; }
   // A saved guest that the cluster may not have heard of yet.
-  [[nodiscard]] bool holds(const image::Digest& digest) const { return held_.contains(digest); }
+  [[nodiscard]] bool holds(const image::Digest& digest) const;
 
  private:
   enum class Begin : std::uint8_t { kBoot, kAdopted };
@@ -110,12 +110,14 @@ class VmKeeper {
   [[nodiscard]] bool is_suspending(const cluster::Vm& vm);
   env::Task<Result<void>> keep_suspended(cluster::Vm vm);
   env::Task<Result<void>> hand_over(cluster::Vm vm);
+  env::Task<Result<void>> give_up_saved(cluster::Vm vm);
   env::Task<Result<void>> suspend(cluster::Vm vm);
   env::Task<Result<void>> pause_guest();
   env::Task<Result<void>> resume_guest();
   env::Task<Result<void>> settle_failure(Error error);
   env::Task<Result<void>> take_snapshot(cluster::Vm vm);
-  env::Task<Result<cluster::SavedGuest>> save_guest(cluster::Vm vm);
+  env::Task<Result<cluster::SavedGuest>> save_guest(cluster::Vm vm, std::uint64_t snapshot);
+  void let_go_of_known(const cluster::Saves& saves);
   env::Task<Result<saved::Saved>> save_into(std::shared_ptr<saved::Writer> writer, Bytes memory);
   env::Task<Result<void>> wake_or_boot(vm::GuestSpec spec, std::string image,
                                        cluster::SavedGuest from, bool is_used);
@@ -195,9 +197,14 @@ class VmKeeper {
   bool stopped_by_wish_ = false;  // Stopped because that was desired, not by itself
   bool is_reason_told_ = false;   // why turns fail, and no report since
   std::uint64_t snapshots_ = 0;  // those asked of this VM of which was reported what became of them
-  std::set<image::Digest> held_;
+  struct Held {
+    image::Digest digest;
+    std::uint64_t snapshot = 0;  // its number; 0: it was suspended
+    static bool is_suspended(const Held& held) { return held.snapshot == 0; }
+  };
+  std::vector<Held> held_;  // saved, and not known to the cluster yet
   // What the guest that is or was here goes on from: that was reported, and it does not run again.
-  std::optional<image::Digest> saved_;
+  std::optional<cluster::SavedGuest> saved_;
   // It was started or stopped since: a save before that, of which the log hears late, is void.
   bool has_moved_on_ = false;
   std::uint32_t restarts_ = 0;

@@ -68,8 +68,15 @@ env::Task<Result<void>> VmKeeper::adopt(cluster::Vm vm) {
   // The end of the guest before it may not have been said: this one was never told who it is.
   const bool was_loaded = !record_->template_key.empty() || record_->is_resumed;
   const bool is_nobody_yet = was_loaded && status->phase == vm::Phase::kStarting;
+  // One that was about to go on when its daemon died, and has the log's word for that.
+  const bool is_to_go_on = is_paused && !had_run && record_->is_resumed;
+  if (is_to_go_on) {
+    const auto resumed = co_await services_.driver.resume(*record_);
+    is_known_ = resumed.has_value();
+    BLX_CO_TRY(resumed);
+  }
   // A guest that ran when the daemon went is not asked again whether it is ready.
-  if (!is_paused && (!had_run || is_nobody_yet))
+  if (is_to_go_on || (!is_paused && (!had_run || is_nobody_yet)))
     co_return co_await start(std::move(vm), Begin::kAdopted);
   // One that stands still because it was being saved is not paused.
   const bool is_being_saved =

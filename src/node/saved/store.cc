@@ -83,7 +83,7 @@ class Store::FileWriter final : public Writer {
     BLX_CO_TRY(packer_.finish(packed_));
     BLX_CO_TRY(co_await file_.append(packed_));
     BLX_CO_TRY(const Saved saved, co_await file_.finish());
-    BLX_CO_TRY(co_await store_.settle(path_, saved.digest, vm_));
+    BLX_CO_TRY(co_await store_.settle(path_, saved, vm_));
     co_return saved;
   }
 
@@ -190,7 +190,7 @@ env::Task<Result<void>> Store::load() {
     const auto head = co_await read_header(*file);
     // Whose it is cannot be told, so neither that nobody needs it: whoever does is told the same.
     if (!head) BLX_LOG(env_.log, kError, "saved guest {}: {}", entry.name, head.error().message());
-    here_.emplace(*digest, head ? head->header.vm : VmId());
+    here_.emplace(*digest, Kept{.vm = head ? head->header.vm : VmId(), .size = Bytes(entry.size)});
   }
   co_return Result<void>();
 }
@@ -228,10 +228,10 @@ env::Task<Result<std::shared_ptr<Writer>>> Store::create(Header header) {
   co_return writer;
 }
 
-env::Task<Result<void>> Store::settle(std::string making, image::Digest digest, VmId vm) {
-  BLX_CO_TRY(co_await env_.disk.rename(std::move(making), path_of(digest)));
+env::Task<Result<void>> Store::settle(std::string making, Saved saved, VmId vm) {
+  BLX_CO_TRY(co_await env_.disk.rename(std::move(making), path_of(saved.digest)));
   BLX_CO_TRY(co_await env_.disk.sync_directory(root_));
-  here_.insert_or_assign(digest, vm);
+  here_.insert_or_assign(saved.digest, Kept{.vm = vm, .size = saved.size});
   co_return Result<void>();
 }
 
@@ -268,7 +268,7 @@ env::Task<Result<void>> Store::fetch(Saved wanted, Pieces pieces) {
   BLX_CO_TRY(co_await check_space(wanted.size));
   const std::string path = next_making();
   const auto vm = co_await copy(path, wanted, std::move(pieces));
-  if (vm) co_return co_await settle(path, wanted.digest, *vm);
+  if (vm) co_return co_await settle(path, wanted, *vm);
   co_await give_up(path);
   co_return std::unexpected(vm.error());
 }
@@ -282,6 +282,7 @@ env::Task<Result<VmId>> Store::copy(std::string path, Saved wanted, Pieces piece
       co_return damaged("the other node's copy has another size");
     }
     BLX_CO_TRY(co_await copied.append(piece));
+    fetched_ = Bytes(fetched_.value + piece.size());
   }
   BLX_CO_TRY(const Saved got, co_await copied.finish());
   if (got.digest != wanted.digest) co_return damaged("the other node's copy is damaged");
@@ -297,19 +298,22 @@ env::Task<void> Store::give_up(std::string making) {
 
 env::Task<Result<std::string>> Store::piece(image::Digest digest, std::uint64_t offset) {
   if (!has(digest)) co_return not_here(digest);
-  BLX_CO_TRY(const auto file, co_await env_.disk.open(path_of(digest), env::OpenMode::kRead));
+  const auto file = co_await env_.disk.open(path_of(digest), env::OpenMode::kRead);
+  if (!file && file.error().code() == Code::kNotFound) co_return not_here(digest);
+  if (!file) co_return std::unexpected(file.error());
   std::string piece;
   resize_unwritten(piece, kPieceBytes);
-  BLX_CO_TRY(const std::size_t count, co_await file->read_at(offset, piece));
+  BLX_CO_TRY(const std::size_t count, co_await (*file)->read_at(offset, piece));
   piece.resize(count);
+  given_ = Bytes(given_.value + count);
   co_return std::move(piece);
 }
 
 env::Task<void> Store::keep_only(
     std::function<bool(VmId vm, const image::Digest& digest)> is_named) {
   std::vector<image::Digest> unneeded;
-  for (const auto& [digest, vm] : here_)
-    if (vm && !is_named(vm, digest)) unneeded.push_back(digest);
+  for (const auto& [digest, kept] : here_)
+    if (kept.vm && !is_named(kept.vm, digest)) unneeded.push_back(digest);
   // All at once: nobody finds one here that is about to go.
   for (const image::Digest& digest : unneeded)
     here_.erase(digest);
@@ -321,6 +325,33 @@ env::Task<void> Store::keep_only(
               removed.error().message());
     }
   }
+}
+
+void Store::register_metrics(observe::Metrics& metrics, const Store* of) {
+  const auto source = [of](void (*tell)(const Store&, observe::Answer&)) {
+    return [of, tell](observe::Answer& answer) {
+      if (of != nullptr) tell(*of, answer);
+    };
+  };
+  metrics.computed_gauge("blixard_saved_guests",
+                         "Guests of suspended VMs, and snapshots, on the disk of this node.",
+                         source([](const Store& store, observe::Answer& answer) {
+                           answer(static_cast<double>(store.here_.size()));
+                         }));
+  metrics.computed_gauge("blixard_saved_guests_bytes", "What these take of the disk.",
+                         source([](const Store& store, observe::Answer& answer) {
+                           double bytes = 0;
+                           for (const auto& [digest, kept] : store.here_)
+                             bytes += static_cast<double>(kept.size.value);
+                           answer(bytes);
+                         }));
+  metrics.computed_counter("blixard_saved_guests_transferred_bytes_total",
+                           "Bytes of saved guests that came from other nodes, or went there.",
+                           source([](const Store& store, observe::Answer& answer) {
+                             answer({"received"}, static_cast<double>(store.fetched_.value));
+                             answer({"sent"}, static_cast<double>(store.given_.value));
+                           }),
+                           {"direction"});
 }
 
 }  // namespace blixard::saved

@@ -26,6 +26,7 @@
 #include "env/task.h"
 #include "node/saved/header.h"
 #include "node/vm/driver.h"
+#include "observe/metrics.h"
 
 namespace blixard::saved {
 
@@ -76,6 +77,8 @@ class Store {
 
   [[nodiscard]] bool has(const image::Digest& digest) const { return here_.contains(digest); }
   [[nodiscard]] std::size_t count() const { return here_.size(); }
+  // On this node's disk; none: the metrics are only declared. It outlives the readings.
+  static void register_metrics(observe::Metrics& metrics, const Store* of);
   // Removes those that nobody names.
   env::Task<void> keep_only(std::function<bool(VmId vm, const image::Digest& digest)> is_named);
 
@@ -87,7 +90,12 @@ class Store {
   env::Task<Result<void>> load();
   env::Task<Result<Decoded>> read_header(env::File& file);
   env::Task<Result<void>> check_space(Bytes needed);
-  env::Task<Result<void>> settle(std::string making, image::Digest digest, VmId vm);
+  struct Kept {
+    VmId vm;  // none: its header cannot be read
+    Bytes size;
+  };
+
+  env::Task<Result<void>> settle(std::string making, Saved saved, VmId vm);
   env::Task<Result<VmId>> copy(std::string path, Saved wanted, Pieces pieces);
   env::Task<void> give_up(std::string making);
   [[nodiscard]] std::string path_of(const image::Digest& digest) const;
@@ -96,8 +104,10 @@ class Store {
   env::Env env_;
   std::string root_;
   std::string cluster_;
-  std::map<image::Digest, VmId> here_;
+  std::map<image::Digest, Kept> here_;
   std::uint64_t made_ = 0;
+  Bytes fetched_;
+  Bytes given_;
 };
 
 }  // namespace blixard::saved

@@ -2,14 +2,19 @@
 
 #include <algorithm>
 
+#include <fmt/format.h>
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "observe/text.h"
 #include "sim/world.h"
 
 namespace blixard::saved {
 namespace {
 
 using env::Task;
+using testing::HasSubstr;
+using testing::Not;
 
 constexpr const char* kRoot = "/var/lib/saved";
 constexpr const char* kCluster = "0f39719e-5325-49a9-8273-28ced4b90001";
@@ -215,6 +220,17 @@ TEST_F(SavedStore, OneThatNobodyNamesIsRemoved) {
   });
 }
 
+// By whoever tidies up by hand: the node that asks is not to ask for ever.
+TEST_F(SavedStore, WhatIsGoneFromTheDiskIsNotHere) {
+  run([this](Store& store) -> Task<void> {
+    const auto saved = co_await save(store, state_of(1000));
+    const auto removed = co_await disk_env().disk.remove(path_of(*saved));
+    EXPECT_TRUE(removed);
+    EXPECT_EQ(reason(co_await store.piece(saved->digest, 0)), "saved_guest_not_here");
+    EXPECT_EQ(reason(co_await store.read(saved->digest)), "saved_guest_not_here");
+  });
+}
+
 TEST_F(SavedStore, IsCopiedFromAnotherNode) {
   run([this](Store& store) -> Task<void> {
     const std::string state = state_of(20'000'000);
@@ -258,6 +274,41 @@ TEST_F(SavedStore, ACopyThatIsNotRightLeavesNothing) {
           co_return fail(Code::kUnavailable, "peer_unreachable");
         });
     EXPECT_EQ(reason(gone), "peer_unreachable");
+  });
+}
+
+TEST_F(SavedStore, TellsWhatItHasAndWhatItMoved) {
+  const auto told = [](const Store* store) {
+    observe::Metrics metrics;
+    Store::register_metrics(metrics, store);
+    std::string text;
+    observe::write_text(metrics, observe::TextFormat::kPrometheus, text);
+    return text;
+  };
+  EXPECT_THAT(told(nullptr), Not(HasSubstr("\nblixard_saved_guests")));
+  run([&](Store& store) -> Task<void> {
+    EXPECT_THAT(told(&store), HasSubstr("\nblixard_saved_guests 0\n"));
+    const auto first = co_await save(store, state_of(100'000));
+    const auto second = co_await save(store, state_of(200'000), VmId(8));
+    const std::uint64_t all = first->size.value + second->size.value;
+    EXPECT_THAT(told(&store), HasSubstr("\nblixard_saved_guests 2\n"));
+    EXPECT_THAT(told(&store), HasSubstr(fmt::format("\nblixard_saved_guests_bytes {}\n", all)));
+    const auto again = co_await Store::open(disk_env(), kRoot, kCluster);
+    EXPECT_THAT(told(again->get()),
+                HasSubstr(fmt::format("\nblixard_saved_guests_bytes {}\n", all)));
+    const auto other = co_await Store::open(disk_env(), "/var/lib/other", kCluster);
+    const Pieces pieces = [&](std::uint64_t offset) { return store.piece(first->digest, offset); };
+    EXPECT_EQ(reason(co_await (*other)->fetch(*first, pieces)), "ok");
+    const std::string moved =
+        "\nblixard_saved_guests_transferred_bytes_total{{direction=\"{}\"}} {}\n";
+    EXPECT_THAT(told(other->get()),
+                HasSubstr(fmt::format(fmt::runtime(moved), "received", first->size.value)));
+    EXPECT_THAT(told(other->get()), HasSubstr(fmt::format(fmt::runtime(moved), "sent", 0)));
+    EXPECT_THAT(told(&store),
+                HasSubstr(fmt::format(fmt::runtime(moved), "sent", first->size.value)));
+    co_await store.keep_only([](VmId vm, const image::Digest&) { return vm == VmId(8); });
+    EXPECT_THAT(told(&store),
+                HasSubstr(fmt::format("\nblixard_saved_guests_bytes {}\n", second->size.value)));
   });
 }
 

@@ -1,6 +1,7 @@
 // Every metric that is declared is recorded: a cluster goes through all that there is to tell of,
 // and whatever no node has told of is named.
 
+#include <algorithm>
 #include <map>
 #include <set>
 #include <string>
@@ -8,6 +9,7 @@
 
 #include "node/declared_metrics.h"
 #include "node/http/client.h"
+#include "node/telemetry/labels.h"
 #include "observe/metrics.h"
 #include "test/conformance/node/cluster.h"
 
@@ -75,6 +77,35 @@ Task<void> create(Cluster& c, std::string name, std::string more = "") {
   EXPECT_EQ(made.status, 201) << text_of(made);
 }
 
+Task<rest::Reply> do_with(Cluster& c, Method method, std::string rest) {
+  const rest::Reply reply = co_await c.ask(c.site(1), method, "/v1/vms/saved" + rest);
+  EXPECT_EQ(reply.status, 200) << rest << ": " << text_of(reply);
+  co_return reply;
+}
+
+// Paused, suspended, woken on another node, and restored.
+Task<void> save_guests(Cluster& c) {
+  co_await create(c, "saved");
+  (void)co_await do_with(c, Method::kPost, "/pause?wait=paused&timeout=30s");
+  (void)co_await do_with(c, Method::kPost, "/resume?wait=running&timeout=30s");
+  (void)co_await do_with(c, Method::kPost, "/snapshot?wait=snapshot&timeout=30s");
+  (void)co_await do_with(c, Method::kPost, "/restore?wait=running&timeout=30s");
+  (void)co_await do_with(c, Method::kDelete, "/snapshot");
+  const std::string home = (co_await do_with(c, Method::kGet, "")).text("node");
+  (void)co_await do_with(c, Method::kPost, "/suspend?wait=suspended&timeout=30s");
+  co_await read_all(c);
+  const auto cordon = [&c, &home](const char* is_closed) {
+    return c.ask(c.site(1), Method::kPost, "/v1/nodes/" + home + "/update",
+                 fmt::format(R"({{"cordoned":{}}})", is_closed));
+  };
+  EXPECT_EQ((co_await cordon("true")).status, 200);
+  const auto woken = co_await do_with(c, Method::kPost, "/resume?wait=running&timeout=30s");
+  EXPECT_NE(woken.text("node"), home);
+  EXPECT_EQ((co_await cordon("false")).status, 200);
+  co_await read_all(c);
+  (void)co_await do_with(c, Method::kDelete, "?wait=deleted&timeout=30s");
+}
+
 Task<void> live_with_guests(Cluster& c) {
   co_await c.import_images();
   co_await create(c, "web", R"(,"restart":"always")");
@@ -89,6 +120,8 @@ Task<void> live_with_guests(Cluster& c) {
   EXPECT_EQ((co_await c.ask(c.site(1), Method::kDelete, "/v1/vms/none")).status, 404);
   reply = co_await c.ask(c.site(1), Method::kDelete, "/v1/vms/db?wait=deleted");
   EXPECT_EQ(reply.status, 200) << text_of(reply);
+
+  co_await save_guests(c);
 
   // The guest's process dies and is started again, of a template that is no good; then its daemon
   // dies, and adopts it.
@@ -166,6 +199,21 @@ TEST(Telemetry, EveryDeclaredMetricIsRecorded) {
     }
   });
   EXPECT_GT(declared.size(), 60);
+  for (const std::string_view operation : observe::kLabelValues<telemetry::VmOperation>) {
+    const std::string label = fmt::format("operation=\"{}\"", operation);
+    EXPECT_TRUE(std::ranges::any_of(
+        seen["blixard_vm_operations_total"],
+        [&](const auto& series) { return series.first.contains(label) && series.second > 0; }))
+        << "nobody does " << operation;
+  }
+  EXPECT_GT(seen["blixard_saved_guests"][""], 0);
+  EXPECT_GT(seen["blixard_saved_guests_bytes"][""], 0);
+  for (const char* direction : {"received", "sent"}) {
+    EXPECT_GT(seen["blixard_saved_guests_transferred_bytes_total"]
+                  [fmt::format("{{direction=\"{}\"}}", direction)],
+              0)
+        << direction;
+  }
   // And nothing is told that documents and dashboards, made of the declarations, do not know.
   for (const auto& [name, series] : seen) {
     std::string_view family = name;

@@ -164,10 +164,9 @@ bool Circumstances::each_obstacle(const Fleet& fleet, NodeIndex at, const Reques
 
 std::optional<Obstacle> Circumstances::unfit(NodeId node, const Request& request) const {
   if (request.saved == nullptr || state_ == nullptr) return std::nullopt;
-  const bool is_gone = state_->find_node(request.saved->holder) == nullptr;
   const cluster::Node* host = state_->find_node(node);
-  if (!is_gone && host != nullptr && cluster::fits(*request.saved, *host)) return std::nullopt;
-  return Obstacle{.kind = Kind::kSavedState, .number = is_gone ? 1 : 0, .name = {}, .lack = {}};
+  if (host != nullptr && cluster::fits(*request.saved, *host)) return std::nullopt;
+  return Obstacle{.kind = Kind::kSavedState, .name = {}, .lack = {}};
 }
 
 std::optional<Obstacle> Circumstances::obstacle(const Fleet& fleet, NodeIndex at,

@@ -189,8 +189,6 @@ class Explainer {
 
   // Of one that waits.
   [[nodiscard]] std::string fate() const {
-    if (request_.saved != nullptr && state_.find_node(request_.saved->holder) == nullptr)
-      return fmt::format("waits: {}", saved_guest_gone(*request_.saved));
     if (!said_.leaving.empty())
       return fmt::format("waits for {} VMs of lower priority to leave", said_.leaving.size());
     for (const Explanation::Gang& gang : said_.gangs) {

@@ -27,7 +27,7 @@ struct Obstacle {
     kZone,          // not the strictly wanted one
     kLatency,       // `number` milliseconds; -1: nobody told
     kRoom,          // `lack`
-    kSavedState,    // its saved guest needs another host; `number` 1: that guest is gone
+    kSavedState,    // its saved guest needs another host
     kReserved,      // `lack`: the room is there, and kept for others
     kPort,          // `number`
     kTenant,        // has `number` VMs on the node, which is all it may

@@ -98,9 +98,7 @@ std::string Misses::condition(const Obstacle& obstacle, NodeIndex at, bool is_on
     case Kind::kRoom:
       return fmt::format("with {} more", lack_text(obstacle.lack));
     case Kind::kSavedState:
-      if (obstacle.number != 0 || request_.saved == nullptr) {
-        return "if it did not go on from a saved guest";
-      }
+      if (request_.saved == nullptr) break;
       return fmt::format("if {} like the host that its guest was saved on ({})",
                          is_one ? "it were" : "they were", cluster::host_text(*request_.saved));
     case Kind::kReserved:

@@ -43,13 +43,6 @@ std::string too_few_domains(const cluster::PlacementPolicy& policy) {
                      policy.spread_domains_min);
 }
 
-std::string saved_guest_gone(const cluster::SavedGuest& saved) {
-  return fmt::format(
-      "its saved guest was on node {}, which was removed: stop it, and it boots when "
-      "it is started",
-      saved.holder.value);
-}
-
 void Refusals::count(NodeIndex at, const Obstacle& obstacle) {
   ++nodes_;
   Key key{.kind = obstacle.kind, .closed = obstacle.closed, .name = obstacle.name};
@@ -60,7 +53,6 @@ void Refusals::count(NodeIndex at, const Obstacle& obstacle) {
       break;
     }
     case Kind::kConstraint:
-    case Kind::kSavedState:
     case Kind::kPort:
     case Kind::kGroup:
       key.number = obstacle.number;
@@ -128,7 +120,7 @@ std::string Refusals::text(const Key& key, const Entry& entry) const {
     case Kind::kRoom:
       return lack_text(entry.lack);
     case Kind::kSavedState:
-      if (key.number != 0 || request_.saved == nullptr) return "without its saved guest";
+      if (request_.saved == nullptr) break;
       return fmt::format("unlike the host that its guest was saved on ({})",
                          cluster::host_text(*request_.saved));
     case Kind::kReserved:

@@ -19,9 +19,6 @@ namespace blixard::sched {
 // Where nodes would take it, and only a strategy that spreads refuses.
 std::string too_few_domains(const cluster::PlacementPolicy& policy);
 
-// Where the node with the guest that it is to go on from was removed.
-std::string saved_guest_gone(const cluster::SavedGuest& saved);
-
 class Refusals {
  public:
   // `state` may be null: of a fleet without one.

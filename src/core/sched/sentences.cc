@@ -15,9 +15,6 @@ constexpr std::size_t kLooksPerPlan = 1'000'000;
 
 std::string Sentences::of(const Request& request) {
   if (looks_ > kLooksPerPlan) return {};
-  const bool is_gone =
-      request.saved != nullptr && state_.find_node(request.saved->holder) == nullptr;
-  if (is_gone) return saved_guest_gone(*request.saved);
   looks_ += fleet_.size();
   Refusals refusals(&state_, fleet_, request);
   const Shape& shape =

@@ -15,8 +15,8 @@ using Answer = VmModel::Answer;
 using Seen = VmModel::Seen;
 
 std::optional<Action> parse_action(std::string_view word) {
-  for (const auto action : {Action::kCreate, Action::kStart, Action::kStop, Action::kDelete,
-                            Action::kGet, Action::kList}) {
+  for (std::size_t i = 0; i < VmModel::kActions; ++i) {
+    const auto action = static_cast<Action>(i);
     if (word == action_name(action)) return action;
   }
   return std::nullopt;

@@ -84,19 +84,36 @@ bool create(State& state, const VmModel::Input& input, const std::optional<Outpu
   return true;
 }
 
+// How a VM is wanted after this; none: as before.
+std::optional<VmDesired> desired_by(VmModel::Action action) {
+  switch (action) {
+    case kStart:
+    case kResume:
+    case kRestore:
+      return VmDesired::kRunning;
+    case kStop:
+      return VmDesired::kStopped;
+    case kPause:
+      return VmDesired::kPaused;
+    case kSuspend:
+      return VmDesired::kSuspended;
+    default:
+      return std::nullopt;
+  }
+}
+
 bool change(State& state, const VmModel::Input& input, const std::optional<Output>& output) {
   const auto answer = output ? output->answer : VmModel::Answer::kDone;
   if (answer == VmModel::Answer::kNotFound) return find_none(state, input.name);
   const auto known = state.find(input.name);
   if (known == state.end()) return false;
-  const bool deletes = input.action == kDelete;
-  if (answer == VmModel::Answer::kBeingDeleted) return !deletes && known->second.deleting;
-  if (answer != VmModel::Answer::kDone || (known->second.deleting && !deletes)) return false;
-  if (deletes) {
-    known->second.deleting = true;
-  } else {
-    known->second.desired = input.action == kStart ? VmDesired::kRunning : VmDesired::kStopped;
+  const bool may_be_deleting = input.action == kDelete || input.action == kDeleteSnapshot;
+  if (answer == VmModel::Answer::kBeingDeleted) return !may_be_deleting && known->second.deleting;
+  if (answer != VmModel::Answer::kDone || (known->second.deleting && !may_be_deleting)) {
+    return false;
   }
+  if (input.action == kDelete) known->second.deleting = true;
+  if (const auto desired = desired_by(input.action)) known->second.desired = *desired;
   return !output || output->seen.empty() || narrow(known->second, output->seen.front());
 }
 
@@ -143,17 +160,14 @@ std::optional<State> VmModel::step(const State& state, const Input& input,
     case kCreate:
       accepts = create(next, input, output);
       break;
-    case kStart:
-    case kStop:
-    case kDelete:
-      accepts = change(next, input, output);
-      break;
     case kGet:
       accepts = !output || get(next, input, *output);
       break;
     case kList:
       accepts = !output || list(next, *output);
       break;
+    default:
+      accepts = change(next, input, output);
   }
   if (!accepts) return std::nullopt;
   return next;
@@ -192,8 +206,9 @@ std::vector<Part> VmModel::partition(const History<VmModel>& history) const {
 }
 
 std::string_view action_name(VmModel::Action action) {
-  constexpr std::array<std::string_view, 6> kNames{"create", "start", "stop",
-                                                   "delete", "get",   "list"};
+  constexpr std::array<std::string_view, VmModel::kActions> kNames{
+      "create", "start",  "stop",    "delete",   "get",     "list",
+      "pause",  "resume", "suspend", "snapshot", "restore", "delete-snapshot"};
   return kNames.at(static_cast<std::size_t>(action));
 }
 

@@ -1,6 +1,7 @@
 #pragma once
 
-// The product's VMs, as clients of the API see them: create, start, stop, delete, get, list.
+// The product's VMs, as clients of the API see them: create, start, stop, pause, resume, suspend,
+// snapshot, restore, delete the snapshot, delete, get, list.
 //
 // What is really guaranteed, and so is modelled, by name:
 // - Existence and what is desired change only by these commands, but for a VM that was made to stop
@@ -10,7 +11,11 @@
 //   when. So after a delete the VM is "deleting or gone" until an answer tells: vm_not_found says
 //   gone, any sight of it says not yet. Nothing but a create brings the name back, and that only
 //   once the VM is gone.
-// - start and stop change nothing of a VM that is being deleted; they are refused (or find none).
+// - What says how a VM is wanted (start, stop, pause, resume, suspend, restore) changes nothing of
+// one
+//   that is being deleted; it is refused (or finds none). So is a snapshot. Whether it was refused
+//   for another reason, of what the VM is observed to do, is not for the model to know.
+// - Snapshots are taken by nodes, some time later, so whether there is one is not modelled.
 // - What a VM is observed to do moves by itself: its node reports it. But it moves in order. The
 //   generation never falls. Within one generation the observed state follows the product's table of
 //   transitions (core/cluster/model.h, may_follow); one report after the other may be missed, so
@@ -39,7 +44,21 @@ namespace blixard::linearizability {
 
 class VmModel {
  public:
-  enum class Action : std::uint8_t { kCreate, kStart, kStop, kDelete, kGet, kList };
+  enum class Action : std::uint8_t {
+    kCreate,
+    kStart,
+    kStop,
+    kDelete,
+    kGet,
+    kList,
+    kPause,
+    kResume,
+    kSuspend,
+    kSnapshot,
+    kRestore,
+    kDeleteSnapshot,
+  };
+  static constexpr std::size_t kActions = 12;
   enum class Answer : std::uint8_t { kDone, kExists, kNotFound, kBeingDeleted };
   struct Input {
     Action action = Action::kGet;
@@ -92,7 +111,7 @@ bool may_be_seen_after(cluster::VmState from, cluster::VmState to);
 // What a person reads: `stop web -> vm_not_found`.
 std::string text_of(const VmModel::Input& input, const std::optional<VmModel::Output>& output);
 
-std::string_view action_name(VmModel::Action action);  // "create"
+std::string_view action_name(VmModel::Action action);  // "delete-snapshot"
 std::string_view answer_name(VmModel::Answer answer);  // "vm_exists"
 
 }  // namespace blixard::linearizability

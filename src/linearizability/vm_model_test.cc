@@ -105,6 +105,39 @@ TEST(VmModel, ALifeInOrder) {
   EXPECT_TRUE(story.is_ok());
 }
 
+TEST(VmModel, EachWordSaysHowAVmIsWanted) {
+  const auto after = [](Action action, VmDesired desired) {
+    return created()
+        .and_then(Action::kStop, kDone)
+        .and_then(action, kDone)
+        .and_then(Action::kGet, shows(1, desired))
+        .is_ok();
+  };
+  EXPECT_TRUE(after(Action::kPause, VmDesired::kPaused));
+  EXPECT_TRUE(after(Action::kResume, VmDesired::kRunning));
+  EXPECT_TRUE(after(Action::kSuspend, VmDesired::kSuspended));
+  EXPECT_TRUE(after(Action::kRestore, VmDesired::kRunning));
+  EXPECT_TRUE(after(Action::kSnapshot, VmDesired::kStopped));
+  EXPECT_TRUE(after(Action::kDeleteSnapshot, VmDesired::kStopped));
+  EXPECT_FALSE(after(Action::kPause, VmDesired::kStopped));
+  EXPECT_FALSE(after(Action::kSuspend, VmDesired::kPaused));
+  EXPECT_FALSE(after(Action::kSnapshot, VmDesired::kRunning));
+}
+
+TEST(VmModel, ADeletedVmIsNeitherSavedNorWoken) {
+  const auto then = [](Action action, const Output& output) {
+    return created().and_then(Action::kDelete, kDone).and_then(action, output).is_ok();
+  };
+  for (const Action action :
+       {Action::kPause, Action::kResume, Action::kSuspend, Action::kSnapshot, Action::kRestore}) {
+    EXPECT_TRUE(then(action, refused(Answer::kBeingDeleted)));
+    EXPECT_FALSE(then(action, kDone));
+  }
+  // Of its snapshot nobody asks how it is wanted.
+  EXPECT_TRUE(then(Action::kDeleteSnapshot, kDone));
+  EXPECT_FALSE(then(Action::kDeleteSnapshot, refused(Answer::kBeingDeleted)));
+}
+
 TEST(VmModel, WhatNobodyWantedIsNotSeen) {
   EXPECT_FALSE(created().and_then(Action::kGet, shows(1, VmDesired::kStopped)).is_ok());
   EXPECT_FALSE(created().and_then(Action::kGet, refused(Answer::kNotFound)).is_ok());
@@ -249,6 +282,20 @@ struct Cluster {
             .tells_generation = true,
             .state = vm.state};
   }
+  [[nodiscard]] static VmDesired wanted_by(Action action) {
+    switch (action) {
+      case Action::kDelete:
+        return VmDesired::kDeleted;
+      case Action::kStop:
+        return VmDesired::kStopped;
+      case Action::kPause:
+        return VmDesired::kPaused;
+      case Action::kSuspend:
+        return VmDesired::kSuspended;
+      default:
+        return VmDesired::kRunning;
+    }
+  }
   Output act(const Input& input) {
     for (int i = 0; i < 3 && !vms.empty(); ++i)
       move(std::next(vms.begin(), static_cast<std::ptrdiff_t>(agents.below(vms.size()))));
@@ -272,17 +319,17 @@ struct Cluster {
       output.seen.push_back(seen("", at->second));
       return output;
     }
+    if (input.action == Action::kDeleteSnapshot) return output;
     const bool deletes = input.action == Action::kDelete;
     if (at->second.desired == VmDesired::kDeleted && !deletes)
       return refused(Answer::kBeingDeleted);
+    if (input.action == Action::kSnapshot) return output;
     if (deletes && at->second.state == VmState::kPending) {
       vms.erase(at);
       return output;
     }
-    at->second.desired = deletes                          ? VmDesired::kDeleted
-                         : input.action == Action::kStart ? VmDesired::kRunning
-                                                          : VmDesired::kStopped;
-    if (input.action == Action::kStart &&
+    at->second.desired = wanted_by(input.action);
+    if (at->second.desired == VmDesired::kRunning &&
         (at->second.state == VmState::kStopped || at->second.state == VmState::kFailed)) {
       at->second.state = VmState::kPlaced;
       ++at->second.generation;
@@ -292,7 +339,8 @@ struct Cluster {
 };
 
 Input ask(Dice& dice, bool with_lists) {
-  Input input{.action = static_cast<Action>(dice.below(with_lists ? 6 : 5))};
+  Input input{.action = static_cast<Action>(dice.below(VmModel::kActions))};
+  if (input.action == Action::kList && !with_lists) input.action = Action::kGet;
   if (input.action != Action::kList) input.name = "ab"[dice.below(2)];
   if (input.action == Action::kCreate) input.create_stopped = dice.one_in(3);
   return input;

@@ -92,7 +92,7 @@ env::Task<Result<void>> QemuGuest::open() {
   co_return Result<void>();
 }
 
-env::Task<void> QemuGuest::run(std::function<void()> begun) {
+env::Task<void> QemuGuest::run(QemuGuestHooks hooks) {
   const Instant start = env_.clock.monotonic();
   const Duration boot_time = draw(line_.is_kvm ? faults_.kvm_boot : faults_.boot);
   const bool boots = !line_.is_kvm || faults_.kvm_boots;
@@ -109,7 +109,7 @@ env::Task<void> QemuGuest::run(std::function<void()> begun) {
   }
   env::Scope scope(env_.executor, co_await env::this_cancellation());
   scope_ = &scope;
-  begun_ = std::move(begun);
+  hooks_ = std::move(hooks);
   if (line_.is_incoming) {
     state_ = QemuState::kInMigrate;
   } else {
@@ -165,11 +165,13 @@ void QemuGuest::tell(std::string_view name, std::string_view data) {
 }
 
 void QemuGuest::set_state(QemuState state) {
+  const bool ran = state_ == QemuState::kRunning;
   state_ = state;
   const bool runs = state == QemuState::kRunning;
   if (soul_ && runs) soul_->clock.run(now());
   if (soul_ && !runs) soul_->clock.stop(now());
-  if (runs && begun_) std::exchange(begun_, nullptr)();
+  if (runs && hooks_.begins) std::exchange(hooks_.begins, nullptr)();
+  if (runs != ran && hooks_.turns) hooks_.turns(runs);
   changed_.notify_all();
 }
 

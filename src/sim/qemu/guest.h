@@ -32,6 +32,13 @@ class QemuAgent;
 class QemuMigration;
 class QemuMonitor;
 
+// Who wants to know of a guest; each may be null.
+struct QemuGuestHooks {
+  std::function<void()> begins;          // it runs, for the first time in this process
+  std::function<void(bool runs)> turns;  // each time it goes on or stands still, after `begins`
+  std::function<void(std::uint64_t save)> is_saved;  // whole
+};
+
 class QemuGuest {
  public:
   // `faults` are read at each step.
@@ -40,8 +47,8 @@ class QemuGuest {
   QemuGuest& operator=(const QemuGuest&) = delete;
   ~QemuGuest();
 
-  // The whole of the process; `begun` is called when the guest begins to run, for the first time.
-  env::Task<void> run(std::function<void()> begun);
+  // The whole of the process.
+  env::Task<void> run(QemuGuestHooks hooks);
 
   [[nodiscard]] QemuFaults& faults() { return faults_; }
   [[nodiscard]] const QemuCommandLine& line() const { return line_; }
@@ -124,8 +131,9 @@ class QemuGuest {
   std::vector<std::unique_ptr<QemuMonitor>> monitors_;
   std::unique_ptr<QemuAgent> agent_;
   std::unique_ptr<QemuMigration> migration_;
-  std::function<void()> begun_;  // null: it has
-  env::Scope* scope_ = nullptr;  // while it runs
+  std::uint64_t being_saved_ = 0;  // the number of that save
+  QemuGuestHooks hooks_;           // `begins` is null once it has
+  env::Scope* scope_ = nullptr;    // while it runs
 };
 
 // The next client of a socket; null: there will be none.

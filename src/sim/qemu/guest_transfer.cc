@@ -43,6 +43,7 @@ bool QemuGuest::memory_holds() {
 
 std::optional<SavedState> QemuGuest::begin_save(bool ignores_shared) {
   before_save_ = state_;
+  being_saved_ = 0;
   if (state_ == QemuState::kRunning) {
     stand_still(QemuState::kFinishMigrate);
   } else {
@@ -55,7 +56,7 @@ std::optional<SavedState> QemuGuest::begin_save(bool ignores_shared) {
   saved.page.assign(kSoulBytes, '?');
   if (soul_) {
     Soul soul = *soul_;
-    soul.save = env_.random.next() | 1U;
+    soul.save = being_saved_ = env_.random.next() | 1U;
     const bool is_lost = is_dead_ || (!is_booted_ && boots_at_ == Instant::never());
     soul.boot_left = is_booted_ ? Duration{} : boot_left_;
     if (is_lost) soul.boot_left.reset();
@@ -72,6 +73,7 @@ std::optional<SavedState> QemuGuest::begin_save(bool ignores_shared) {
 void QemuGuest::end_save(bool is_saved) {
   if (!is_saved && before_save_ == QemuState::kRunning) return run_on();
   set_state(QemuState::kPostMigrate);
+  if (is_saved && being_saved_ != 0 && hooks_.is_saved) hooks_.is_saved(being_saved_);
 }
 
 void QemuGuest::take_in(const SavedState& saved) {

@@ -117,6 +117,41 @@ TEST_F(MigrationTest, ATemplateIsMadeAndCloned) {
   });
 }
 
+TEST_F(MigrationTest, WhoIsSavedWokenAndRunsIsTold) {
+  std::vector<std::uint64_t> saves;
+  Told turns;
+  qemu_.on_saved = [&](Machine&, const GuestView& guest, std::uint64_t save) {
+    EXPECT_EQ(guest.status, "postmigrate");
+    saves.push_back(save);
+  };
+  qemu_.on_turn = [&](Machine&, const GuestView& guest, bool runs) {
+    turns.push_back(guest.name + (runs ? " runs" : " stands"));
+  };
+  run([&, this]() -> Task<Result<void>> {
+    BLX_CO_TRY(const auto origin, co_await start({.name = "a"}));
+    BLX_CO_TRY(co_await origin->ask("ping"));
+    BLX_CO_TRY(const std::string whole, co_await origin->save());
+    EXPECT_EQ(saves.size(), 1u);
+    EXPECT_EQ(turns, (Told{"a runs", "a stands"}));
+    BLX_CO_TRY(co_await origin->execute("cont"));
+    qemu_.faults.save_fails = true;
+    ignore(co_await origin->save(), "that is what is asked for");
+    EXPECT_EQ(saves.size(), 1u);
+    BLX_CO_TRY(co_await origin->execute("quit"));
+    BLX_CO_TRY(co_await origin->child().wait());
+    turns.clear();
+    BLX_CO_TRY(const auto woken, co_await start({.name = "b", .is_incoming = true}));
+    BLX_CO_TRY(co_await woken->execute("stop"));
+    BLX_CO_TRY(co_await woken->load(whole));
+    BLX_CO_TRY(co_await woken->wait_while("inmigrate"));
+    EXPECT_EQ(view(*woken)->save, saves.front());
+    EXPECT_EQ(turns, Told{});
+    BLX_CO_TRY(co_await woken->execute("cont"));
+    EXPECT_EQ(turns, Told{"b runs"});
+    co_return Result<void>();
+  });
+}
+
 TEST_F(MigrationTest, ClonesShareRandomBytesUntilTheyAreSeeded) {
   run([this]() -> Task<Result<void>> {
     BLX_CO_TRY(const std::string state, co_await make_template());

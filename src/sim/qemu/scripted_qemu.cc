@@ -61,10 +61,21 @@ class ScriptedQemu::Life final : public env::CancelHook {
     show_in_proc(host().files, process);
   }
 
-  void begin() {
-    has_run_ = true;
-    owner_of_it_ = whose_folder();
-    if (owner_.on_guest) owner_.on_guest(*owner_.machine_, view(), true);
+  QemuGuestHooks hooks() {
+    return {.begins =
+                [this] {
+                  has_run_ = true;
+                  owner_of_it_ = whose_folder();
+                  if (owner_.on_guest) owner_.on_guest(*owner_.machine_, view(), true);
+                },
+            .turns =
+                [this](bool runs) {
+                  if (owner_.on_turn) owner_.on_turn(*owner_.machine_, view(), runs);
+                },
+            .is_saved =
+                [this](std::uint64_t save) {
+                  if (owner_.on_saved) owner_.on_saved(*owner_.machine_, view(), save);
+                }};
   }
 
   [[nodiscard]] GuestView view() const {
@@ -175,7 +186,7 @@ env::Task<void> ScriptedQemu::run_guest(ProcessContext process) {
   if (end->requested()) co_return;  // killed before its first step
   Life life(*this, process, *std::move(line));
   end->add(life);
-  co_await life.guest.run([&life] { life.begin(); });
+  co_await life.guest.run(life.hooks());
   if (life.linked()) process.exit(0);
 }
 

@@ -60,8 +60,10 @@ struct GuestView {
 
 class ScriptedQemu {
  public:
-  // It must not do anything to the world.
+  // They must not do anything to the world.
   using OnGuest = std::function<void(Machine& machine, const GuestView& guest, bool lives)>;
+  using OnTurn = std::function<void(Machine& machine, const GuestView& guest, bool runs)>;
+  using OnSaved = std::function<void(Machine& machine, const GuestView& guest, std::uint64_t save)>;
 
   ScriptedQemu() = default;
   ScriptedQemu(const ScriptedQemu&) = delete;
@@ -72,6 +74,8 @@ class ScriptedQemu {
 
   QemuFaults faults;
   OnGuest on_guest;
+  OnTurn on_turn;    // a guest runs, after on_guest() the first time, or stands still
+  OnSaved on_saved;  // its state was written whole, under this number
 
   [[nodiscard]] std::vector<GuestView> guests() const;  // whose process lives, in order of start
   [[nodiscard]] std::size_t standing_by() const;        // processes that nobody took yet

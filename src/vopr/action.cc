@@ -113,6 +113,16 @@ constexpr auto kFacts = std::to_array<ActionFacts>({
     {Action::kRefusesIdentity, "refuses-identity", Group::kTemplate, kWhile},
     {Action::kClockBehind, "clock-behind", Group::kTemplate, kWhileAmount, 1, 3'600'000},
     {Action::kMakerDies, "maker-dies", Group::kTemplate, kWhile},
+
+    {Action::kPause, "pause", Group::kClient, kAsksVm},
+    {Action::kResume, "resume", Group::kClient, kAsksVm},
+    {Action::kSuspend, "suspend", Group::kClient, kAsksVm},
+    {Action::kSnapshot, "snapshot", Group::kClient, kAsksVm},
+    {Action::kRestore, "restore", Group::kClient, kAsksVm},
+    {Action::kDeleteSnapshot, "delete-snapshot", Group::kClient, kAsksVm},
+    {Action::kSaveFails, "save-fails", Group::kSaved, kWhile},
+    {Action::kSavedDamage, "saved-damage", Group::kSaved, kNodeAmount, 0, 1'000'000},
+    {Action::kSavedLoss, "saved-loss", Group::kSaved, kNodeAmount, 0, 1'000},
 });
 static_assert(kFacts.size() + 1 == kActions);
 static_assert([] {
@@ -126,7 +136,8 @@ static_assert([] {
 
 std::string_view group_name(Group group) {
   constexpr std::array<std::string_view, kGroups> kNames{
-      "machine", "clock", "link", "disk", "guest", "template", "intruder", "operator", "client"};
+      "machine",  "clock", "link",     "disk",     "guest",
+      "template", "saved", "intruder", "operator", "client"};
   return kNames.at(static_cast<std::size_t>(group));
 }
 

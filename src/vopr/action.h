@@ -108,8 +108,19 @@ enum class Action : std::uint8_t {
   kRefusesIdentity,  // agents are too old to become another guest
   kClockBehind,      // of loaded guests; `amount`: milliseconds
   kMakerDies,        // whoever is to save a guest does, half way
+
+  // Guests that stand still: what clients ask of them, and what goes wrong. The same holds of them.
+  kPause,
+  kResume,
+  kSuspend,
+  kSnapshot,
+  kRestore,
+  kDeleteSnapshot,
+  kSaveFails,    // half way; the guest is where it was
+  kSavedDamage,  // a byte of the file of a saved guest; `amount`: which
+  kSavedLoss,    // such a file; `amount`: which
 };
-inline constexpr std::size_t kActions = 77;
+inline constexpr std::size_t kActions = 86;
 
 enum class Group : std::uint8_t {
   kMachine,
@@ -118,11 +129,12 @@ enum class Group : std::uint8_t {
   kDisk,
   kGuest,
   kTemplate,
+  kSaved,
   kIntruder,
   kOperator,
   kClient,
 };
-inline constexpr std::size_t kGroups = 9;
+inline constexpr std::size_t kGroups = 10;
 std::string_view group_name(Group group);
 
 // What a step of an action says beside its time.

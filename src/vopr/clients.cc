@@ -39,6 +39,24 @@ std::string argument_of_create(const Step& step, const std::string& body) {
   return argument.empty() ? "" : "{" + argument + "}";
 }
 
+// Half of the clients that save VMs wait until it is done, so that there is something to save; the
+// others are in each other's way.
+std::string_view wait_after(Action action) {
+  switch (action) {
+    case Action::kPause:
+      return "?wait=paused&timeout=2s";
+    case Action::kResume:
+    case Action::kRestore:
+      return "?wait=running&timeout=2s";
+    case Action::kSuspend:
+      return "?wait=suspended&timeout=2s";
+    case Action::kSnapshot:
+      return "?wait=snapshot&timeout=2s";
+    default:
+      return {};
+  }
+}
+
 class Counted {
  public:
   explicit Counted(std::size_t& count) : count_(count) { ++count_; }
@@ -106,10 +124,19 @@ Clients::Request Clients::request_of(const Step& step) {
       if (step.amount % 7 == 0) request.target += "?wait=running&timeout=5s";
       break;
     case Action::kStart:
-      change(Method::kPost, path + "/start", "start");
-      break;
     case Action::kStop:
-      change(Method::kPost, path + "/stop", "stop");
+    case Action::kPause:
+    case Action::kResume:
+    case Action::kSuspend:
+    case Action::kSnapshot:
+    case Action::kRestore: {
+      const std::string word(facts_of(step.action).name);
+      change(Method::kPost, path + "/" + word, word);
+      if (step.client % 2 == 1) request.target += wait_after(step.action);
+      break;
+    }
+    case Action::kDeleteSnapshot:
+      change(Method::kDelete, path + "/snapshot", "delete-snapshot");
       break;
     case Action::kDelete:
       change(Method::kDelete, path, "delete");
@@ -153,14 +180,23 @@ env::Task<rest::Reply> Clients::call(Site& site, Method method, std::string targ
   co_return rest::Reply{};
 }
 
+bool Clients::may_be_gone_since(const Request& request, const rest::Reply& reply) {
+  const bool is_answered_late = request.target.contains("?wait=") ||
+                                request.function == "snapshot" || request.function == "restore" ||
+                                request.function == "delete-snapshot";
+  return reply.text("code") == "vm_not_found" && is_answered_late;
+}
+
 Clients::Meaning Clients::meaning_of(const Request& request, const rest::Reply& reply) {
   if (reply.status >= 200 && reply.status < 300) return Meaning::kDone;
   const std::string code = reply.text("code");
   // The command was carried out, what was waited for was not seen; or its VM is gone already.
-  if (code == "wait_timeout" || code == "wait_impossible" || code == "vm_failed") {
+  if (code == "wait_timeout" || code == "wait_impossible" || code == "vm_failed" ||
+      code == "snapshot_failed") {
     return Meaning::kDone;
   }
   if (request.function == "create" && code == "vm_not_found") return Meaning::kDone;
+  if (may_be_gone_since(request, reply)) return Meaning::kUncertain;
   if (code == "vm_exists" || code == "vm_not_found" || code == "vm_being_deleted") {
     return Meaning::kTold;
   }
@@ -187,6 +223,10 @@ env::Task<Clients::Answer> Clients::ask_patiently(const Request& request) {
       answer.site = site;
       if (answer.meaning != Meaning::kUncertain) co_return answer;
       answer.was_uncertain = true;
+      if (may_be_gone_since(request, answer.reply)) {
+        answer.meaning = Meaning::kRefused;
+        co_return answer;
+      }
     }
     if (cluster_.recorder().failed() || !co_await cluster_.pause(kPause)) co_return answer;
     node = node % static_cast<std::uint32_t>(cluster_.sites().size()) + 1;

@@ -71,6 +71,8 @@ class Clients {
   env::Task<void> follow(const Step& step);
   env::Task<void> scrape(const Step& step);
   [[nodiscard]] static Meaning meaning_of(const Request& request, const rest::Reply& reply);
+  // There was no such VM; or there was, what was asked was done, and it went before the answer.
+  [[nodiscard]] static bool may_be_gone_since(const Request& request, const rest::Reply& reply);
   void conclude(const Request& request, const Answer& answer, LogIndex read_floor);
   void check_counters(Site& site, std::string_view text);
 

@@ -6,6 +6,7 @@
 #include <fmt/format.h>
 
 #include "blixard/v1/cluster.pb.h"
+#include "core/image/digest.h"
 #include "core/raft/conf_change.h"
 #include "node/vm/qemu/qemu_driver.h"
 #include "sim/tiny_image.h"
@@ -95,6 +96,7 @@ class Cluster::Watch final : public replica::ApplyWatch {
     cluster_.judge_.on_applied(self_, state, entry, outcome);
     cluster_.states_.on_applied(site_.number, state, entry.index);
     cluster_.souls_.on_applied(state, entry.index);
+    cluster_.saves_.on_applied(state, entry.index);
     Payload payload = entry.payload;
     if (entry.kind != raft::EntryKind::kNormal) {
       const auto change = raft::decode_conf_change(payload.view());
@@ -133,6 +135,12 @@ Cluster::Cluster(const Plan& plan, sim::World& world, Recorder& recorder, Judge&
           recorder,
           [this](const Uuid& uuid) { return std::ranges::count(alive_, uuid, &Guest::uuid) > 0; }),
       souls_(recorder, [this](const Uuid& uuid) { return living(uuid); }),
+      saves_(recorder,
+             [this](const cluster::Digest& digest) {
+               return std::ranges::any_of(sites_, [&](const auto& site) {
+                 return site->harmed_saves.contains(image::digest_text(digest));
+               });
+             }),
       random_(sim::SeededRandom(plan.seed).seed_for("cluster")),
       observer_(world.add_machine("clients")) {
   for (std::size_t i = 0; i < plan.settings.nodes + plan.settings.spares; ++i)
@@ -158,9 +166,21 @@ void Cluster::add_site() {
   site.boot = {boot / 2, boot};
   site.qemu.faults.boot = site.boot;
   site.qemu.faults.kvm_boot = {boot / 16, boot / 8};
+  watch(site);
+}
+
+void Cluster::watch(Site& site) {
   site.qemu.on_guest = [this, &site](sim::Machine& /*machine*/, const sim::GuestView& guest,
                                      bool lives) {
     if (guest.is_vm) on_guest(site, guest, lives);
+  };
+  site.qemu.on_turn = [this, &site](sim::Machine& /*machine*/, const sim::GuestView& guest,
+                                    bool runs) {
+    if (guest.is_vm) on_turn(site, guest, runs);
+  };
+  site.qemu.on_saved = [this, &site](sim::Machine& /*machine*/, const sim::GuestView& guest,
+                                     std::uint64_t save) {
+    if (guest.is_vm) on_saved(site, guest, save);
   };
 }
 
@@ -375,8 +395,11 @@ std::optional<SoulJudge::Living> Cluster::living(const Uuid& uuid) const {
   if (known == alive_.end()) return std::nullopt;
   const Site& site = *sites_.at(known->site - 1);
   for (sim::GuestView& guest : site.qemu.guests()) {
-    if (guest.process == known->process)
-      return SoulJudge::Living{.guest = std::move(guest), .wall_jumps = site.wall_jumps};
+    if (guest.process != known->process) continue;
+    const std::string* machine_id = saves_.machine_id_in(guest.save);
+    return SoulJudge::Living{.guest = std::move(guest),
+                             .wall_jumps = site.wall_jumps,
+                             .saved_machine_id = machine_id != nullptr ? *machine_id : ""};
   }
   return std::nullopt;
 }
@@ -390,13 +413,18 @@ void Cluster::on_guest(Site& site, const sim::GuestView& guest, bool lives) {
       return other.site == site.number && other.process == process;
     });
     recorder_.note(site.number, Event::kGuestEnds, fmt::format("{}, pid {}", name, process.pid));
+    saves_.on_ended(site.number, guest);
     return;
   }
-  ++recorder_.report().counts.guests;
-  const bool is_clone = guest.save != 0;
-  if (is_clone) ++recorder_.report().counts.clones;
+  Counts& counts = recorder_.report().counts;
+  ++counts.guests;
+  const bool is_woken = saves_.machine_id_in(guest.save) != nullptr;
+  const bool is_clone = guest.save != 0 && !is_woken;
+  if (is_clone) ++counts.clones;
+  if (is_woken) ++counts.woken;
+  const std::string_view kind = is_clone ? ", a clone" : is_woken ? ", woken" : "";
   recorder_.note(site.number, Event::kGuestStarts,
-                 fmt::format("{}, pid {}{}", name, process.pid, is_clone ? ", a clone" : ""));
+                 fmt::format("{}, pid {}{}", name, process.pid, kind));
   for (const Guest& other : alive_) {
     if (other.uuid != uuid) continue;
     recorder_.fail("one-copy",
@@ -405,6 +433,18 @@ void Cluster::on_guest(Site& site, const sim::GuestView& guest, bool lives) {
   }
   alive_.push_back({.uuid = uuid, .site = site.number, .process = process});
   souls_.on_begun(uuid);
+}
+
+void Cluster::on_turn(Site& site, const sim::GuestView& guest, bool runs) {
+  if (runs) return saves_.on_runs(site.number, site.id, guest);
+  saves_.on_stands(site.number, guest);
+}
+
+void Cluster::on_saved(Site& site, const sim::GuestView& guest, std::uint64_t save) {
+  ++recorder_.report().counts.saved;
+  recorder_.note(site.number, Event::kGuestSaved,
+                 fmt::format("{}, pid {}", states_.name_of(guest.uuid), guest.process.pid));
+  saves_.on_saved(site.number, guest, save);
 }
 
 }  // namespace blixard::vopr

@@ -10,6 +10,7 @@
 #include <functional>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -21,6 +22,7 @@
 #include "vopr/judge.h"
 #include "vopr/plan.h"
 #include "vopr/recorder.h"
+#include "vopr/saves_judge.h"
 #include "vopr/soul_judge.h"
 #include "vopr/state_judge.h"
 #include "vopr/watched_peers.h"
@@ -62,12 +64,13 @@ struct Site {
   // What may be wrong.
   bool removal_begun = false;
   bool removed = false;
-  bool disk_trouble = false;     // was ordered: the daemon may end of it
-  bool spawn_trouble = false;    // the same
-  Duration wall_offset{};        // of its wall clock
-  std::uint64_t wall_jumps = 0;  // of it, so far
-  bool damaged = false;          // what it stored is wrong or gone: it must be replaced
-  bool given_up = false;         // its daemon said so
+  bool disk_trouble = false;           // was ordered: the daemon may end of it
+  bool spawn_trouble = false;          // the same
+  Duration wall_offset{};              // of its wall clock
+  std::uint64_t wall_jumps = 0;        // of it, so far
+  bool damaged = false;                // what it stored is wrong or gone: it must be replaced
+  bool given_up = false;               // its daemon said so
+  std::set<std::string> harmed_saves;  // files of saved guests that were damaged or lost
 
   // It waits for its replacement.
   [[nodiscard]] bool lost() const { return damaged && given_up; }
@@ -144,7 +147,10 @@ class Cluster {
                                    vm::Driver& driver);
   void note_end(Site& site, const Error& why);
   void on_sent(Site& site, NodeId self, const raft::Message& message);
+  void watch(Site& site);
   void on_guest(Site& site, const sim::GuestView& guest, bool lives);
+  void on_turn(Site& site, const sim::GuestView& guest, bool runs);
+  void on_saved(Site& site, const sim::GuestView& guest, std::uint64_t save);
   [[nodiscard]] std::optional<SoulJudge::Living> living(const Uuid& uuid) const;
 
   const Plan& plan_;
@@ -153,6 +159,7 @@ class Cluster {
   Judge& judge_;
   StateJudge states_;
   SoulJudge souls_;
+  SavesJudge saves_;
   sim::SeededRandom random_;
   Weather weather_;
   sim::Machine& observer_;

@@ -115,6 +115,8 @@ void Faults::strike(const Step& step, env::Scope& scope) {
       return on_guest(step, *site, scope);
     case Group::kTemplate:
       return on_template(step, *site, scope);
+    case Group::kSaved:
+      return on_saved(step, *site, scope);
     default:
       done(step, *site);
       scope.spawn(intruder_.act(step));

@@ -52,6 +52,8 @@ class Faults {
   void on_guest(const Step& step, Site& site, env::Scope& scope);
   void on_template(const Step& step, Site& site, env::Scope& scope);
   void damage_template(const Step& step, Site& site);
+  void on_saved(const Step& step, Site& site, env::Scope& scope);
+  void harm_saved(const Step& step, Site& site);
   static void set_wall(Site& site, Duration offset);
 
   // Notes the step; the change is undone after its length.

@@ -1,4 +1,5 @@
-// What goes wrong with guests, their hypervisor, and the templates they are cloned from.
+// What goes wrong with guests, their hypervisor, the templates they are cloned from, and what is
+// saved of them.
 
 #include <cstdint>
 #include <string>
@@ -8,6 +9,7 @@
 #include "sim/host.h"
 #include "sim/random.h"
 #include "vopr/faults.h"
+#include "vopr/stored_saves.h"
 #include "vopr/stored_templates.h"
 
 namespace blixard::vopr {
@@ -121,6 +123,35 @@ void Faults::damage_template(const Step& step, Site& site) {
     site.given_up = true;  // the service manager starts it again
   }
   site.machine->corrupt(path, begin + choice.below(size));
+}
+
+// Saved guests.
+
+void Faults::on_saved(const Step& step, Site& site, env::Scope& scope) {
+  if (step.action != Action::kSaveFails) return harm_saved(step, site);
+  bool& fails = site.qemu.faults.save_fails;
+  sets(step, site, scope, [&fails] { fails = true; }, [&fails] { fails = false; });
+}
+
+void Faults::harm_saved(const Step& step, Site& site) {
+  std::vector<std::string> names = stored_saves(site);
+  std::erase_if(names, [](const std::string& name) { return name.starts_with(kSaveInMaking); });
+  if (names.empty()) return skip(step, site, "no saved guest is there");
+  if (site.damaged) return skip(step, site, "its disk is damaged already");
+  sim::SeededRandom choice(step.amount);
+  const std::string& name = names[choice.below(names.size())];
+  const std::string path = env::join_path(saves_directory(site), name);
+  sim::FileSystem& files = site.machine->host().files;
+  const auto file = files.find(path);
+  if (!file || (*file)->content.pages() == 0) return skip(step, site, "the file is empty");
+  done(step, site);
+  site.harmed_saves.insert(name);
+  if (step.action == Action::kSavedDamage) {
+    const auto [begin, size] = (*file)->content.stored(choice.below((*file)->content.pages()));
+    return site.machine->corrupt(path, begin + choice.below(size));
+  }
+  ignore(files.remove(path), "it was just found");
+  ignore(files.sync_directory(saves_directory(site)), "the same");
 }
 
 }  // namespace blixard::vopr

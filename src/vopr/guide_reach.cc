@@ -57,7 +57,8 @@ bool loses_disk(const Drawn& drawn) {
 bool is_skipped_sometimes(const Drawn& drawn) {
   return loses_disk(drawn) || drawn.has_any([](const ActionFacts& facts) {
     const bool on_guest = facts.group == Group::kGuest && !facts.uses.length;
-    const bool on_file = facts.action == Action::kTemplateDamaged;
+    const bool on_file = facts.action == Action::kTemplateDamaged ||
+                         facts.action == Action::kSavedDamage || facts.action == Action::kSavedLoss;
     return facts.group == Group::kMachine || facts.group == Group::kOperator || on_guest ||
            on_file || facts.uses.other;
   });
@@ -95,6 +96,10 @@ bool is_possible(Event event, const Drawn& drawn) {
     case Event::kVmFailed:
     case Event::kVmGone:
       return drawn.has(Action::kCreate) || drawn.has(Action::kCreateWithWishes);
+    case Event::kVmPaused:
+    case Event::kVmSuspended:
+    case Event::kGuestSaved:
+      return drawn.has(Action::kSuspend);
     case Event::kVmEvicted:
       return drawn.has(Action::kCreateWithWishes) ||
              (drawn.has(Action::kCreate) && drawn.has(Action::kDrain));

@@ -45,10 +45,13 @@ enum class Event : std::uint8_t {
   kMembers,      // the configuration changed
   kGuestStarts,  // a process
   kGuestEnds,
-  kVmPending,  // of the replicated state
+  kGuestSaved,  // whole; it stands still
+  kVmPending,   // of the replicated state
   kVmPlaced,
   kVmStarting,
   kVmRunning,
+  kVmPaused,
+  kVmSuspended,
   kVmStopping,
   kVmStopped,
   kVmFailed,
@@ -69,7 +72,7 @@ enum class Event : std::uint8_t {
   kSettled,
   kViolation,
 };
-inline constexpr std::size_t kEvents = 37;
+inline constexpr std::size_t kEvents = 40;
 std::string_view event_name(Event event);
 
 struct TraceEvent {
@@ -121,6 +124,8 @@ struct Counts {
   std::uint64_t elections = 0;
   std::uint64_t guests = 0;                     // that began to run
   std::uint64_t clones = 0;                     // of them
+  std::uint64_t woken = 0;                      // of them, from what was saved of a VM
+  std::uint64_t saved = 0;                      // guests, whole
   std::uint64_t events = 0;                     // of the simulation's engine
   std::array<std::uint64_t, kActions> steps{};  // carried out
   std::uint64_t skipped = 0;

@@ -52,7 +52,8 @@ std::size_t expected_steps(TimeRange gap, Duration until) {
 bool is_possible(Action action, const Settings& settings) {
   const ActionFacts& facts = facts_of(action);
   if (facts.group == Group::kLink) return machines(settings) > 1;
-  if (facts.group == Group::kGuest || facts.uses.vm) return settings.vms > 0;
+  const bool is_of_guests = facts.group == Group::kGuest || facts.group == Group::kSaved;
+  if (is_of_guests || facts.uses.vm) return settings.vms > 0;
   if (facts.group == Group::kTemplate) return settings.vms > 0 && settings.templates_mib > 0;
   return true;
 }

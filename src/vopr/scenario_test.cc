@@ -112,6 +112,9 @@ gap = ["100ms", "5s"]
 [[workload]]
 kind = "drains"
 gap = ["100ms", "5s"]
+[[workload]]
+kind = "saves"
+gap = ["50ms", "1s"]
 [faults]
 gap = ["50ms", "3s"]
 length = ["1ms", "9s"]

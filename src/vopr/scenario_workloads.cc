@@ -11,150 +11,23 @@
 #include "base/assert.h"
 #include "vopr/bodies.h"
 #include "vopr/scenario_steps.h"
+#include "vopr/scenario_stream.h"
+#include "vopr/scenario_vm_users.h"
 
 namespace blixard::vopr {
 namespace {
 
-constexpr std::uint64_t kChangesPercent = 55;  // the rest of what clients of VMs do is reading
-constexpr TimeRange kFollows{200ms, 10s};
 constexpr TimeRange kDown{50ms, 8s};
 constexpr TimeRange kUpgradeDown{100ms, 3s};
 constexpr TimeRange kNewDisk{500ms, 6s};
-
-// What is being filled: the steps of one client, or of the operator, one after another.
-class Stream {
- public:
-  Stream(const Workload& workload, const Settings& settings, Duration until, std::uint64_t seed,
-         std::vector<Step>& steps)
-      : workload_(workload),
-        settings_(settings),
-        until_(until),
-        random_(seed),
-        gap_(workload.gap),
-        steps_(steps) {
-    // Some are busy: always near the shortest gap.
-    if (random_.one_in(4)) gap_.most = gap_.least + (gap_.most - gap_.least) / 6;
-  }
-
-  // False when the time is over.
-  bool advance() {
-    at_ += draw_time(random_, gap_);
-    return at_ <= until_ && ++count_ <= kStepsMost;
-  }
-  void add(Step step) {
-    step.at = at_;
-    steps_.push_back(step);
-  }
-  void ask(Action action, std::uint32_t client, std::uint32_t node, std::uint32_t vm) {
-    Step step{.action = action, .node = node, .client = client};
-    const Uses& uses = facts_of(action).uses;
-    if (uses.vm) step.vm = vm;
-    if (uses.length) step.length = draw_by_size(random_, kFollows);
-    step.amount = draw_amount(random_, action);
-    const std::uint64_t percent = random_.below(100);
-    if (percent < workload_.noisy_percent)
-      step.manner = Manner::kNoisy;
-    else if (percent < workload_.noisy_percent + workload_.vanishing_percent)
-      step.manner = Manner::kVanishes;
-    add(step);
-  }
-
-  sim::SeededRandom& random() { return random_; }
-  [[nodiscard]] const Settings& settings() const { return settings_; }
-
-  Action pick(std::initializer_list<std::pair<Action, std::uint64_t>> weighted) {
-    std::uint64_t sum = 0;
-    for (const auto& [action, weight] : weighted)
-      sum += weight;
-    std::uint64_t place = random_.below(sum);
-    for (const auto& [action, weight] : weighted) {
-      if (place < weight) return action;
-      place -= weight;
-    }
-    BLX_ASSERT(false);
-    return Action::kNone;
-  }
-  // Mostly the node this client always asks, now and then the leader or any machine.
-  std::uint32_t server(std::uint32_t home) {
-    if (random_.one_in(8)) return 0;
-    return random_.below(3) < 2 ? home : draw_machine(random_, settings_);
-  }
-
- private:
-  const Workload& workload_;
-  const Settings& settings_;
-  Duration until_;
-  sim::SeededRandom random_;
-  TimeRange gap_;
-  std::vector<Step>& steps_;
-  Duration at_{};
-  std::size_t count_ = 0;
-};
-
-// A user with a few names, who believes to know how they stand. Others use them too, so that the
-// belief is often wrong.
-class VmUser {
- public:
-  VmUser(Stream& stream, std::uint32_t client, Action creates)
-      : stream_(stream),
-        client_(client),
-        creates_(creates),
-        home_(static_cast<std::uint32_t>(1 + stream.random().below(stream.settings().nodes))),
-        believed_(stream.settings().vms, Belief::kAbsent),
-        own_{any_vm(), any_vm()} {}
-
-  void act() {
-    const std::size_t vm =
-        stream_.random().below(10) < 6 ? own_.at(stream_.random().below(2)) : any_vm();
-    const bool changes = stream_.random().below(100) < kChangesPercent;
-    Action action = changes ? change(believed_[vm]) : Action::kGet;
-    if (action == Action::kCreate) action = creates_;
-    stream_.ask(action, client_, stream_.server(home_), static_cast<std::uint32_t>(vm + 1));
-    if (action == creates_ || action == Action::kStart) believed_[vm] = Belief::kRunning;
-    if (action == Action::kStop) believed_[vm] = Belief::kStopped;
-    if (action == Action::kDelete) believed_[vm] = Belief::kAbsent;
-  }
-
- private:
-  enum class Belief : std::uint8_t { kAbsent, kRunning, kStopped };
-
-  std::size_t any_vm() { return stream_.random().below(stream_.settings().vms); }
-
-  Action change(Belief belief) {
-    using enum Action;
-    if (stream_.random().one_in(10))
-      return stream_.pick({{kCreate, 1}, {kStart, 1}, {kStop, 1}, {kDelete, 1}});
-    switch (belief) {
-      case Belief::kAbsent:
-        return kCreate;
-      case Belief::kRunning:
-        return stream_.pick({{kStop, 5}, {kDelete, 4}, {kStart, 1}});
-      case Belief::kStopped:
-        return stream_.pick({{kStart, 5}, {kDelete, 4}, {kStop, 1}});
-    }
-    std::unreachable();
-  }
-
-  Stream& stream_;
-  std::uint32_t client_;
-  Action creates_;
-  std::uint32_t home_;
-  std::vector<Belief> believed_;
-  std::array<std::size_t, 2> own_;
-};
-
-void use_vms(Stream& stream, std::uint32_t client, Action creates) {
-  if (stream.settings().vms == 0) return;
-  VmUser user(stream, client, creates);
-  while (stream.advance())
-    user.act();
-}
 
 void vms(Stream& stream, std::uint32_t client) { use_vms(stream, client, Action::kCreate); }
 
 void wishes(Stream& stream, std::uint32_t client) {
   use_vms(stream, client, Action::kCreateWithWishes);
 }
+
+void saves(Stream& stream, std::uint32_t client) { use_saves(stream, client); }
 
 void reads(Stream& stream, std::uint32_t client) {
   using enum Action;
@@ -318,7 +191,8 @@ constexpr auto kKinds = std::to_array<Kind>({{"vms", true, vms},
                                              {"wishes", true, wishes},
                                              {"placement", false, placement},
                                              {"drains", false, drains},
-                                             {"intruders", false, intruders}});
+                                             {"intruders", false, intruders},
+                                             {"saves", true, saves}});
 
 const Kind& kind_of(const Workload& workload) {
   const auto kind = std::ranges::find(kKinds, workload.kind, &Kind::name);

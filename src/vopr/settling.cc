@@ -3,14 +3,17 @@
 #include <algorithm>
 #include <map>
 #include <set>
+#include <utility>
 
 #include <fmt/format.h>
 
 #include "base/limits.h"
 #include "core/cluster/trial.h"
+#include "core/image/digest.h"
 #include "core/sched/drain.h"
 #include "core/sched/place.h"
 #include "vopr/run.h"
+#include "vopr/stored_saves.h"
 #include "vopr/stored_templates.h"
 
 namespace blixard::vopr {
@@ -88,7 +91,10 @@ std::string Settling::missing() {
   if (std::string what = unplanned(state, now); !what.empty()) return what;
   if (std::string what = ownerless(state); !what.empty()) return what;
   if (std::string what = cluster_.souls().missing(state); !what.empty()) return what;
-  return after_restart_ ? left_of_templates() : std::string();
+  if (std::string what = lost_of_saves(state); !what.empty()) return what;
+  if (!after_restart_) return {};
+  if (std::string what = left_of_saves(state); !what.empty()) return what;
+  return left_of_templates();
 }
 
 std::string Settling::missing_at(const Site& site, const Site& leader) {
@@ -184,6 +190,46 @@ std::string Settling::ownerless(const cluster::State& state) {
         standbys > Cluster::kStandbys) {
       return fmt::format("{} runs {} processes, {} of them guests, {} stand by", site->name,
                          site->machine->processes(), here, standbys);
+    }
+  }
+  return {};
+}
+
+// What a VM goes on from, or may go back to, lies on its holder's disk.
+std::string Settling::lost_of_saves(const cluster::State& state) const {
+  for (const auto& [id, vm] : state.vms()) {
+    for (const auto& saved : {vm.saves->resume_from, vm.saves->snapshot}) {
+      if (!saved) continue;
+      const std::string name = image::digest_text(saved->digest);
+      for (const auto& site : cluster_.sites()) {
+        if (!site->belongs || site->id != saved->holder || site->harmed_saves.contains(name))
+          continue;
+        if (std::ranges::count(stored_saves(*site), name) == 0)
+          return fmt::format("{} does not have the saved guest {} of {}", site->name, name,
+                             vm.name);
+      }
+    }
+  }
+  return {};
+}
+
+// Nor does anything lie there that no VM names, but what cannot be read any more.
+std::string Settling::left_of_saves(const cluster::State& state) const {
+  std::set<std::pair<NodeId, std::string>> named;
+  for (const auto& [id, vm] : state.vms()) {
+    const cluster::Saves& saves = *vm.saves;
+    if (saves.snapshot)
+      named.emplace(saves.snapshot->holder, image::digest_text(saves.snapshot->digest));
+    if (!saves.resume_from) continue;
+    // Whoever starts from it has a copy.
+    for (const auto& site : cluster_.sites())
+      named.emplace(site->id, image::digest_text(saves.resume_from->digest));
+  }
+  for (const auto& site : cluster_.sites()) {
+    if (!site->belongs) continue;
+    for (const std::string& name : stored_saves(*site)) {
+      if (!named.contains({site->id, name}) && !site->harmed_saves.contains(name))
+        return fmt::format("{} has a saved guest of nobody, {}", site->name, name);
     }
   }
   return {};

@@ -25,6 +25,8 @@ class Settling {
   void compare_states(const Site& leader);  // of the members, all of which have applied everything
   std::string missing_of(const cluster::Vm& vm, const cluster::State& state);
   std::string ownerless(const cluster::State& state);
+  [[nodiscard]] std::string lost_of_saves(const cluster::State& state) const;
+  [[nodiscard]] std::string left_of_saves(const cluster::State& state) const;
   [[nodiscard]] std::string left_of_templates() const;
 
   Cluster& cluster_;

@@ -15,7 +15,7 @@ namespace {
 using cluster::VmState;
 
 // Who boots is told all of it by its command line, and draws the rest.
-bool is_clone(const sim::GuestView& guest) { return guest.save != 0 || guest.damaged; }
+bool was_loaded(const sim::GuestView& guest) { return guest.save != 0 || guest.damaged; }
 
 std::string machine_id_of(const Uuid& uuid) {
   std::string id = uuid.text();
@@ -23,8 +23,9 @@ std::string machine_id_of(const Uuid& uuid) {
   return id;
 }
 
-// Empty: the clone is who it has to be.
-std::string fault_of(const cluster::Vm& vm, const sim::GuestView& guest) {
+// Empty: the guest is who it has to be.
+std::string fault_of(const cluster::Vm& vm, const SoulJudge::Living& living) {
+  const sim::GuestView& guest = living.guest;
   if (guest.damaged) return "was loaded from something else than was saved";
   const auto is_not = [](std::string_view what, std::string_view is, std::string_view wanted) {
     return fmt::format("has {} {}, not {}", what, is, wanted);
@@ -33,7 +34,8 @@ std::string fault_of(const cluster::Vm& vm, const sim::GuestView& guest) {
     return is_not("the host name", guest.host_name, vm.name.text());
   const std::string mac = qemu::mac_address(vm.uuid);
   if (guest.mac != mac) return is_not("the MAC address", guest.mac, mac);
-  const std::string machine_id = machine_id_of(vm.uuid);
+  const std::string machine_id =
+      living.saved_machine_id.empty() ? machine_id_of(vm.uuid) : living.saved_machine_id;
   if (guest.machine_id != machine_id) return is_not("machine id", guest.machine_id, machine_id);
   if (!guest.identified) return "was named, and never given a seed";
   return {};
@@ -66,7 +68,7 @@ void SoulJudge::on_applied(const cluster::State& state, LogIndex index) {
   for (const auto& [id, vm] : state.vms()) {
     const auto known = before.find(vm.uuid);
     const bool is_new = known == before.end() || known->second.generation != vm.generation;
-    const bool is_clear = is_new && vm.state != VmState::kRunning && !look_(vm.uuid);
+    const bool is_clear = is_new && vm.state != VmState::kRunning;
     Assignment& assignment = assignments_[vm.uuid];
     assignment =
         is_new ? Assignment{.generation = vm.generation, .is_clear = is_clear} : known->second;
@@ -84,8 +86,8 @@ void SoulJudge::judge(const cluster::Vm& vm, Assignment& assignment) {
     recorder_.fail("souls", fmt::format("{} (pid {}) is shown running and {}", vm.name,
                                         guest.process.pid, what));
   };
-  if (is_clone(guest)) {
-    if (const std::string fault = fault_of(vm, guest); !fault.empty()) return accuse(fault);
+  if (was_loaded(guest)) {
+    if (const std::string fault = fault_of(vm, *living); !fault.empty()) return accuse(fault);
     // The clock of a guest that has ended stands still, and which time it was told is not known
     // where the machine's clock has jumped since.
     const bool is_known = guest.status == "running" && living->wall_jumps == assignment.wall_jumps;
@@ -104,16 +106,20 @@ void SoulJudge::judge(const cluster::Vm& vm, Assignment& assignment) {
     if (!common.empty()) accuse(fmt::format("has {} in common with {}", common, other->guest.name));
   }
   shown_[vm.uuid] = guest.process;
+  const auto [drawn, is_new] = seeds_.try_emplace(guest.random_seed, guest.process);
+  if (!is_new && drawn->second != guest.process) {
+    accuse(fmt::format("has the state of the random generator that pid {} had", drawn->second.pid));
+  }
 }
 
 std::string SoulJudge::missing(const cluster::State& state) const {
   std::vector<std::pair<const cluster::Vm*, sim::GuestView>> seen;
   for (const auto& [id, vm] : state.vms()) {
-    if (vm.state != VmState::kRunning) continue;
+    if (vm.state != VmState::kRunning && vm.state != VmState::kPaused) continue;
     auto living = look_(vm.uuid);
     if (!living) continue;
-    const std::string fault = is_clone(living->guest) ? fault_of(vm, living->guest) : "";
-    if (!fault.empty()) return fmt::format("{} is running and {}", vm.name, fault);
+    const std::string fault = was_loaded(living->guest) ? fault_of(vm, *living) : "";
+    if (!fault.empty()) return fmt::format("{} is {} and {}", vm.name, state_name(vm.state), fault);
     for (const auto& [other, guest] : seen) {
       const std::string common = common_of(living->guest, guest);
       if (!common.empty())

@@ -142,16 +142,60 @@ TEST_F(SoulJudgeTest, TwoThatDrawTheSame) {
   expect_fault(kB, "the state of the random generator in common with one-long-name-aa");
 }
 
-TEST_F(SoulJudgeTest, WhoHasEndedHasNothingInCommonWithAnybody) {
+TEST_F(SoulJudgeTest, WhoHasEndedHasNoAddressInCommonWithAnybody) {
   for (const char* name : {kA, kB}) {
     place(name);
     begin(name);
-    guest(name).random_seed = 5;
+    guest(name).save = 0;
+    guest(name).machine_id = std::string(32, '1');
   }
   show(kA);
   end(kA);
   show(kB);
   expect_content();
+}
+
+// A snapshot that is restored twice, for one.
+TEST_F(SoulJudgeTest, WhatOneDrewNobodyDrawsLater) {
+  place(kA);
+  begin(kA);
+  guest(kA).random_seed = 5;
+  show(kA);
+  end(kA);
+  place(kB);
+  begin(kB);
+  guest(kB).random_seed = 5;
+  show(kB);
+  ASSERT_TRUE(recorder_.failed());
+  EXPECT_TRUE(recorder_.report().violation->text.contains("random generator that pid 1 had"));
+}
+
+TEST_F(SoulJudgeTest, WhoGoesOnKeepsItsMachineId) {
+  place(kA);
+  begin(kA);
+  guest(kA).machine_id = std::string(32, '1');
+  guests_.at(vm(kA).uuid).saved_machine_id = std::string(32, '1');
+  show(kA);
+  expect_content();
+}
+
+TEST_F(SoulJudgeTest, WhoGoesOnHasNoOtherMachineIdThanItHad) {
+  place(kA);
+  begin(kA);
+  guests_.at(vm(kA).uuid).saved_machine_id = std::string(32, '1');
+  expect_fault(kA, "not 1111");
+}
+
+TEST_F(SoulJudgeTest, APausedGuestIsJudgedButForItsTime) {
+  place(kA);
+  begin(kA);
+  show(kA);
+  say(kA, v1::VM_STATE_PAUSED);
+  guest(kA).status = "paused";
+  guest(kA).clock_offset = -1h;
+  expect_content();
+  guest(kA).host_name = "template-12";
+  EXPECT_TRUE(judge_.missing(cluster_.state).contains("is paused and has the host name"));
 }
 
 TEST_F(SoulJudgeTest, ATimeOfDayThatIsOff) {

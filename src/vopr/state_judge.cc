@@ -22,13 +22,15 @@ Event event_of(VmState state) {
     case VmState::kStarting:
       return Event::kVmStarting;
     case VmState::kRunning:
-    case VmState::kPaused:
     case VmState::kMigrating:
       return Event::kVmRunning;
+    case VmState::kPaused:
+      return Event::kVmPaused;
+    case VmState::kSuspended:
+      return Event::kVmSuspended;
     case VmState::kStopping:
       return Event::kVmStopping;
     case VmState::kStopped:
-    case VmState::kSuspended:
       return Event::kVmStopped;
     case VmState::kFailed:
       return Event::kVmFailed;
@@ -84,6 +86,18 @@ std::string StateJudge::name_of(const Uuid& uuid) const {
   return uuid.text();
 }
 
+void StateJudge::check_rest(const Seen& before, const cluster::Vm& vm) {
+  const bool is_nowhere = vm.state == VmState::kPending || vm.state == VmState::kSuspended;
+  if (is_nowhere == static_cast<bool>(vm.node)) {
+    recorder_.fail("places", fmt::format("{} is {}", text_of(vm), state_name(vm.state)));
+  }
+  if (!before.node || vm.node) return;
+  const auto node = nodes_.find(before.node);
+  if (node == nodes_.end() || node->second.leaving || !guest_lives_(vm.uuid)) return;
+  recorder_.fail("ownerless", fmt::format("{} is {} and its guest lives on node {}", text_of(vm),
+                                          state_name(vm.state), before.node.value));
+}
+
 // Its node released it, which comes after the end of its process.
 void StateJudge::check_gone(const Seen& vm) {
   const auto node = nodes_.find(vm.node);
@@ -122,6 +136,7 @@ void StateJudge::check_vms(std::uint32_t machine, const cluster::State& state) {
     } else {
       check_change(before, vm);
     }
+    check_rest(before, vm);
     if (is_new || before.state != vm.state || before.generation != vm.generation) {
       recorder_.note(machine, event_of(vm.state), text_of(vm));
     }

@@ -7,7 +7,9 @@
 // * ports: no host port is promised twice on a node;
 // * places: nothing is newly placed on a node that is leaving or gone;
 // * generations never fall, an id belongs to one VM for ever, uuids and names are unique;
-// * a VM that goes leaves no guest behind on a node that stays ("ownerless");
+// * a VM that goes, or that its node gives back, leaves no guest behind on a node that stays
+//   ("ownerless");
+// * a VM has no node exactly while it is Pending or Suspended ("places");
 // * transitions of the observed state, within one generation, are those of the product's table (one
 //   entry may carry several).
 //
@@ -56,6 +58,7 @@ class StateJudge {
   };
 
   void check_vms(std::uint32_t machine, const cluster::State& state);
+  void check_rest(const Seen& before, const cluster::Vm& vm);
   void check_change(const Seen& before, const cluster::Vm& vm);
   void note_changes(const Seen* before, const cluster::Vm& vm, PlacementChanges& changes);
   void check_place(const cluster::State& state, const cluster::Vm& vm);

@@ -71,7 +71,8 @@ svg .onwrong{fill:#fff;font-weight:600}.wrongbox{fill:#c62828;rx:4px}
 .notch{stroke:var(--ink);stroke-width:1.5;opacity:.55}
 .open{opacity:.75}.v0{fill:var(--v0)}.v1{fill:var(--v1)}.v2{fill:var(--v2)}.v3{fill:var(--v3)}
 .v4{fill:var(--v4)}.v5{fill:var(--v5)}.v6{fill:var(--v6)}.v7{fill:var(--v7)}
-.s-pending,.s-placed,.s-stopping{opacity:.4}.s-stopped{opacity:.2}.s-starting{opacity:.65}
+.s-pending,.s-placed,.s-stopping{opacity:.4}.s-stopped,.s-suspended{opacity:.2}
+.s-starting,.s-paused{opacity:.65}.s-paused,.s-suspended{stroke:var(--soft);stroke-dasharray:3 2}
 .s-failed,.s-lost{stroke:var(--bad);stroke-width:1.5;opacity:.5}
 .o-answered{fill:var(--good)}.o-refused{fill:var(--refused)}.o-uncertain{fill:var(--open)}
 .o-open{fill:none;stroke:var(--open);stroke-dasharray:3 2}

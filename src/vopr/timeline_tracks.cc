@@ -94,6 +94,7 @@ bool cuts_off(Action action) {
 bool is_marked(Event event) {
   switch (event) {
     case Event::kReady:
+    case Event::kGuestSaved:
     case Event::kSnapshotTaken:
     case Event::kSnapshotInstalled:
     case Event::kMembers:

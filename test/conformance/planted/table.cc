@@ -36,12 +36,13 @@ constexpr std::array kTable{
     BLX_ROW(kSkipsReseed, "warm", 10, "souls"),
     BLX_ROW(kBelievesTemplates, "warm", 20, "souls"),
     BLX_ROW(kIdentifiesLate, "warm", 10, "souls"),
+    BLX_ROW(kRunsSavedTwice, "saves", 5, "saved-once"),
 };
 
 #undef BLX_ROW
 
 constexpr auto kFirst = static_cast<std::size_t>(Bug::kStartsWithoutAdopting);
-constexpr auto kLast = static_cast<std::size_t>(Bug::kIdentifiesLate);
+constexpr auto kLast = static_cast<std::size_t>(Bug::kRunsSavedTwice);
 static_assert(kTable.size() == kLast - kFirst + 1);
 static_assert([] {
   for (std::size_t i = 0; i < kTable.size(); ++i) {

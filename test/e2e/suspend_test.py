@@ -137,9 +137,16 @@ class Suspend(SuspendTest):
                 file.seek(-1, os.SEEK_CUR)
                 file.write(bytes([byte[0] ^ 1]))
 
+        def forge(path):
+            """What it says of itself is not believed either, if the whole file is not right."""
+            whole = path.read_bytes()
+            path.write_bytes(whole.replace(b'"format":1', b'"format":2', 1))
+            self.assertNotEqual(path.read_bytes(), whole)
+
         daemon = self.node()
         before = inside(self.create(daemon))
-        for damage, why in ((cut, "saved_guest_damaged"), (change, "saved_guest_damaged"),
+        for damage, why in ((forge, "saved_guest_damaged"), (cut, "saved_guest_damaged"),
+                            (change, "saved_guest_damaged"),
                             (pathlib.Path.unlink, "saved_guest_not_here")):
             with self.subTest(damage=damage.__name__):
                 daemon.cli("vm", "suspend", "web", "--wait")
@@ -152,29 +159,6 @@ class Suspend(SuspendTest):
                 boot = inside(daemon.vm("web"))["boot"]
                 self.assertNotEqual(boot, before["boot"])
                 before = inside(daemon.vm("web"))
-
-    def test_what_another_version_or_cluster_saved_is_refused_and_kept(self):
-        daemon = self.node()
-        before = inside(self.create(daemon, "web", "--restart", "never"))
-        daemon.cli("vm", "suspend", "web", "--wait")
-        [file] = saved_files(daemon)
-        path = daemon.data / "saved" / file
-        kept = path.read_bytes()
-        head = kept[:4096]
-        cluster = head[head.index(b'"cluster":"') + 11:][:1]
-        other = b"0" if cluster != b"0" else b"1"
-        for bad, why in ((head.replace(b'"format":1', b'"format":2'), "saved_guest_newer"),
-                         (head.replace(b'"cluster":"' + cluster, b'"cluster":"' + other),
-                          "saved_guest_foreign")):
-            with self.subTest(why=why):
-                self.assertNotEqual(bad, head)
-                path.write_bytes(bad + kept[4096:])
-                self.assertIn(why, refusal(self, daemon, "vm", "resume", "web", "--wait"))
-                self.assertIn(why, daemon.vm("web")["reason"])
-                self.assertEqual(self.place.guests(), [])
-        path.write_bytes(kept)
-        daemon.cli("vm", "start", "web", "--wait")
-        self.assertEqual(inside(daemon.vm("web"))["boot"], before["boot"])
 
 
 class Elsewhere(unittest.TestCase):

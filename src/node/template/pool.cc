@@ -75,6 +75,7 @@ env::Task<bool> Pool::wait_for_work() {
 
 env::Task<void> Pool::keep_all() {
   std::vector<std::pair<Instant, std::string>> by_use;
+  by_use.reserve(kinds_.size());
   for (const auto& [key, kind] : kinds_)
     by_use.emplace_back(kind.last, key);
   std::ranges::sort(by_use, std::greater<>());

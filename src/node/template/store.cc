@@ -67,13 +67,14 @@ env::Task<Result<void>> Store::load() {
     auto found = entry.name.starts_with(kMakingPrefix)
                      ? Result<Kept>(none(kNone, "its making was cut short"))
                      : co_await read(path);
+    const std::string why = found ? "none are kept, or it is there twice" : found.error().message();
     if (found && most_.value != 0 && !kept_.contains(found->manifest.key)) {
-      kept_.emplace(found->manifest.key, *std::move(found));
+      std::string key = found->manifest.key;
+      kept_.emplace(std::move(key), *std::move(found));
       continue;
     }
     BLX_CO_TRY(co_await env_.disk.remove_tree(path));
-    BLX_LOG(env_.log, kInfo, "template {} removed: {}", entry.name,
-            found ? "none are kept, or it is there twice" : found.error().message());
+    BLX_LOG(env_.log, kInfo, "template {} removed: {}", entry.name, why);
   }
   co_return Result<void>();
 }
@@ -152,6 +153,7 @@ env::Task<Result<void>> Store::wait_for_quiet() {
 
 env::Task<void> Store::check_found() {
   std::vector<std::string> keys;
+  keys.reserve(kept_.size());
   for (const auto& [key, kept] : kept_)
     keys.push_back(key);
   for (const std::string& key : keys) {

@@ -318,15 +318,17 @@ Result<std::vector<std::string>> Groups::list() const {
   return names;
 }
 
-Result<std::vector<std::string>> Groups::join_files(const std::string& name) const {
-  std::vector<std::string> files;
+Result<GroupPlaces> Groups::places(const std::string& name) const {
+  const auto missing = [&name] { return fail(Code::kFailedPrecondition, "group_missing", name); };
+  if (!is_group_name(name)) return missing();
+  GroupPlaces places{.group = env::join_path(unified_, name), .tasks_files = {}};
+  if (!exists(places.group)) return missing();
   for (const std::string& directory : directories(name)) {
-    files.push_back(env::join_path(directory, "cgroup.procs"));
-    if (!is_group_name(name) || !exists(files.back())) {
-      return fail(Code::kFailedPrecondition, "group_missing", name);
-    }
+    if (directory == places.group) continue;
+    places.tasks_files.push_back(env::join_path(directory, "tasks"));
+    if (!exists(places.tasks_files.back())) return missing();
   }
-  return files;
+  return places;
 }
 
 Result<void> Groups::kill(const std::string& name) const {

@@ -22,6 +22,12 @@
 
 namespace blixard::linux_side {
 
+// Where a process has to go to be in a group; nowhere without groups.
+struct GroupPlaces {
+  std::string group;                     // the directory in the v2 tree
+  std::vector<std::string> tasks_files;  // of the v1 trees
+};
+
 class Groups {
  public:
   using Support = env::Process::GroupSupport;
@@ -41,9 +47,8 @@ class Groups {
   [[nodiscard]] Result<void> make(const std::string& name, const env::GroupLimits& limits) const;
   [[nodiscard]] Result<std::vector<std::string>> list() const;
 
-  // cgroup.procs of every tree, for a process to join. Errors: kFailedPrecondition
-  // "group_missing".
-  [[nodiscard]] Result<std::vector<std::string>> join_files(const std::string& name) const;
+  // Errors: kFailedPrecondition "group_missing".
+  [[nodiscard]] Result<GroupPlaces> places(const std::string& name) const;
 
   // Sends SIGKILL to everything in it; fine if it is not there.
   [[nodiscard]] Result<void> kill(const std::string& name) const;

@@ -1,5 +1,14 @@
 #include "linux/groups.h"
 
+#include <linux/filter.h>
+#include <linux/seccomp.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+
+#include <array>
+#include <cstddef>
+#include <thread>
+
 #include <gtest/gtest.h>
 
 #include "linux/proc_stat.h"
@@ -24,6 +33,40 @@ class GroupsTest : public RuntimeTest {
       if (found != std::string::npos) return std::stoi(stat.substr(found + 13));
     }
     return 0;
+  }
+  // As containers do: for this thread, and those that it starts.
+  static bool refuse_clone3() {
+    std::array<sock_filter, 4> filter{{
+        BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(seccomp_data, nr)),
+        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_clone3, 0, 1),
+        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | ENOSYS),
+        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+    }};
+    const sock_fprog program{filter.size(), filter.data()};
+    return prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0 &&
+           prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program) == 0;
+  }
+  // The group is told by the child's first step of its own, and it is ours to wait for.
+  env::Task<void> spawn_in_group(env::Env env) {
+    EXPECT_EQ(reason_of(co_await env.process.make_group("g", {})), "ok");
+    const std::string look = "cat /proc/self/cgroup; echo parent $PPID; exit 3";
+    const auto result = co_await env.process.run(shell(look, "g"), in(20s), 10'000);
+    BLX_CO_ASSERT(result);
+    EXPECT_EQ(result->status.exit_code, 3);
+    const std::string group = group_root() + "/g\n";
+    std::size_t trees = 0;
+    for (const char* tree : {"0::", ":memory:", ":pids:"}) {
+      const auto line = result->output.find(tree);
+      if (line == std::string::npos) continue;
+      const std::string place =
+          result->output.substr(line, result->output.find('\n', line) + 1 - line);
+      EXPECT_TRUE(place.ends_with(group)) << place;
+      ++trees;
+    }
+    EXPECT_GT(trees, 0U);
+    EXPECT_TRUE(result->output.contains("parent " + std::to_string(getpid()) + "\n"))
+        << result->output;
+    EXPECT_EQ(reason_of(co_await env.process.remove_group("g")), "ok");
   }
   env::SpawnSpec shell(std::string script, std::string group) {
     return {
@@ -65,6 +108,20 @@ TEST_F(GroupsTest, AreKilledWhole) {
     }));
     EXPECT_EQ(reason_of(co_await env.process.remove_group("g")), "ok");
   });
+}
+
+TEST_F(GroupsTest, AChildBeginsInItsGroup) {
+  if (!has_limits()) GTEST_SKIP() << "no cgroups here: a group is only a name";
+  run([this](env::Env env) -> env::Task<void> { co_await spawn_in_group(env); });
+}
+
+TEST_F(GroupsTest, AChildMovesThereWhereNoneCanBegin) {
+  if (!has_limits()) GTEST_SKIP() << "no cgroups here: a group is only a name";
+  std::thread([this] {
+    ASSERT_TRUE(refuse_clone3());
+    Runtime of_this_thread(Options{.group_root = group_root()});
+    of_this_thread.run(spawn_in_group(of_this_thread.env()));
+  }).join();
 }
 
 TEST_F(GroupsTest, AMemoryLimitEndsAHog) {

@@ -87,11 +87,11 @@ Result<Fd> open_launcher() {
 
 std::string execute_path(const Fd& file) { return "/proc/self/fd/" + std::to_string(file.get()); }
 
-std::vector<std::string> launch_arguments(const env::SpawnSpec& spec,
-                                          const std::vector<std::string>& group_files) {
+std::vector<std::string> launch_arguments(const env::SpawnSpec& spec, const GroupPlaces& places) {
   std::vector<std::string> arguments{"blixard-launcher"};
-  for (const std::string& file : group_files)
-    arguments.push_back(order(kGroupOrder, file));
+  if (!places.group.empty()) arguments.push_back(order(kGroupOrder, places.group));
+  for (const std::string& file : places.tasks_files)
+    arguments.push_back(order(kTasksOrder, file));
   if (!spec.output_path.empty()) arguments.push_back(order(kOutputOrder, spec.output_path));
   arguments.push_back(order(kDirectoryOrder, spec.working_directory));
   if (spec.run_as) {
@@ -106,9 +106,10 @@ std::vector<std::string> launch_arguments(const env::SpawnSpec& spec,
   return arguments;
 }
 
-Error launch_error(const LaunchFailure& failure, const env::SpawnSpec& spec) {
+Error launch_error(const LaunchReport& failure, const env::SpawnSpec& spec) {
   const int number = failure.number;
   switch (failure.stage) {
+    case LaunchStage::kSplit:  // which is none
     case LaunchStage::kArguments:
       return {Code::kInternal, "launch_failed", "the launcher did not understand its arguments"};
     case LaunchStage::kGroup:

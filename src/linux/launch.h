@@ -9,6 +9,7 @@
 #include "base/result.h"
 #include "env/process.h"
 #include "linux/descriptor.h"
+#include "linux/groups.h"
 #include "linux/launcher/orders.h"
 
 namespace blixard::linux_side {
@@ -19,13 +20,12 @@ namespace blixard::linux_side {
 Result<Fd> open_launcher();
 std::string execute_path(const Fd& file);
 
-// argv of the launcher for `spec`; `group_files` are the cgroup.procs files to join. Looks the user
-// up, and so may read files.
-std::vector<std::string> launch_arguments(const env::SpawnSpec& spec,
-                                          const std::vector<std::string>& group_files);
+// argv of the launcher for `spec`, which is to run in `places`. Looks the user up, and so may read
+// files.
+std::vector<std::string> launch_arguments(const env::SpawnSpec& spec, const GroupPlaces& places);
 
 // What a failure means to the caller of spawn().
-Error launch_error(const LaunchFailure& failure, const env::SpawnSpec& spec);
+Error launch_error(const LaunchReport& failure, const env::SpawnSpec& spec);
 
 // The environment of every child: nothing of ours leaks into it.
 extern const char* const kChildEnvironment[];

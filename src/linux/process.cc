@@ -121,6 +121,13 @@ Result<Process::StateRef> Process::watch(std::int64_t pid, std::string group, bo
   return state;
 }
 
+// One that nothing would ever reap is ended.
+Result<Process::StateRef> Process::watch_child(std::int64_t pid, const std::string& group) {
+  Result<StateRef> state = watch(pid, group, true);
+  if (!state) discard_child(pid);
+  return state;
+}
+
 void Process::watch_again(const StateRef& state) {
   state->pidfd.async_wait(Descriptor::wait_read, [this, state](const ErrorCode& error) {
     if (!error) reap(state);
@@ -153,48 +160,50 @@ env::Task<Result<std::unique_ptr<env::Child>>> Process::spawn(env::SpawnSpec spe
 env::Task<Result<Process::StateRef>> Process::launch(env::SpawnSpec spec, Fd output) {
   BLX_CO_TRY(check_spec(spec));
   if (!launcher_) co_return std::unexpected(launcher_.error());
-  BLX_CO_TRY(const auto files, co_await join_files(spec.group));
+  BLX_CO_TRY(const GroupPlaces places, co_await places_of(spec.group));
   BLX_CO_TRY(Pipe status, make_pipe());
   BLX_CO_TRY(const std::int64_t pid, co_await pool_.run([&] {
-    return spawn_launcher(*launcher_, launch_arguments(spec, files), output.get(),
+    return spawn_launcher(*launcher_, launch_arguments(spec, places), output.get(),
                           status.write_end.get());
   }));
   status.write_end.reset();
   output.reset();
-  Result<StateRef> state = watch(pid, spec.group, true);
-  if (!state) {
-    // Nothing would ever reap it.
-    discard_child(pid);
-    co_return std::move(state);
-  }
+  Result<StateRef> state = watch_child(pid, spec.group);
+  if (!state) co_return std::move(state);
   Result<void> result =
       co_await env::with_deadline(loop_, clock_, clock_.monotonic() + limits::kLaunchTimeout,
-                                  launched(std::move(status.read_end), spec));
+                                  launched(std::move(status.read_end), spec, *state));
   if (result) co_return std::move(state);
   ignore((*state)->signal(SIGKILL), "it may have ended by itself");
   co_return std::unexpected(std::move(result).error());
 }
 
-// Returns when the launcher has executed the program or said why not.
-env::Task<Result<void>> Process::launched(Fd status, const env::SpawnSpec& spec) {
+// Returns when the launcher has executed the program or said why not. `state` becomes that of the
+// process in which it did, also of one that only then must not go on.
+env::Task<Result<void>> Process::launched(Fd status, const env::SpawnSpec& spec, StateRef& state) {
   Descriptor pipe(loop_.io());
   ErrorCode error;
   const int number = status.get();
   pipe.assign(number, error);
   if (error) co_return fail(Code::kResourceExhausted, "process_limit", error.message());
   (void)status.release();
-  LaunchFailure failure;
-  ssize_t count = -1;
-  while (count < 0) {
-    BLX_CO_TRY(co_await wait_ready(loop_, pipe, Descriptor::wait_read));
-    count = retry_interrupted([&] { return read(number, &failure, sizeof failure); });
+  while (true) {
+    const auto ready = co_await wait_ready(loop_, pipe, Descriptor::wait_read);
+    LaunchReport report;
+    const ssize_t count = retry_interrupted([&] { return read(number, &report, sizeof report); });
     if (count < 0 && errno != EAGAIN) {
       co_return fail(Code::kInternal, "launch_failed", std::string(error_text(errno)));
     }
+    if (count == 0) co_return Result<void>();
+    if (count > 0) {
+      if (count != sizeof report) co_return fail(Code::kInternal, "launch_failed");
+      if (report.stage != LaunchStage::kSplit) {
+        co_return std::unexpected(launch_error(report, spec));
+      }
+      BLX_CO_TRY(state, watch_child(report.number, spec.group));
+    }
+    BLX_CO_TRY(ready);
   }
-  if (count == 0) co_return Result<void>();
-  if (count != sizeof failure) co_return fail(Code::kInternal, "launch_failed");
-  co_return std::unexpected(launch_error(failure, spec));
 }
 
 env::Task<Result<std::unique_ptr<env::Child>>> Process::adopt(env::ProcessId id) {
@@ -272,12 +281,12 @@ env::Task<Result<std::string>> Process::find_program(std::string name) {
   co_return co_await pool_.run([&] { return find_in_path(name, search_path_); });
 }
 
-env::Task<Result<std::vector<std::string>>> Process::join_files(std::string group) {
-  if (group.empty()) co_return std::vector<std::string>();
+env::Task<Result<GroupPlaces>> Process::places_of(std::string group) {
+  if (group.empty()) co_return GroupPlaces();
   if (group_support() != GroupSupport::kNone) {
-    co_return co_await pool_.run([&] { return groups_.join_files(group); });
+    co_return co_await pool_.run([&] { return groups_.places(group); });
   }
-  if (named_groups_.contains(group)) co_return std::vector<std::string>();
+  if (named_groups_.contains(group)) co_return GroupPlaces();
   co_return fail(Code::kFailedPrecondition, "group_missing", std::move(group));
 }
 

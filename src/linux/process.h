@@ -46,8 +46,8 @@ class Process final : public env::Process {
 
   // `output`: both streams of the child; none: as the spec says.
   env::Task<Result<StateRef>> launch(env::SpawnSpec spec, Fd output);
-  env::Task<Result<std::vector<std::string>>> join_files(std::string group);
-  env::Task<Result<void>> launched(Fd status, const env::SpawnSpec& spec);
+  env::Task<Result<GroupPlaces>> places_of(std::string group);
+  env::Task<Result<void>> launched(Fd status, const env::SpawnSpec& spec, StateRef& state);
   env::Task<Result<env::RunResult>> finish(StateRef state, Fd output, Instant deadline,
                                            std::size_t output_max);
   env::Task<void> collect(Fd& output, std::string& text, std::size_t output_max);
@@ -57,6 +57,7 @@ class Process final : public env::Process {
   env::Task<Result<void>> await_empty(std::string name);
 
   Result<StateRef> watch(std::int64_t pid, std::string group, bool is_child);
+  Result<StateRef> watch_child(std::int64_t pid, const std::string& group);
   void watch_again(const StateRef& state);
   void reap(const StateRef& state);
   bool has_running(const std::string& group) const;

@@ -1,18 +1,19 @@
 #pragma once
 
-// What the daemon and its launcher say to each other: orders as arguments, and a failure back.
+// What the daemon and its launcher say to each other: orders as arguments, and reports back.
 
 #include <cstdint>
 #include <string_view>
 
 namespace blixard::linux_side {
 
-// The launcher is given descriptors 0 to 2 and this one, a pipe that closes at exec. Only on
-// failure it writes a LaunchFailure there.
+// The launcher is given descriptors 0 to 2 and this one, a pipe that closes at exec. It writes a
+// LaunchReport there when it goes on as another process, and on failure.
 inline constexpr int kStatusFd = 3;
 
 // Before the word kOrdersEnd, behind which the program's path and its arguments stand.
-inline constexpr std::string_view kGroupOrder = "group=";          // a cgroup.procs file to join
+inline constexpr std::string_view kGroupOrder = "group=";          // a cgroup v2 to be in
+inline constexpr std::string_view kTasksOrder = "tasks=";          // `tasks` of a cgroup v1 to join
 inline constexpr std::string_view kOutputOrder = "output=";        // a file
 inline constexpr std::string_view kDirectoryOrder = "directory=";  // to work in
 inline constexpr std::string_view kUserOrder = "user=";            // UID:GID, to become
@@ -20,6 +21,7 @@ inline constexpr std::string_view kMemberOrder = "member=";        // one more G
 inline constexpr std::string_view kOrdersEnd = "--";
 
 enum class LaunchStage : std::int32_t {
+  kSplit,  // no failure: a child of the daemon goes on, the launcher that it started ends
   kArguments,
   kGroup,
   kOutput,
@@ -28,9 +30,9 @@ enum class LaunchStage : std::int32_t {
   kExecute,
 };
 
-struct LaunchFailure {
+struct LaunchReport {
   LaunchStage stage = LaunchStage::kArguments;
-  std::int32_t number = 0;  // errno
+  std::int32_t number = 0;  // errno; of kSplit the pid
 };
 
 }  // namespace blixard::linux_side

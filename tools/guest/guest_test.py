@@ -854,7 +854,6 @@ class CloneTest(unittest.TestCase):
                 agent.ask("identity", f"time_ms={now_ms() - 3_600_000}")
                 page = identity_page(template.port())
             template.wait_until(template.agent_port_free, "the agent's connection is gone")
-            template.wait_until(template.solicited, "IPv6 addresses that clones must not keep")
             template.save(self.saved)
         return page
 
@@ -883,8 +882,7 @@ class CloneTest(unittest.TestCase):
             self.assertEqual((page["name"], page["mac"], page["address"], page["machine"]),
                              (f"clone-{number}", mac, f"10.0.2.{15 + number}/24", machine))
             self.assertEqual(clone.card_mac(), mac)
-            clone.wait_until(lambda: clone.solicited() == {"33:33:ff" + mac[8:]},
-                             "IPv6 has followed the card")
+            self.assertEqual(clone.solicited(), set(), "no address of the template's hardware")
         print(f"\nclone {number}, ms after cont: ping {(pinged - began) * 1e3:.1f},"
               f" identified {(identified - began) * 1e3:.1f}, page {(served - began) * 1e3:.1f}",
               file=sys.stderr, flush=True)

@@ -304,7 +304,7 @@ class Machine:
 
     def solicited(self) -> set[str]:
         """The groups of neighbour discovery that the guest listens to: one for each ending of its
-        IPv6 addresses."""
+        IPv6 addresses, if it has any."""
         groups = self._card_filter()["multicast-table"]
         return {group for group in groups if group.startswith("33:33:ff:")}
 

@@ -8,6 +8,8 @@
 #include <sys/random.h>
 #include <unistd.h>
 
+#include "console.h"
+
 // struct rand_pool_info, whose last member has no size.
 struct Credit {
   int bits;
@@ -15,17 +17,24 @@ struct Credit {
   unsigned char seed[kSeedBytes];
 };
 
+// Open since the start: a clone that has to walk to it is later by milliseconds under software
+// emulation.
+static int generator = -1;
+
+void entropy_start(void) {
+  generator = open("/dev/urandom", O_WRONLY | O_CLOEXEC);
+  if (generator < 0) console_say("no random generator: %s", strerror(errno));
+}
+
 bool entropy_mix(const unsigned char seed[kSeedBytes]) {
-  const int fd = open("/dev/urandom", O_WRONLY | O_CLOEXEC);
-  if (fd < 0) return false;
   struct Credit credit = {.bits = kSeedBytes * 8, .bytes = kSeedBytes};
   memcpy(credit.seed, seed, kSeedBytes);
   // Added alone, the seed would reach what is drawn only at the generator's next reseeding, which
   // may be a minute away.
-  const bool done = ioctl(fd, RNDADDENTROPY, &credit) == 0 && ioctl(fd, RNDRESEEDCRNG) == 0;
+  const bool done =
+      ioctl(generator, RNDADDENTROPY, &credit) == 0 && ioctl(generator, RNDRESEEDCRNG) == 0;
   const int reason = errno;
   explicit_bzero(&credit, sizeof credit);
-  close(fd);
   errno = reason;
   return done;
 }

@@ -9,6 +9,9 @@
 
 enum { kSeedBytes = 32 };
 
+// Opens the generator, for entropy_mix().
+void entropy_start(void);
+
 // Mixes the seed in, credits all of it, and makes every later draw depend on it. false: the kernel
 // refused; errno says why. The seed stays the caller's to wipe.
 bool entropy_mix(const unsigned char seed[kSeedBytes]);

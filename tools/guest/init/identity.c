@@ -14,11 +14,12 @@ enum { kTimeDigitsMax = 16 };
 
 static const int64_t kTimeMaxMs = (int64_t)1 << 53;  // what a reader of JSON keeps exactly
 
-static void read_boot_id(char* boot_id, size_t room) {
-  (void)snprintf(boot_id, room, "unknown");
+static char boot_id[kBootIdMax + 1] = "unknown";
+
+void identity_start(void) {
   const int fd = open("/proc/sys/kernel/random/boot_id", O_RDONLY | O_CLOEXEC);
   if (fd < 0) return;
-  const ssize_t length = read(fd, boot_id, room - 1);
+  const ssize_t length = read(fd, boot_id, sizeof boot_id - 1);
   close(fd);
   if (length > 0) boot_id[length] = '\0';
   boot_id[strcspn(boot_id, "\n")] = '\0';
@@ -57,7 +58,7 @@ void identity_read(struct Identity* identity) {
   write_mac(mac, identity->mac, sizeof identity->mac);
   write_address(address, identity->address, sizeof identity->address);
   machine_id_read(identity->machine);
-  read_boot_id(identity->boot, sizeof identity->boot);
+  memcpy(identity->boot, boot_id, sizeof boot_id);
   identity->time_ms = time_now_ms();
 }
 

@@ -22,6 +22,9 @@ struct Identity {
   int64_t time_ms;                            // since 1970, as the guest believes
 };
 
+// Reads what stays as it is.
+void identity_start(void);
+
 void identity_read(struct Identity* identity);
 
 // What a host asked to be changed. Empty at first.

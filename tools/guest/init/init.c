@@ -10,7 +10,9 @@
 #include "boot.h"
 #include "clock.h"
 #include "console.h"
+#include "entropy.h"
 #include "http.h"
+#include "identity.h"
 #include "machine_id.h"
 #include "network.h"
 #include "power.h"
@@ -59,7 +61,9 @@ static void prepare(struct Guest* guest) {
   boot_mount();
   settings_read(&guest->settings);
   boot_load_modules();
+  entropy_start();
   machine_id_start();
+  identity_start();
   network_start(&guest->network, &guest->settings);
   http_start(&guest->http);
   power_start(&guest->power);

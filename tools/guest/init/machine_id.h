@@ -11,12 +11,12 @@ enum { kMachineIdDigits = 32 };
 // Exactly 32 lower-case hexadecimal digits.
 bool machine_id_valid(const char* id);
 
-// Writes an id drawn at random.
+// Makes the file, which stays open, with an id drawn at random.
 void machine_id_start(void);
 
-// Replaces the id in one step: whoever reads the file finds the old one or the new one. false: the
-// kernel refused, errno says why, and the old one is still there.
+// Replaces the id by one write, of the same length as what it replaces. false: the kernel refused,
+// errno says why, and the old one is still there.
 bool machine_id_set(const char* id);
 
-// "none" if there is none.
+// The id that was set last; "none" if there is none.
 void machine_id_read(char id[kMachineIdDigits + 1]);

@@ -19,57 +19,53 @@ enum { kCardWaitMs = 5000 };
 
 static const char kCard[] = "eth0";
 
+// By which the kernel is asked of cards and told about them, since the start.
+static int control = -1;
+
 static void put_address(struct sockaddr* into, uint32_t address) {
   const struct sockaddr_in value = {.sin_family = AF_INET, .sin_addr = {.s_addr = address}};
   memcpy(into, &value, sizeof value);
 }
 
-static bool card_set(int fd, unsigned long what, const char* card, uint32_t address) {
+static struct ifreq of_card(const char* card) {
   struct ifreq request = {0};
   strncpy(request.ifr_name, card, IFNAMSIZ - 1);
+  return request;
+}
+
+static bool card_set(unsigned long what, uint32_t address) {
+  struct ifreq request = of_card(kCard);
   put_address(&request.ifr_addr, address);
-  return ioctl(fd, what, &request) == 0;
+  return ioctl(control, what, &request) == 0;
 }
 
-static bool card_up(int fd, const char* card) {
-  struct ifreq request = {0};
-  strncpy(request.ifr_name, card, IFNAMSIZ - 1);
-  if (ioctl(fd, SIOCGIFFLAGS, &request) != 0) return false;
+static bool card_up(const char* card) {
+  struct ifreq request = of_card(card);
+  if (ioctl(control, SIOCGIFFLAGS, &request) != 0) return false;
   request.ifr_flags = (short)(request.ifr_flags | IFF_UP);
-  return ioctl(fd, SIOCSIFFLAGS, &request) == 0;
+  return ioctl(control, SIOCSIFFLAGS, &request) == 0;
 }
 
-static bool route_default(int fd, unsigned long what, uint32_t gateway) {
+static bool route_default(unsigned long what, uint32_t gateway) {
   struct rtentry route = {.rt_flags = RTF_UP};
   put_address(&route.rt_dst, INADDR_ANY);
   put_address(&route.rt_genmask, INADDR_ANY);
   put_address(&route.rt_gateway, gateway);
   if (gateway != 0) route.rt_flags |= RTF_GATEWAY;
-  return ioctl(fd, what, &route) == 0;
+  return ioctl(control, what, &route) == 0;
 }
 
 // NULL, or what the kernel refused; errno says why.
 static const char* apply(const struct Network* network) {
-  const int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-  if (fd < 0) return "no socket";
-  const char* wrong = NULL;
-  if (!card_set(fd, SIOCSIFADDR, kCard, network->address.address)) {
-    wrong = "cannot set the address";
-  } else if (!card_set(fd, SIOCSIFNETMASK, kCard, network->address.mask)) {
-    wrong = "cannot set the mask";
-  } else if (!card_up(fd, kCard)) {
-    wrong = "cannot bring eth0 up";
-  } else {
-    while (route_default(fd, SIOCDELRT, 0))
-      continue;  // ends when no default route is left
-    if (network->gateway.present && !route_default(fd, SIOCADDRT, network->gateway.address)) {
-      wrong = "cannot set the gateway";
-    }
+  if (!card_set(SIOCSIFADDR, network->address.address)) return "cannot set the address";
+  if (!card_set(SIOCSIFNETMASK, network->address.mask)) return "cannot set the mask";
+  if (!card_up(kCard)) return "cannot bring eth0 up";
+  while (route_default(SIOCDELRT, 0))
+    continue;  // ends when no default route is left
+  if (network->gateway.present && !route_default(SIOCADDRT, network->gateway.address)) {
+    return "cannot set the gateway";
   }
-  const int reason = errno;
-  close(fd);
-  errno = reason;
-  return wrong;
+  return NULL;
 }
 
 static void report(const struct Network* network, const char* wrong) {
@@ -89,20 +85,30 @@ void network_read_name(char name[kHostNameMax + 1]) {
   if (gethostname(name, kHostNameMax) != 0) (void)snprintf(name, kHostNameMax, "unknown");
 }
 
-// Whoever knows the card's old hardware address learns the new one at once.
-static void announce_changes(void) {
-  const int fd = open("/proc/sys/net/ipv4/conf/all/arp_notify", O_WRONLY | O_CLOEXEC);
-  if (fd < 0 || write(fd, "1", 1) != 1) console_say("network: cannot announce changes");
-  if (fd >= 0) close(fd);
+static bool turn_on(const char* setting) {
+  const int fd = open(setting, O_WRONLY | O_CLOEXEC);
+  if (fd < 0) return false;
+  const bool done = write(fd, "1", 1) == 1;
+  close(fd);
+  return done;
+}
+
+// Whoever knows the card's old hardware address learns the new one at once. Of IPv6 a host orders
+// no address, and the one that the kernel makes of the hardware address would be a clone's old one.
+static void choose_protocols(void) {
+  if (!turn_on("/proc/sys/net/ipv4/conf/all/arp_notify")) {
+    console_say("network: cannot announce changes");
+  }
+  const bool refused = !turn_on("/proc/sys/net/ipv6/conf/all/disable_ipv6") && errno != ENOENT;
+  if (refused) console_say("network: cannot leave IPv6 out: %s", strerror(errno));
 }
 
 void network_start(struct Network* network, const struct Settings* settings) {
   *network = (struct Network){.address = settings->address, .gateway = settings->gateway};
   if (!network_set_name(settings->name)) console_say("cannot set the name %s", settings->name);
-  announce_changes();
-  const int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-  if (fd < 0 || !card_up(fd, "lo")) console_say("network: cannot bring lo up");
-  if (fd >= 0) close(fd);
+  choose_protocols();
+  control = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+  if (!card_up("lo")) console_say("network: cannot bring lo up: %s", strerror(errno));
   if (!network->address.present) {
     console_say("network: no blx.ip given, so none");
     return;
@@ -128,40 +134,19 @@ void network_serve(struct Network* network) {
   report(network, apply(network));
 }
 
-static bool get_mac(int fd, struct Mac* mac) {
-  struct ifreq request = {0};
-  strncpy(request.ifr_name, kCard, IFNAMSIZ - 1);
-  if (ioctl(fd, SIOCGIFHWADDR, &request) != 0) return false;
+static bool get_mac(struct Mac* mac) {
+  struct ifreq request = of_card(kCard);
+  if (ioctl(control, SIOCGIFHWADDR, &request) != 0) return false;
   memcpy(mac->bytes, request.ifr_hwaddr.sa_data, sizeof mac->bytes);
   return true;
 }
 
-// The card's IPv6 addresses are made of its hardware address, but only when IPv6 comes up on it; a
-// clone would keep its template's.
-static void renew_ipv6(void) {
-  const int fd = open("/proc/sys/net/ipv6/conf/eth0/disable_ipv6", O_RDWR | O_CLOEXEC);
-  if (fd < 0) return;  // a kernel without IPv6
-  char disabled = '1';
-  if (pread(fd, &disabled, 1, 0) == 1 && disabled == '0' && pwrite(fd, "1", 1, 0) == 1) {
-    const ssize_t written = pwrite(fd, "0", 1, 0);
-    (void)written;
-  }
-  close(fd);
-}
-
 // The card stays up: its driver tells the device at once, and IPv4's address and routes stay.
 static bool set_mac(struct Mac mac) {
-  const int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-  if (fd < 0) return false;
-  struct ifreq request = {.ifr_hwaddr.sa_family = ARPHRD_ETHER};
-  strncpy(request.ifr_name, kCard, IFNAMSIZ - 1);
+  struct ifreq request = of_card(kCard);
+  request.ifr_hwaddr.sa_family = ARPHRD_ETHER;
   memcpy(request.ifr_hwaddr.sa_data, mac.bytes, sizeof mac.bytes);
-  const bool done = ioctl(fd, SIOCSIFHWADDR, &request) == 0;
-  const int reason = errno;
-  close(fd);
-  if (done) renew_ipv6();
-  errno = reason;
-  return done;
+  return ioctl(control, SIOCSIFHWADDR, &request) == 0;
 }
 
 static const char* readdress(struct Network* network, const struct NetworkChange* change) {
@@ -199,11 +184,10 @@ const char* network_change(struct Network* network, const struct NetworkChange* 
   return "cannot set the mac";
 }
 
-static bool get_address(int fd, unsigned long what, uint32_t* address) {
-  struct ifreq request = {0};
+static bool get_address(unsigned long what, uint32_t* address) {
+  struct ifreq request = of_card(kCard);
   struct sockaddr_in value;
-  strncpy(request.ifr_name, kCard, IFNAMSIZ - 1);
-  if (ioctl(fd, what, &request) != 0) return false;
+  if (ioctl(control, what, &request) != 0) return false;
   memcpy(&value, &request.ifr_addr, sizeof value);
   *address = value.sin_addr.s_addr;
   return true;
@@ -212,10 +196,7 @@ static bool get_address(int fd, unsigned long what, uint32_t* address) {
 void network_read(struct Mac* mac, struct Address* address) {
   *mac = (struct Mac){0};
   *address = (struct Address){0};
-  const int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-  if (fd < 0) return;
-  (void)get_mac(fd, mac);
-  address->present = get_address(fd, SIOCGIFADDR, &address->address) &&
-                     get_address(fd, SIOCGIFNETMASK, &address->mask);
-  close(fd);
+  (void)get_mac(mac);
+  address->present =
+      get_address(SIOCGIFADDR, &address->address) && get_address(SIOCGIFNETMASK, &address->mask);
 }

@@ -76,7 +76,7 @@ class Process {
   virtual ~Process() = default;
 
   // Errors: kNotFound "program_missing", kPermissionDenied, kResourceExhausted,
-  // kFailedPrecondition "group_missing".
+  // kFailedPrecondition "group_missing", "group_killed".
   virtual Task<Result<std::unique_ptr<Child>>> spawn(SpawnSpec spec) = 0;
   // Errors: kNotFound "process_gone" when no process has this id (pid reused counts as gone).
   virtual Task<Result<std::unique_ptr<Child>>> adopt(ProcessId id) = 0;
@@ -88,7 +88,8 @@ class Process {
   // Groups hold and limit processes; make is idempotent. Where the system has no usable cgroups
   // they exist in name only, and group_support() says so. Names are [A-Za-z0-9._-]{1,100}, without
   // a dot in front. Errors: kInvalidArgument "group_name_invalid", kFailedPrecondition
-  // "group_limit_refused". To kill or remove what is not there is fine.
+  // "group_limit_refused". To kill or remove what is not there is fine. Whatever begins in a group
+  // that was killed, and not made again since, may be killed too.
   enum class GroupSupport : std::uint8_t { kNone, kHybrid, kUnified };
   [[nodiscard]] virtual GroupSupport group_support() const = 0;
   virtual Task<Result<void>> make_group(std::string name, GroupLimits limits) = 0;

@@ -53,6 +53,14 @@ bool make_or_find(const std::string& path) {
   return mkdir(path.c_str(), 0755) == 0 || errno == EEXIST;
 }
 
+// One that was killed kills whatever begins in it from then on (seen with Linux 6.18), so what is
+// empty is made anew.
+bool make_anew(const std::string& path) {
+  if (mkdir(path.c_str(), 0755) == 0) return true;
+  if (errno != EEXIST) return false;
+  return rmdir(path.c_str()) == 0 ? mkdir(path.c_str(), 0755) == 0 : errno == EBUSY;
+}
+
 // Mount points of the cgroup trees.
 struct Trees {
   std::string unified;
@@ -299,7 +307,7 @@ Result<void> Groups::make(const std::string& name, const env::GroupLimits& limit
   if (!is_group_name(name)) return fail(Code::kInvalidArgument, "group_name_invalid", name);
   if (!ensure_roots()) return file_failure("make group", unified_);
   for (const std::string& directory : directories(name)) {
-    if (!make_or_find(directory)) return file_failure("make group", directory);
+    if (!make_anew(directory)) return file_failure("make group", directory);
   }
   if (support_ == Support::kUnified) {
     return apply_settings(env::join_path(unified_, name), unified_settings(limits));

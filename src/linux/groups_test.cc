@@ -124,6 +124,24 @@ TEST_F(GroupsTest, AChildMovesThereWhereNoneCanBegin) {
   }).join();
 }
 
+TEST_F(GroupsTest, WhatWasKilledTakesAChildOnceItIsMadeAgain) {
+  if (!has_limits()) GTEST_SKIP() << "no cgroups here: a group is only a name";
+  run([this](env::Env env) -> env::Task<void> {
+    for (int round = 0; round < 3; ++round) {
+      EXPECT_EQ(reason_of(co_await env.process.make_group("g", {})), "ok");
+      const auto result = co_await env.process.run(shell("exit 3", "g"), in(20s), 100);
+      BLX_CO_ASSERT(result);
+      EXPECT_EQ(result->status.exit_code, 3);
+      EXPECT_EQ(reason_of(co_await env.process.kill_group("g")), "ok");
+    }
+    // Not made again: by the kernel's grace it runs, or is killed as it begins.
+    const auto result = co_await env.process.run(shell("exit 3", "g"), in(20s), 100);
+    EXPECT_TRUE(result ? result->status.exit_code == 3 : reason_of(result) == "group_killed")
+        << reason_of(result);
+    EXPECT_EQ(reason_of(co_await env.process.remove_group("g")), "ok");
+  });
+}
+
 TEST_F(GroupsTest, AMemoryLimitEndsAHog) {
   if (!has_limits()) GTEST_SKIP() << "no cgroups here: limits are not tested";
   run([this](env::Env env) -> env::Task<void> {

@@ -109,7 +109,8 @@ std::vector<std::string> launch_arguments(const env::SpawnSpec& spec, const Grou
 Error launch_error(const LaunchReport& failure, const env::SpawnSpec& spec) {
   const int number = failure.number;
   switch (failure.stage) {
-    case LaunchStage::kSplit:  // which is none
+    case LaunchStage::kSplit:  // which is none, also below
+    case LaunchStage::kBegun:
     case LaunchStage::kArguments:
       return {Code::kInternal, "launch_failed", "the launcher did not understand its arguments"};
     case LaunchStage::kGroup:

@@ -187,23 +187,31 @@ env::Task<Result<void>> Process::launched(Fd status, const env::SpawnSpec& spec,
   pipe.assign(number, error);
   if (error) co_return fail(Code::kResourceExhausted, "process_limit", error.message());
   (void)status.release();
+  std::optional<LaunchReport> failure;
+  bool has_split = false;
+  bool has_begun = false;
   while (true) {
     const auto ready = co_await wait_ready(loop_, pipe, Descriptor::wait_read);
     LaunchReport report;
     const ssize_t count = retry_interrupted([&] { return read(number, &report, sizeof report); });
-    if (count < 0 && errno != EAGAIN) {
-      co_return fail(Code::kInternal, "launch_failed", std::string(error_text(errno)));
-    }
-    if (count == 0) co_return Result<void>();
-    if (count > 0) {
-      if (count != sizeof report) co_return fail(Code::kInternal, "launch_failed");
-      if (report.stage != LaunchStage::kSplit) {
-        co_return std::unexpected(launch_error(report, spec));
-      }
+    if (count == 0) break;
+    if (count < 0 && errno == EAGAIN) {
+      BLX_CO_TRY(ready);
+    } else if (count != sizeof report) {
+      co_return fail(Code::kInternal, "launch_failed", "the launcher's words are not understood");
+    } else if (report.stage == LaunchStage::kSplit) {
+      has_split = true;
       BLX_CO_TRY(state, watch_child(report.number, spec.group));
+    } else if (report.stage == LaunchStage::kBegun) {
+      has_begun = true;
+    } else {
+      failure = report;
     }
-    BLX_CO_TRY(ready);
   }
+  if (failure) co_return std::unexpected(launch_error(*failure, spec));
+  if (has_split && !has_begun)
+    co_return fail(Code::kFailedPrecondition, "group_killed", spec.group);
+  co_return Result<void>();
 }
 
 env::Task<Result<std::unique_ptr<env::Child>>> Process::adopt(env::ProcessId id) {

@@ -124,13 +124,13 @@ class SimProcess final : public env::Process {
 
   env::Task<Result<void>> make_group(std::string name, env::GroupLimits limits) override {
     if (!owner_.alive()) co_return crashed();
-    table().groups[name] = limits;
+    table().groups[name] = {.limits = limits, .was_killed = false};
     co_return Result<void>();
   }
   env::Task<Result<std::vector<std::string>>> groups() override {
     if (!owner_.alive()) co_return crashed();
     std::vector<std::string> names;
-    for (const auto& [name, limits] : table().groups)
+    for (const auto& [name, group] : table().groups)
       names.push_back(name);
     co_return names;
   }
@@ -138,6 +138,8 @@ class SimProcess final : public env::Process {
     if (!owner_.alive()) co_return crashed();
     for (ProcessRecord* process : table().members(name))
       table().end(*process, {.signal = kSignalKill}, false);
+    const auto group = table().groups.find(name);
+    if (group != table().groups.end()) group->second.was_killed = true;
     co_return Result<void>();
   }
   env::Task<Result<void>> remove_group(std::string name) override {
@@ -233,7 +235,10 @@ Result<ProcessRecord*> ProcessTable::start(Incarnation& parent, env::SpawnSpec s
   if (!spec.group.empty()) {
     const auto group = groups.find(spec.group);
     if (group == groups.end()) return fail(Code::kFailedPrecondition, "group_missing", spec.group);
-    const std::uint32_t pids = group->second.pids;
+    if (group->second.was_killed) {
+      return fail(Code::kFailedPrecondition, "group_killed", spec.group);
+    }
+    const std::uint32_t pids = group->second.limits.pids;
     if (pids != 0 && members(spec.group).size() >= pids) {
       return fail(Code::kResourceExhausted, "group_full", spec.group);
     }

@@ -90,7 +90,11 @@ class ProcessTable {
   [[nodiscard]] std::size_t living_count() const { return living_.size(); }
   [[nodiscard]] bool has_program(const std::string& path) const { return programs_.contains(path); }
 
-  std::map<std::string, env::GroupLimits, std::less<>> groups;
+  struct Group {
+    env::GroupLimits limits;
+    bool was_killed = false;  // since it was made, and takes nobody any more
+  };
+  std::map<std::string, Group, std::less<>> groups;
   env::Process::GroupSupport group_support = env::Process::GroupSupport::kUnified;
   std::optional<Error> next_spawn_error;
 

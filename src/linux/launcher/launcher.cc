@@ -132,9 +132,12 @@ Place enter_group(const char* directory) {
   how.flags = CLONE_INTO_CGROUP | CLONE_PARENT;
   how.cgroup = static_cast<unsigned>(group);
   const long child = syscall(SYS_clone3, &how, sizeof how);
-  if (child > 0) return Place::kLeftToChild;
+  if (child > 0) {
+    (void)report(LaunchStage::kSplit, static_cast<int>(child));
+    return Place::kLeftToChild;
+  }
   if (child < 0) return join(group, "cgroup.procs") ? Place::kThere : Place::kRefused;
-  (void)report(LaunchStage::kSplit, getpid());
+  (void)report(LaunchStage::kBegun, 0);
   return Place::kThere;
 }
 

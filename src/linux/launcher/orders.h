@@ -7,8 +7,8 @@
 
 namespace blixard::linux_side {
 
-// The launcher is given descriptors 0 to 2 and this one, a pipe that closes at exec. It writes a
-// LaunchReport there when it goes on as another process, and on failure.
+// The launcher is given descriptors 0 to 2 and this one, a pipe that closes at exec. It writes
+// LaunchReports there: when it goes on as another process, and on failure.
 inline constexpr int kStatusFd = 3;
 
 // Before the word kOrdersEnd, behind which the program's path and its arguments stand.
@@ -21,7 +21,10 @@ inline constexpr std::string_view kMemberOrder = "member=";        // one more G
 inline constexpr std::string_view kOrdersEnd = "--";
 
 enum class LaunchStage : std::int32_t {
-  kSplit,  // no failure: a child of the daemon goes on, the launcher that it started ends
+  // No failures: a child of the daemon goes on, and the launcher that it started ends. Each of the
+  // two says so.
+  kSplit,
+  kBegun,
   kArguments,
   kGroup,
   kOutput,

@@ -15,10 +15,6 @@ using telemetry::VmOperation;
 
 constexpr Duration kWatchAgain = 1s;
 
-bool has_ended(vm::Phase phase) {
-  return phase == vm::Phase::kEnded || phase == vm::Phase::kPanicked || phase == vm::Phase::kGone;
-}
-
 // The driver knows that our guest is not there; every other error means that it cannot tell.
 bool is_gone(const Error& error) {
   return error.code() == Code::kNotFound || error.code() == Code::kFailedPrecondition;
@@ -52,7 +48,7 @@ env::Task<Result<void>> VmKeeper::adopt(cluster::Vm vm) {
     co_return Result<void>();
   }
   is_known_ = true;
-  if (!status || has_ended(status->phase)) {
+  if (!status || vm::has_ended(status->phase)) {
     ended_ = status ? *status : ended_unseen("it ended while this node's daemon was away");
     co_return Result<void>();
   }
@@ -117,7 +113,7 @@ env::Task<void> VmKeeper::watch(vm::Record record) {
       continue;
     }
     const vm::Status status = change ? *change : ended_unseen(change.error().message());
-    if (has_ended(status.phase)) {
+    if (vm::has_ended(status.phase)) {
       if (BLX_BUG(kMissesGuestEnd)) co_return;
       ended_ = status;
       changed_.notify_all();

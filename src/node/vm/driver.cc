@@ -45,6 +45,12 @@ std::string_view accelerator_name(Accelerator accelerator) {
   return "unknown";
 }
 
+bool has_ended(Phase phase) {
+  return phase == Phase::kEnded || phase == Phase::kPanicked || phase == Phase::kGone;
+}
+
+Phase without_readiness(Phase phase) { return phase == Phase::kStarting ? Phase::kRunning : phase; }
+
 std::string_view phase_name(Phase phase) {
   switch (phase) {
     case Phase::kStarting:

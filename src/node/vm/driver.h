@@ -151,6 +151,10 @@ enum class Phase : std::uint8_t {
   kGone,      // the process is not there any more
 };
 std::string_view phase_name(Phase phase);  // "running"
+bool has_ended(Phase phase);
+// kStarting and kRunning are one to whoever waits for a change: they differ for who waits for the
+// guest.
+Phase without_readiness(Phase phase);
 
 enum class EndReason : std::uint8_t {
   kNone,

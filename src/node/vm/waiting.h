@@ -1,6 +1,6 @@
 #pragma once
 
-// Two ways of waiting that the driver's parts share: for a condition with a deadline, and for
+// Two ways of waiting that the drivers' parts share: for a condition with a deadline, and for
 // one's turn at something that only one task may do at a time.
 
 #include <cstdint>
@@ -14,7 +14,7 @@
 #include "env/sync.h"
 #include "env/task.h"
 
-namespace blixard::qemu {
+namespace blixard::vm {
 
 // Returns when condition() holds; it is asked again at each notification of `signal`. Errors:
 // kDeadlineExceeded, kCancelled.
@@ -68,4 +68,4 @@ class Turns {
   env::Signal freed_;
 };
 
-}  // namespace blixard::qemu
+}  // namespace blixard::vm

@@ -56,7 +56,7 @@ env::Task<Result<void>> QemuDriver::settle_accelerator(const vm::GuestSpec& spec
     return kvm_boots_ || capabilities_->accelerator != Accelerator::kKvm;
   };
   if (is_settled()) co_return Result<void>();
-  BLX_CO_TRY(const Turns::Held turn, co_await turns_.take(vm::kTrialVm.value));
+  BLX_CO_TRY(const vm::Turns::Held turn, co_await turns_.take(vm::kTrialVm.value));
   if (kvm_unusable_) co_return std::unexpected(*kvm_unusable_);
   if (is_settled()) co_return Result<void>();
   vm::GuestSpec trial{.id = vm::kTrialVm,
@@ -84,6 +84,7 @@ env::Task<Result<std::optional<std::string>>> QemuDriver::hold_trial(vm::GuestSp
   BLX_CO_TRY(co_await release_leftover_held(vm::kTrialVm));
   const Instant patience = env_.clock.monotonic() + kTrialPatience;
   const Instant until = std::min(deadline, patience);
+  BLX_CO_TRY(co_await lay_out(trial));
   const auto started = co_await start_process(trial, record_of(trial), {}, until);
   Result<void> booted;
   if (!started) booted = std::unexpected(started.error());

@@ -6,6 +6,7 @@
 
 #include "base/bug.h"
 #include "base/limits.h"
+#include "node/vm/groups.h"
 #include "node/vm/label.h"
 #include "node/vm/qemu/accelerator.h"
 #include "node/vm/qemu/agent_client.h"
@@ -92,7 +93,7 @@ env::Task<void> QemuDriver::close() {
 
 env::Task<Result<vm::Capabilities>> QemuDriver::probe() {
   const observe::AllocationTag tag(observe::Subsystem::kVm);
-  BLX_CO_TRY(const Turns::Held turn, co_await turns_.take(kProbeTurn));
+  BLX_CO_TRY(const vm::Turns::Held turn, co_await turns_.take(kProbeTurn));
   if (!capabilities_) {
     BLX_CO_TRY(capabilities_, co_await probe_now());
     BLX_LOG(env_.log, kInfo, "QEMU {}, {}", capabilities_->version,
@@ -190,7 +191,7 @@ env::Task<Result<vm::Record>> QemuDriver::prepare(vm::GuestSpec spec) {
   BLX_CO_TRY(vm::check_guest_spec(spec));
   BLX_CO_TRY(directories_.check_paths(spec.id));
   BLX_CO_TRY(co_await probe());
-  BLX_CO_TRY(const Turns::Held turn, co_await turns_.take(spec.id.value));
+  BLX_CO_TRY(const vm::Turns::Held turn, co_await turns_.take(spec.id.value));
 
   const std::optional<vm::Record> stored = co_await directories_.load(spec.id);
   const bool looks = !BLX_BUG(kStartsWithoutAdopting);
@@ -201,21 +202,25 @@ env::Task<Result<vm::Record>> QemuDriver::prepare(vm::GuestSpec spec) {
       co_return *stored;
     }
   }
-  if (looks && stored && vm::is_group_of(*stored)) BLX_CO_TRY(co_await give_up_group(*stored));
-  BLX_CO_TRY(co_await directories_.make(spec.id));
-  BLX_CO_TRY(co_await directories_.expose(spec.id, spec.kernel_path));
-  BLX_CO_TRY(co_await directories_.expose(spec.id, spec.initrd_path));
+  if (looks && stored && vm::is_group_of(*stored)) {
+    BLX_CO_TRY(co_await vm::give_up_standby_group(env_.process, *stored));
+  }
+  BLX_CO_TRY(co_await lay_out(spec));
   vm::Record record = record_of(spec);
   BLX_CO_TRY(record.published, co_await ports_.choose(spec.id, spec.published));
-  const auto limits = options_.limits ? group_limits(spec, record.accelerator) : env::GroupLimits{};
-  BLX_CO_TRY(co_await env_.process.make_group(record.group, limits));
   BLX_CO_TRY(co_await directories_.store(record));
   co_return record;
 }
 
+env::Task<Result<void>> QemuDriver::lay_out(vm::GuestSpec spec) {
+  BLX_CO_TRY(co_await directories_.make(spec.id));
+  BLX_CO_TRY(co_await directories_.expose(spec.kernel_path));
+  co_return co_await directories_.expose(spec.initrd_path);
+}
+
 env::Task<Result<QemuDriver::Vm>> QemuDriver::find(const vm::Record& record) {
   BLX_CO_TRY(check_record(record));
-  BLX_CO_TRY(const Turns::Held turn, co_await turns_.take(record.id.value));
+  BLX_CO_TRY(const vm::Turns::Held turn, co_await turns_.take(record.id.value));
   co_return co_await take_over(record);
 }
 
@@ -342,10 +347,7 @@ env::Task<Result<vm::EndReason>> QemuDriver::stop(vm::Record record, vm::StopLad
   const auto reason =
       co_await climb_stop_ladder(env_, *vm, ladder, directories_.socket(record.id, kAgentSocket));
   if (!reason && reason.error().code() == Code::kCancelled) co_return reason;
-  const auto emptied = co_await env_.process.kill_group(record.group);
-  if (!emptied && emptied.error().code() != Code::kNotFound) {
-    co_return std::unexpected(emptied.error());
-  }
+  BLX_CO_TRY(co_await env_.process.kill_group(record.group));
   co_return reason;
 }
 
@@ -388,7 +390,7 @@ Result<void> QemuDriver::check_record(const vm::Record& record) const {
 env::Task<Result<void>> QemuDriver::release(vm::Record record) {
   const observe::AllocationTag tag(observe::Subsystem::kVm);
   BLX_CO_TRY(check_record(record));
-  BLX_CO_TRY(const Turns::Held turn, co_await turns_.take(record.id.value));
+  BLX_CO_TRY(const vm::Turns::Held turn, co_await turns_.take(record.id.value));
   const std::optional<vm::Record> stored = co_await directories_.load(record.id);
   if (stored && stored->uuid != record.uuid) {
     co_return not_ours("the directory is of uuid " + stored->uuid.text());
@@ -409,10 +411,7 @@ env::Task<Result<void>> QemuDriver::release_held(const vm::Record& record) {
   }
   BLX_CO_TRY(co_await end_strays(record));
   if (record.process.pid != 0) BLX_CO_TRY(co_await end_recorded_process(record));
-  for (const std::string& group : {record.group, vm::group_name(record.id)}) {
-    const auto removed = co_await env_.process.remove_group(group);
-    if (!removed && removed.error().code() != Code::kNotFound) co_return removed;
-  }
+  BLX_CO_TRY(co_await vm::remove_groups(env_.process, record));
   BLX_CO_TRY(co_await directories_.remove(record.id));
   ports_.forget(record.id);
   co_return Result<void>();
@@ -443,18 +442,16 @@ env::Task<Result<std::vector<VmId>>> QemuDriver::leftovers() {
   std::set<std::string> taken;  // groups of processes that stood by
   for (const VmId id : with_directory)
     if (const auto stored = co_await directories_.load(id)) taken.insert(stored->group);
-  BLX_CO_TRY(const std::vector<std::string> groups, co_await env_.process.groups());
-  for (const std::string& group : groups) {
-    const auto id = vm::parse_group_name(group);
-    if (id && !taken.contains(group)) ids.insert(*id);
-  }
+  BLX_CO_TRY(const std::vector<VmId> with_group,
+             co_await vm::vms_with_groups(env_.process, std::move(taken)));
+  ids.insert(with_group.begin(), with_group.end());
   for (const auto& [id, standby] : standbys_)
     ids.erase(id);
   co_return std::vector<VmId>(ids.begin(), ids.end());
 }
 
 env::Task<Result<void>> QemuDriver::release_leftover(VmId id) {
-  BLX_CO_TRY(const Turns::Held turn, co_await turns_.take(id.value));
+  BLX_CO_TRY(const vm::Turns::Held turn, co_await turns_.take(id.value));
   co_return co_await release_leftover_held(id);
 }
 

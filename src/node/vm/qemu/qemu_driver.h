@@ -21,7 +21,7 @@
 #include "node/vm/qemu/running_vm.h"
 #include "node/vm/qemu/state_transfer.h"
 #include "node/vm/qemu/template_key.h"
-#include "node/vm/qemu/waiting.h"
+#include "node/vm/waiting.h"
 
 namespace blixard::qemu {
 
@@ -81,6 +81,9 @@ class QemuDriver final : public vm::Driver {
   env::Task<Result<Vm>> find(const vm::Record& record);
   env::Task<Result<Vm>> take_over(const vm::Record& record);  // the VM's turn is held
 
+  // Makes the folder of a guest's process, and opens to it the files that it boots from.
+  env::Task<Result<void>> lay_out(vm::GuestSpec spec);
+  // Of one for which that was done.
   env::Task<Result<vm::Record>> start_process(const vm::GuestSpec& spec, vm::Record record,
                                               const GuestMemory& memory, Instant deadline);
   env::Task<Result<env::SpawnSpec>> spawn_spec(const vm::GuestSpec& spec, const vm::Record& record,
@@ -111,9 +114,8 @@ class QemuDriver final : public vm::Driver {
   [[nodiscard]] std::size_t count_standbys(std::string_view key) const;
   env::Task<Result<VmId>> free_standby();
   env::Task<Result<void>> start_standby(vm::GuestSpec spec, Instant deadline);
+  env::Task<Result<void>> start_waiting(vm::GuestSpec spec, Instant deadline);
   env::Task<void> end_standby(VmId id);
-  // Of a process that stood by and is not the VM's any more.
-  env::Task<Result<void>> give_up_group(const vm::Record& record);
   // The process of such a standby becomes the record's, if there is one.
   env::Task<bool> take_standby(const vm::GuestSpec& spec, vm::Record& record);
   env::Task<Result<void>> hand_standby(VmId from, vm::Record record);
@@ -158,7 +160,7 @@ class QemuDriver final : public vm::Driver {
   Options options_;
   RunDirectories directories_;
   HostPorts ports_;
-  Turns turns_;  // one a VM for start, take-over and release; number 0 for probe()
+  vm::Turns turns_;  // one a VM for start, take-over and release; number 0 for probe()
   std::optional<vm::Capabilities> capabilities_;
   std::string version_;  // all that QEMU says of it
   BuiltIn built_in_;

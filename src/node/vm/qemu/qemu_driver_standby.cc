@@ -51,8 +51,7 @@ env::Task<Result<std::size_t>> QemuDriver::keep_standbys(vm::GuestSpec spec, std
   BLX_CO_TRY(vm::check_guest_spec(spec));
   if (!spec.clone_of) co_return fail(Code::kInvalidArgument, "spec_invalid", "no template");
   const vm::Template made = *spec.clone_of;
-  BLX_CO_TRY(const std::string key, co_await template_key(spec));
-  BLX_CO_TRY(const Turns::Held turn, co_await turns_.take(kTurn));
+  BLX_CO_TRY(const vm::Turns::Held turn, co_await turns_.take(kTurn));
   const auto is_useless = [&](const Standby& standby) {
     const bool is_of_it = standby.clones.key == made.key;
     return standby.vm->exited() || (is_of_it && standby.clones.files != made.files);
@@ -69,10 +68,8 @@ env::Task<Result<std::size_t>> QemuDriver::keep_standbys(vm::GuestSpec spec, std
     if (one == standbys_.end()) break;
     co_await end_standby(one->first);
   }
-  while (count_standbys(made.key) < count) {
-    if (key != made.key) co_return fail(Code::kDataLoss, "template_of_another");
+  while (count_standbys(made.key) < count)
     BLX_CO_TRY(co_await start_standby(spec, deadline));
-  }
   co_return count_standbys(made.key);
 }
 
@@ -94,6 +91,8 @@ env::Task<Result<VmId>> QemuDriver::free_standby() {
 }
 
 env::Task<Result<void>> QemuDriver::start_standby(vm::GuestSpec spec, Instant deadline) {
+  BLX_CO_TRY(const std::string key, co_await template_key(spec));
+  if (key != spec.clone_of->key) co_return fail(Code::kDataLoss, "template_of_another");
   BLX_CO_TRY(const VmId id, co_await free_standby());
   BLX_CO_TRY(directories_.check_paths(id));
   spec.id = id;
@@ -101,8 +100,7 @@ env::Task<Result<void>> QemuDriver::start_standby(vm::GuestSpec spec, Instant de
   spec.uuid = env_.random.uuid();
   spec.name = vm::label(id);
   spec.published.clear();
-  BLX_CO_TRY(const GuestMemory memory, co_await memory_of(id, *spec.clone_of));
-  const auto started = co_await start_process(spec, record_of(spec), memory, deadline);
+  const auto started = co_await start_waiting(spec, deadline);
   if (!started) {
     if (started.error().code() != Code::kCancelled) {
       ignore(co_await release_leftover_held(id), "the next daemon finds it");
@@ -114,12 +112,10 @@ env::Task<Result<void>> QemuDriver::start_standby(vm::GuestSpec spec, Instant de
   co_return Result<void>();
 }
 
-env::Task<Result<void>> QemuDriver::give_up_group(const vm::Record& record) {
-  if (record.group == vm::group_name(record.id)) co_return Result<void>();
-  const auto killed = co_await env_.process.kill_group(record.group);
-  if (!killed && killed.error().code() != Code::kNotFound) co_return killed;
-  const auto removed = co_await env_.process.remove_group(record.group);
-  if (!removed && removed.error().code() != Code::kNotFound) co_return removed;
+env::Task<Result<void>> QemuDriver::start_waiting(vm::GuestSpec spec, Instant deadline) {
+  BLX_CO_TRY(co_await lay_out(spec));
+  BLX_CO_TRY(const GuestMemory memory, co_await memory_of(spec.id, *spec.clone_of));
+  BLX_CO_TRY(co_await start_process(spec, record_of(spec), memory, deadline));
   co_return Result<void>();
 }
 
@@ -172,7 +168,6 @@ env::Task<Result<void>> QemuDriver::hand_standby(VmId from, vm::Record record) {
   BLX_CO_TRY(co_await vm->refresh(kCommandPatience));
   if (!vm->is_incoming()) co_return fail(Code::kInternal, "standby_lost", vm->run_state());
   BLX_CO_TRY(co_await publish(*vm, record.published));
-  ignore(co_await env_.process.remove_group(vm::group_name(record.id)), "release() tries again");
   BLX_CO_TRY(co_await directories_.move_in(from, record));
   const std::string output = directories_.output(record.id);
   vms_[record.id] = vm;

@@ -6,6 +6,7 @@
 
 #include "base/bug.h"
 #include "base/limits.h"
+#include "node/vm/groups.h"
 #include "node/vm/label.h"
 #include "node/vm/qemu/arguments.h"
 #include "node/vm/qemu/qemu_driver.h"
@@ -36,7 +37,7 @@ env::Task<Result<vm::Record>> QemuDriver::start(vm::GuestSpec spec, vm::Record p
     co_return fail(Code::kInvalidArgument, "spec_invalid", "the record is of another VM");
   }
   BLX_CO_TRY(co_await probe());
-  BLX_CO_TRY(const Turns::Held turn, co_await turns_.take(spec.id.value));
+  BLX_CO_TRY(const vm::Turns::Held turn, co_await turns_.take(spec.id.value));
 
   const std::optional<vm::Record> stored = co_await directories_.load(spec.id);
   for (const vm::Record* known : {&std::as_const(prepared), stored ? &*stored : nullptr}) {
@@ -57,7 +58,7 @@ env::Task<Result<vm::Record>> QemuDriver::start(vm::GuestSpec spec, vm::Record p
   }
   BLX_CO_TRY(co_await end_strays(prepared));
   BLX_CO_TRY(co_await settle_accelerator(spec, deadline));
-  BLX_CO_TRY(co_await give_up_group(prepared));
+  BLX_CO_TRY(co_await vm::give_up_standby_group(env_.process, prepared));
   prepared.group = vm::group_name(spec.id);
   prepared.template_key.clear();
   prepared.is_resumed = false;
@@ -88,21 +89,22 @@ env::Task<Result<vm::Record>> QemuDriver::start_clone(const vm::GuestSpec& spec,
   const std::string state_path = env::join_path(spec.clone_of->directory, kStateFile);
   const auto state = co_await env_.disk.open(state_path, env::OpenMode::kRead);
   if (!state) co_return unusable(state.error());
-  const auto loaded = co_await memory_of(spec.id, *spec.clone_of);
-  if (!loaded) co_return unusable(loaded.error());
-  const bool has_memory = !loaded->file.empty();
 
   record.template_key = spec.clone_of->key;
   Result<vm::Record> started = record;
   if (co_await take_standby(spec, record)) {
     started = record;
   } else {
-    started = co_await start_process(spec, std::move(record), *loaded, deadline);
+    const auto memory = co_await memory_of(spec.id, *spec.clone_of);
+    if (!memory) co_return unusable(memory.error());
+    started = co_await start_process(spec, std::move(record), *memory, deadline);
   }
   const bool is_given_up = !started && started.error().code() == Code::kCancelled;
   if (is_given_up) co_return started;
   if (!started) co_return unusable(started.error());
   FileSource source(**state, state_file->digest);
+  const bool has_memory =
+      std::ranges::count(spec.clone_of->files, kMemoryFile, &vm::TemplateFile::name) > 0;
   const Instant patience =
       has_memory ? std::min(deadline, env_.clock.monotonic() + kLoadPatience) : deadline;
   const StateOf of = has_memory ? StateOf::kDevices : StateOf::kWholeGuest;
@@ -117,8 +119,9 @@ env::Task<Result<GuestMemory>> QemuDriver::memory_of(VmId id, const vm::Template
   GuestMemory loaded{.file = {}, .is_shared = false, .is_incoming = true};
   const auto file = std::ranges::find(made.files, kMemoryFile, &vm::TemplateFile::name);
   if (file == made.files.end()) co_return loaded;
-  BLX_CO_TRY(loaded.file,
-             co_await directories_.lend(id, env::join_path(made.directory, kMemoryFile)));
+  const std::string path = env::join_path(made.directory, kMemoryFile);
+  BLX_CO_TRY(co_await directories_.lend(path));
+  loaded.file = directories_.seen_from(id, path);
   co_return loaded;
 }
 
@@ -177,13 +180,9 @@ env::Task<Result<env::SpawnSpec>> QemuDriver::spawn_spec(const vm::GuestSpec& sp
   vm::GuestSpec inside = spec;
   inside.published = record.published;
   BLX_CO_TRY(const std::string executable, co_await binary());
-  // A file that vanished since prepare() is QEMU's to report: the start fails with its words.
-  if (const auto path = co_await directories_.expose(spec.id, spec.kernel_path)) {
-    inside.kernel_path = *path;
-  }
-  if (const auto path = co_await directories_.expose(spec.id, spec.initrd_path)) {
-    inside.initrd_path = *path;
-  }
+  // A file that vanished since lay_out() is QEMU's to report: the start fails with its words.
+  inside.kernel_path = directories_.seen_from(spec.id, spec.kernel_path);
+  inside.initrd_path = directories_.seen_from(spec.id, spec.initrd_path);
   const HostFacts host{record.accelerator, capabilities_->tsc_khz};
   BLX_CO_TRY(std::vector<std::string> arguments, build_arguments(inside, host, memory));
   const env::MachineFacts& facts = env_.machine.facts();
@@ -203,7 +202,6 @@ env::Task<Result<vm::Record>> QemuDriver::start_process(const vm::GuestSpec& spe
                                                         Instant deadline) {
   record.accelerator = capabilities_->accelerator;
   record.process = {};
-  BLX_CO_TRY(co_await directories_.make(spec.id));
   BLX_CO_TRY(co_await directories_.clear_for_start(spec.id));
   const auto limits = options_.limits ? group_limits(spec, record.accelerator) : env::GroupLimits{};
   BLX_CO_TRY(co_await env_.process.make_group(record.group, limits));
@@ -256,9 +254,7 @@ env::Task<Error> QemuDriver::start_failure(RunningVm& vm, Error error) {
 env::Task<Result<void>> QemuDriver::end_strays(const vm::Record& record) {
   if (BLX_BUG(kStartsWithoutAdopting)) co_return Result<void>();
   if (env_.process.group_support() != env::Process::GroupSupport::kNone) {
-    const auto killed = co_await env_.process.kill_group(record.group);
-    if (!killed && killed.error().code() != Code::kNotFound) co_return killed;
-    co_return Result<void>();
+    co_return co_await env_.process.kill_group(record.group);
   }
   // Without groups: whoever serves the monitor's socket in our directory was started by us.
   co_await quit_whoever_serves(env_, directories_.socket(record.id, kMonitorSocket));

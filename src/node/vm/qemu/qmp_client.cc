@@ -65,12 +65,13 @@ void QmpClient::close() {
 }
 
 env::Task<Result<void>> QmpClient::wait_closed(Instant deadline) {
-  co_return co_await wait_until(executor_, clock_, changed_, deadline, [this] { return closed_; });
+  co_return co_await vm::wait_until(executor_, clock_, changed_, deadline,
+                                    [this] { return closed_; });
 }
 
 env::Task<Result<std::string>> QmpClient::handshake(Instant deadline) {
   const auto greeted = [this] { return version_.has_value() || closed_; };
-  BLX_CO_TRY(co_await wait_until(executor_, clock_, changed_, deadline, greeted));
+  BLX_CO_TRY(co_await vm::wait_until(executor_, clock_, changed_, deadline, greeted));
   if (!version_) co_return connection_ended();
   BLX_CO_TRY(co_await execute("qmp_capabilities", {}, deadline));
   co_return *version_;
@@ -99,7 +100,7 @@ env::Task<Result<void>> QmpClient::hand_over(std::string name, std::unique_ptr<e
 env::Task<Result<json::value>> QmpClient::ask(std::string command, json::object arguments,
                                               std::unique_ptr<env::Stream> handed,
                                               Instant deadline) {
-  BLX_CO_TRY(const Turns::Held turn,
+  BLX_CO_TRY(const vm::Turns::Held turn,
              co_await env::with_deadline(executor_, clock_, deadline, turns_.take()));
   ++id_;
   answer_.reset();
@@ -108,7 +109,7 @@ env::Task<Result<json::value>> QmpClient::ask(std::string command, json::object 
   }
   BLX_CO_TRY(co_await send(encode_command(command, arguments, id_), std::move(handed), deadline));
   const auto answered = [this] { return answer_.has_value() || closed_; };
-  const auto waited = co_await wait_until(executor_, clock_, changed_, deadline, answered);
+  const auto waited = co_await vm::wait_until(executor_, clock_, changed_, deadline, answered);
   if (!waited) {
     ++id_;  // its answer comes too late
     co_return std::unexpected(waited.error());

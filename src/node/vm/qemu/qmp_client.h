@@ -23,7 +23,7 @@
 #include "env/sync.h"
 #include "env/task.h"
 #include "node/vm/qemu/qmp.h"
-#include "node/vm/qemu/waiting.h"
+#include "node/vm/waiting.h"
 
 namespace blixard::qemu {
 
@@ -69,7 +69,7 @@ class QmpClient {
   std::unique_ptr<env::Stream> stream_;
   EventHandler handler_;
   QmpDecoder decoder_;
-  Turns turns_;
+  vm::Turns turns_;
   env::Signal changed_;  // a greeting, an answer or the end
   std::optional<std::string> version_;
   std::uint64_t id_ = 0;  // of the command under way or the last one

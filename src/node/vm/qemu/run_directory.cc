@@ -1,6 +1,7 @@
 #include "node/vm/qemu/run_directory.h"
 
 #include <algorithm>
+#include <array>
 
 #include "base/limits.h"
 #include "node/vm/label.h"
@@ -19,11 +20,8 @@ constexpr std::uint32_t kPrivate = 0700;
 constexpr std::uint32_t kReadable = 0444;
 constexpr std::uint32_t kOwners = 0600;
 
-env::Task<Result<void>> remove_if_there(env::Disk& disk, std::string path) {
-  auto removed = co_await disk.remove(path);
-  if (!removed && removed.error().code() != Code::kNotFound) co_return removed;
-  co_return Result<void>();
-}
+constexpr std::array kOfAProcess{kMonitorSocket,  kOperatorSocket, kAgentSocket,
+                                 kIdentifiedFile, kLetRunFile,     kOutputFile};
 
 }  // namespace
 
@@ -66,11 +64,12 @@ env::Task<Result<void>> RunDirectories::make(VmId id) {
 }
 
 env::Task<Result<void>> RunDirectories::clear_for_start(VmId id) {
-  for (const std::string_view name : {kMonitorSocket, kOperatorSocket, kAgentSocket})
-    BLX_CO_TRY(co_await remove_if_there(env_.disk, socket(id, name)));
-  for (const Note note : {Note::kIdentified, Note::kLetRun})
-    BLX_CO_TRY(co_await remove_if_there(env_.disk, note_path(id, note)));
-  co_return co_await remove_if_there(env_.disk, output(id));
+  BLX_CO_TRY(const auto entries, co_await env_.disk.list(directory(id)));
+  for (const env::DirectoryEntry& entry : entries) {
+    if (std::ranges::find(kOfAProcess, entry.name) == kOfAProcess.end()) continue;
+    BLX_CO_TRY(co_await env_.disk.remove(env::join_path(directory(id), entry.name)));
+  }
+  co_return Result<void>();
 }
 
 env::Task<Result<void>> RunDirectories::remove(VmId id) {
@@ -125,38 +124,44 @@ env::Task<bool> RunDirectories::is_noted(VmId id, Note note) {
   co_return file.has_value();
 }
 
-env::Task<Result<std::string>> RunDirectories::expose(VmId id, std::string path) {
-  return reach(id, std::move(path), kReadable, std::nullopt);
+bool RunDirectories::is_ours(std::string_view path) const {
+  return path.starts_with(env::join_path(data_directory_, ""));
 }
 
-env::Task<Result<std::string>> RunDirectories::lend(VmId id, std::string path) {
-  return reach(id, std::move(path), kOwners, env_.machine.facts().guest_owner);
+std::string RunDirectories::seen_from(VmId id, std::string path) const {
+  if (!is_ours(path)) return path;
+  const std::size_t prefix = env::join_path(data_directory_, "").size();
+  std::string relative = "../";
+  for (const char c : directory(id).substr(prefix)) {
+    if (c == '/') relative += "../";
+  }
+  return relative + path.substr(prefix);
 }
 
-env::Task<Result<std::string>> RunDirectories::reach(VmId id, std::string path, std::uint32_t mode,
-                                                     std::optional<env::Owner> owner) {
+env::Task<Result<void>> RunDirectories::expose(std::string path) {
+  return open_to_guests(std::move(path), kReadable, std::nullopt);
+}
+
+env::Task<Result<void>> RunDirectories::lend(std::string path) {
+  return open_to_guests(std::move(path), kOwners, env_.machine.facts().guest_owner);
+}
+
+env::Task<Result<void>> RunDirectories::open_to_guests(std::string path, std::uint32_t mode,
+                                                       std::optional<env::Owner> owner) {
   const auto file = co_await env_.disk.open(path, env::OpenMode::kRead);
   if (!file && file.error().code() == Code::kNotFound) {
     co_return fail(Code::kNotFound, "image_file_missing", path + " is not there");
   }
   if (!file) co_return std::unexpected(file.error());
-  const std::string prefix = env::join_path(data_directory_, "");
-  if (!path.starts_with(prefix)) co_return path;
   const env::MachineFacts& facts = env_.machine.facts();
-  if (facts.is_root && facts.guest_owner) {
-    BLX_CO_TRY(co_await env_.disk.set_mode(path, mode, owner));
-    std::string folder(env::parent_path(path));
-    while (folder.size() >= data_directory_.size()) {
-      BLX_CO_TRY(co_await env_.disk.set_mode(folder, kTraversable, std::nullopt));
-      folder = env::parent_path(folder);
-    }
+  if (!is_ours(path) || !facts.is_root || !facts.guest_owner) co_return Result<void>();
+  BLX_CO_TRY(co_await env_.disk.set_mode(path, mode, owner));
+  std::string folder(env::parent_path(path));
+  while (folder.size() >= data_directory_.size()) {
+    BLX_CO_TRY(co_await env_.disk.set_mode(folder, kTraversable, std::nullopt));
+    folder = env::parent_path(folder);
   }
-  const std::string inside = directory(id).substr(prefix.size());
-  std::string relative = "../";
-  for (const char c : inside) {
-    if (c == '/') relative += "../";
-  }
-  co_return relative + path.substr(prefix.size());
+  co_return Result<void>();
 }
 
 }  // namespace blixard::qemu

@@ -32,7 +32,8 @@ class RunDirectories {
 
   // Makes it, owned by the user that guests' processes run as, if there is one.
   env::Task<Result<void>> make(VmId id);
-  // Removes what an earlier process left that the next one would trip over.
+  // Removes what an earlier process left that the next one would trip over. Errors: kNotFound
+  // without a directory.
   env::Task<Result<void>> clear_for_start(VmId id);
   env::Task<Result<void>> remove(VmId id);
 
@@ -50,12 +51,14 @@ class RunDirectories {
   // VMs that have a directory.
   env::Task<Result<std::vector<VmId>>> list();
 
-  // How a process in the VM's directory names this file. Where it is in our data directory that is
-  // a relative path, and the file and the folders on the way are opened to the guests' user: that
-  // works whoever owns the folders above.
-  env::Task<Result<std::string>> expose(VmId id, std::string path);
+  // How a process in the VM's directory names this file: where that is in our data directory by a
+  // relative path, which works whoever owns the folders above.
+  [[nodiscard]] std::string seen_from(VmId id, std::string path) const;
+  // Opens a file that is in our data directory, and the folders on the way, to the guests' user.
+  // Errors: kNotFound "image_file_missing", also for one that lies elsewhere.
+  env::Task<Result<void>> expose(std::string path);
   // The same for a file that the guests' user may also write, and nobody else may see.
-  env::Task<Result<std::string>> lend(VmId id, std::string path);
+  env::Task<Result<void>> lend(std::string path);
 
   // What became of the guest of the present process: remembered for a daemon that finds it.
   enum class Note : std::uint8_t {
@@ -67,8 +70,9 @@ class RunDirectories {
 
  private:
   [[nodiscard]] std::string note_path(VmId id, Note note) const;
-  env::Task<Result<std::string>> reach(VmId id, std::string path, std::uint32_t mode,
-                                       std::optional<env::Owner> owner);
+  [[nodiscard]] bool is_ours(std::string_view path) const;
+  env::Task<Result<void>> open_to_guests(std::string path, std::uint32_t mode,
+                                         std::optional<env::Owner> owner);
 
   env::Env env_;
   std::string root_;

@@ -43,9 +43,6 @@ std::string member(const json::value& value, std::string_view key) {
   return text != nullptr ? std::string(text->data(), text->size()) : std::string();
 }
 
-// starting and running differ for who waits for the agent, not for who waits for a change.
-Phase without_readiness(Phase phase) { return phase == Phase::kStarting ? Phase::kRunning : phase; }
-
 }  // namespace
 
 RunningVm::RunningVm(env::Env env, vm::Record record, std::unique_ptr<env::Child> child,
@@ -182,7 +179,7 @@ env::Task<void> RunningVm::keep_draining() {
 }
 
 env::Task<Result<void>> RunningVm::drain() {
-  BLX_CO_TRY(const Turns::Held turn, co_await console_turns_.take());
+  BLX_CO_TRY(const vm::Turns::Held turn, co_await console_turns_.take());
   for (int i = 0; i < kReadsPerDrain; ++i) {
     const std::shared_ptr<QmpClient> client = client_;
     if (!client || client->closed()) co_return Result<void>();
@@ -292,9 +289,7 @@ EndReason RunningVm::reason_or_rung(EndReason reason) const {
   return rung_ != EndReason::kNone ? rung_ : reason;
 }
 
-bool RunningVm::ended() const {
-  return phase_ == Phase::kEnded || phase_ == Phase::kPanicked || phase_ == Phase::kGone;
-}
+bool RunningVm::ended() const { return vm::has_ended(phase_); }
 
 void RunningVm::set_ready() {
   ready_ = true;
@@ -309,7 +304,8 @@ void RunningVm::set_rebooted() {
 }
 
 bool RunningVm::has_news() const {
-  return ended() || has_rebooted_ || without_readiness(phase_) != without_readiness(reported_);
+  return ended() || has_rebooted_ ||
+         vm::without_readiness(phase_) != vm::without_readiness(reported_);
 }
 
 env::Task<vm::Status> RunningVm::status() {

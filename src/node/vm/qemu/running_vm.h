@@ -25,7 +25,7 @@
 #include "node/vm/driver.h"
 #include "node/vm/qemu/console.h"
 #include "node/vm/qemu/qmp_client.h"
-#include "node/vm/qemu/waiting.h"
+#include "node/vm/waiting.h"
 
 namespace blixard::qemu {
 
@@ -58,7 +58,7 @@ class RunningVm {
   template <class Condition>
   env::Task<Result<void>> wait(Instant deadline, Condition condition) {
     const auto met = [this, condition] { return closed_ || condition(*this); };
-    BLX_CO_TRY(co_await wait_until(env_.executor, env_.clock, changed_, deadline, met));
+    BLX_CO_TRY(co_await vm::wait_until(env_.executor, env_.clock, changed_, deadline, met));
     if (closed_) co_return fail(Code::kCancelled, "driver_closed");
     co_return Result<void>();
   }
@@ -121,7 +121,7 @@ class RunningVm {
   std::unique_ptr<env::Child> child_;
   std::string output_;
   ConsoleFile console_;
-  Turns console_turns_;
+  vm::Turns console_turns_;
   env::Signal changed_;
   env::Scope scope_;
   std::shared_ptr<QmpClient> client_;

@@ -38,7 +38,7 @@ env::Task<Result<std::vector<std::string>>> QemuDriver::make_template(vm::GuestS
   BLX_CO_TRY(directories_.check_paths(vm::kTemplateVm));
   BLX_CO_TRY(const std::string key, co_await template_key(spec));
   BLX_CO_TRY(co_await settle_accelerator(spec, deadline));
-  BLX_CO_TRY(const Turns::Held turn,
+  BLX_CO_TRY(const vm::Turns::Held turn,
              co_await env::with_deadline(env_.executor, env_.clock, deadline,
                                          turns_.take(vm::kTemplateVm.value)));
   spec.id = vm::kTemplateVm;
@@ -65,9 +65,11 @@ env::Task<Result<std::vector<std::string>>> QemuDriver::boot_and_save(const vm::
     BLX_CO_TRY(const auto memory, co_await env_.disk.open(memory_path, env::OpenMode::kCreateNew));
     BLX_CO_TRY(co_await memory->resize(guest.memory.value));
   }
-  BLX_CO_TRY(const std::string lent, co_await directories_.lend(vm::kTemplateVm, memory_path));
-  BLX_CO_TRY(
-      co_await start_process(guest, record_of(guest), {.file = lent, .is_shared = true}, deadline));
+  BLX_CO_TRY(co_await directories_.lend(memory_path));
+  BLX_CO_TRY(co_await lay_out(guest));
+  const GuestMemory memory{.file = directories_.seen_from(guest.id, memory_path),
+                           .is_shared = true};
+  BLX_CO_TRY(co_await start_process(guest, record_of(guest), memory, deadline));
   const Vm vm = vms_.at(vm::kTemplateVm);
   BLX_CO_TRY(const bool can_share, co_await can_share_memory(*vm));
   const std::string agent = directories_.socket(vm::kTemplateVm, kAgentSocket);

@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "base/limits.h"
+#include "node/vm/groups.h"
 #include "node/vm/label.h"
 #include "observe/allocations.h"
 
@@ -14,10 +15,6 @@ using vm::EndReason;
 using vm::Phase;
 
 std::unexpected<Error> not_ours() { return fail(Code::kFailedPrecondition, "not_ours"); }
-bool is_end(Phase phase) {
-  return phase == Phase::kEnded || phase == Phase::kPanicked || phase == Phase::kGone;
-}
-Phase without_readiness(Phase phase) { return phase == Phase::kStarting ? Phase::kRunning : phase; }
 
 }  // namespace
 
@@ -27,8 +24,7 @@ SimDriver::SimDriver(env::Env env, SimHypervisor& hypervisor, std::string direct
       hypervisor_(hypervisor),
       root_(std::move(directory)),
       program_(std::move(program)),
-      kept_(env.executor),
-      made_(env.executor) {
+      turns_(env.executor) {
   hypervisor_.attach(*this);
 }
 
@@ -143,7 +139,7 @@ env::Task<Result<void>> SimDriver::wait_ready(vm::Record record, Instant deadlin
     const SimGuest* guest = hypervisor_.find(vm->record.process);
     return guest != nullptr && guest->agent_answers && !guest->paused;
   };
-  const auto settled = [&] { return answers() || is_end(status_of(*vm).phase); };
+  const auto settled = [&] { return answers() || vm::has_ended(status_of(*vm).phase); };
   const auto waited = co_await wait(vm, deadline, settled);
   if (!waited && waited.error().code() == Code::kDeadlineExceeded) {
     const SimGuest* guest = hypervisor_.find(vm->record.process);
@@ -184,7 +180,8 @@ env::Task<Result<vm::Status>> SimDriver::next_change(vm::Record record) {
   BLX_CO_TRY(const Vm vm, co_await find(record));
   const auto has_news = [&] {
     const Phase phase = status_of(*vm).phase;
-    return is_end(phase) || without_readiness(phase) != without_readiness(vm->reported);
+    return vm::has_ended(phase) ||
+           vm::without_readiness(phase) != vm::without_readiness(vm->reported);
   };
   BLX_CO_TRY(co_await wait(vm, Instant::never(), has_news));
   const vm::Status status = status_of(*vm);
@@ -207,7 +204,7 @@ env::Task<Result<EndReason>> SimDriver::stop(vm::Record record, vm::StopLadder l
   };
   const Rung rungs[] = {{EndReason::kStoppedByAgent, ladder.agent},
                         {EndReason::kStoppedByButton, ladder.button}};
-  const auto ended = [&] { return is_end(status_of(*vm).phase); };
+  const auto ended = [&] { return vm::has_ended(status_of(*vm).phase); };
   for (const Rung& rung : rungs) {
     if (ended() || rung.patience <= Duration{}) continue;
     vm->rung = rung.reason;
@@ -237,14 +234,14 @@ env::Task<Result<EndReason>> SimDriver::stop(vm::Record record, vm::StopLadder l
 
 env::Task<Result<void>> SimDriver::pause(vm::Record record) {
   BLX_CO_TRY(const Vm vm, co_await find(record));
-  if (is_end(status_of(*vm).phase)) co_return fail(Code::kFailedPrecondition, "guest_ended");
+  if (vm::has_ended(status_of(*vm).phase)) co_return fail(Code::kFailedPrecondition, "guest_ended");
   hypervisor_.pause(*hypervisor_.find(record.process), env_.clock.wall());
   co_return Result<void>();
 }
 
 env::Task<Result<void>> SimDriver::resume(vm::Record record) {
   BLX_CO_TRY(const Vm vm, co_await find(record));
-  if (is_end(status_of(*vm).phase)) co_return fail(Code::kFailedPrecondition, "guest_ended");
+  if (vm::has_ended(status_of(*vm).phase)) co_return fail(Code::kFailedPrecondition, "guest_ended");
   hypervisor_.go_on(*hypervisor_.find(record.process), env_.clock.wall());
   co_return Result<void>();
 }
@@ -270,10 +267,7 @@ env::Task<Result<void>> SimDriver::release_known(vm::Record record) {
     known->second->rung = EndReason::kStoppedByKill;
   }
   BLX_CO_TRY(co_await env_.process.kill_group(record.group));
-  for (const std::string& group : {record.group, vm::group_name(record.id)}) {
-    const auto removed = co_await env_.process.remove_group(group);
-    if (!removed && removed.error().code() != Code::kNotFound) co_return removed;
-  }
+  BLX_CO_TRY(co_await vm::remove_groups(env_.process, record));
   BLX_CO_TRY(co_await env_.disk.remove_tree(record.directory));
   ports_.erase(record.id);
   if (const auto ended = vms_.extract(record.id)) ended.mapped()->changed.notify_all();
@@ -293,11 +287,9 @@ env::Task<Result<std::vector<VmId>>> SimDriver::leftovers() {
     ids.insert(*id);
     if (const auto stored = co_await load(*id)) taken.insert(stored->group);
   }
-  BLX_CO_TRY(const std::vector<std::string> groups, co_await env_.process.groups());
-  for (const std::string& group : groups) {
-    const auto id = vm::parse_group_name(group);
-    if (id && !taken.contains(group)) ids.insert(*id);
-  }
+  BLX_CO_TRY(const std::vector<VmId> with_group,
+             co_await vm::vms_with_groups(env_.process, std::move(taken)));
+  ids.insert(with_group.begin(), with_group.end());
   for (const auto& [id, standby] : standbys_)
     ids.erase(id);
   co_return std::vector<VmId>(ids.begin(), ids.end());

@@ -17,6 +17,7 @@
 #include "env/sync.h"
 #include "node/vm/driver.h"
 #include "node/vm/sim/sim_hypervisor.h"
+#include "node/vm/waiting.h"
 
 namespace blixard::vm_sim {
 
@@ -94,7 +95,6 @@ class SimDriver final : public vm::Driver, private SimHypervisor::Listener {
   env::Task<Result<std::string>> key_of(std::string_view of, vm::GuestSpec spec,
                                         const char* unsupported);
   Result<void> identify(const Known& vm);
-  env::Task<Result<void>> take_turn_to_make();
   env::Task<Result<std::vector<std::string>>> boot_and_save(vm::GuestSpec spec,
                                                             std::string directory,
                                                             Instant deadline);
@@ -107,8 +107,6 @@ class SimDriver final : public vm::Driver, private SimHypervisor::Listener {
   [[nodiscard]] std::size_t count_standbys(const vm::Template& made) const;
   env::Task<Result<void>> start_standby(vm::GuestSpec spec, Instant deadline);
   env::Task<void> end_standby(VmId id);
-  // Of a process that stood by and is not the VM's any more.
-  env::Task<Result<void>> give_up_group(vm::Record record);
   // The process of such a standby becomes the record's, if there is one.
   env::Task<Result<Vm>> take_standby(const vm::Template& made, vm::Record record);
   [[nodiscard]] vm::Status status_of(const Known& vm);
@@ -125,12 +123,9 @@ class SimDriver final : public vm::Driver, private SimHypervisor::Listener {
   std::optional<std::uint64_t> tsc_khz_;
   std::map<VmId, Vm> vms_;
   std::map<VmId, Standby> standbys_;
-  bool is_keeping_ = false;  // standbys
-  env::Signal kept_;
   std::map<std::int64_t, std::weak_ptr<Known>> by_process_;  // while it runs
   std::map<VmId, std::set<std::uint16_t>> ports_;
-  bool making_ = false;  // a template
-  env::Signal made_;     // or given up
+  vm::Turns turns_;  // at making a template (kTemplateVm) and at keeping standbys (standby_vm(0))
   bool closed_ = false;
 };
 

@@ -19,17 +19,7 @@ env::Task<Result<std::size_t>> SimDriver::keep_standbys(vm::GuestSpec spec, std:
   const observe::AllocationTag tag(observe::Subsystem::kVm);
   if (!spec.clone_of) co_return fail(Code::kInvalidArgument, "spec_invalid", "no template");
   const vm::Template made = *spec.clone_of;
-  while (is_keeping_)
-    BLX_CO_TRY(co_await kept_.wait());
-  struct Turn {
-    SimDriver& driver;
-    ~Turn() {
-      driver.is_keeping_ = false;
-      driver.kept_.notify_all();
-    }
-  };
-  is_keeping_ = true;
-  const Turn turn{*this};
+  BLX_CO_TRY(const vm::Turns::Held turn, co_await turns_.take(vm::standby_vm(0).value));
   std::vector<VmId> useless;
   for (const auto& [id, standby] : standbys_) {
     const bool is_other = standby.clones.key == made.key && standby.clones.files != made.files;
@@ -64,6 +54,7 @@ env::Task<Result<void>> SimDriver::start_standby(vm::GuestSpec spec, Instant dea
   const std::string folder = spec.clone_of->directory;
   const vm::Template made = *std::exchange(spec.clone_of, std::nullopt);
   BLX_CO_TRY(vm::Record record, co_await prepare(spec));
+  BLX_CO_TRY(co_await env_.process.make_group(record.group, {.memory = spec.memory}));
   const GuestArguments arguments{
       .uuid = spec.uuid, .cmdline = spec.cmdline, .name = spec.name, .clone_of = folder};
   const auto vm = std::make_shared<Known>(env_.executor);
@@ -87,15 +78,6 @@ env::Task<Result<void>> SimDriver::start_standby(vm::GuestSpec spec, Instant dea
     ignore(co_await release_leftover(spec.id), "the next daemon finds it");
   }
   co_return waits;
-}
-
-env::Task<Result<void>> SimDriver::give_up_group(vm::Record record) {
-  if (record.group == vm::group_name(record.id)) co_return Result<void>();
-  const auto killed = co_await env_.process.kill_group(record.group);
-  if (!killed && killed.error().code() != Code::kNotFound) co_return killed;
-  const auto removed = co_await env_.process.remove_group(record.group);
-  if (!removed && removed.error().code() != Code::kNotFound) co_return removed;
-  co_return Result<void>();
 }
 
 env::Task<void> SimDriver::end_standby(VmId id) {
@@ -126,10 +108,6 @@ env::Task<Result<SimDriver::Vm>> SimDriver::take_standby(const vm::Template& mad
   // The record first: whatever interrupts the rest, it finds the process.
   BLX_CO_TRY(co_await store(record));
   BLX_CO_TRY(co_await env_.disk.remove_tree(directory(from)));
-  const auto removed = co_await env_.process.remove_group(vm::group_name(record.id));
-  if (!removed && removed.error().code() != Code::kNotFound) {
-    co_return std::unexpected(removed.error());
-  }
   co_return vm;
 }
 

@@ -1,6 +1,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "node/vm/groups.h"
 #include "node/vm/label.h"
 #include "node/vm/sim/sim_driver.h"
 #include "observe/allocations.h"
@@ -43,7 +44,7 @@ env::Task<Result<vm::Record>> SimDriver::prepare(vm::GuestSpec spec) {
       co_await env_.process.adopt(stored->process)) {
     co_return *stored;
   }
-  if (stored) BLX_CO_TRY(co_await give_up_group(*stored));
+  if (stored) BLX_CO_TRY(co_await vm::give_up_standby_group(env_.process, *stored));
   for (const std::string& path : {spec.kernel_path, spec.initrd_path}) {
     if (!co_await env_.disk.open(path, env::OpenMode::kRead)) {
       co_return fail(Code::kNotFound, "image_file_missing", path);
@@ -62,7 +63,6 @@ env::Task<Result<vm::Record>> SimDriver::prepare(vm::GuestSpec spec) {
   };
   BLX_CO_TRY(record.published, co_await choose_ports(spec.id, spec.published));
   BLX_CO_TRY(co_await env_.disk.make_directory(record.directory));
-  BLX_CO_TRY(co_await env_.process.make_group(record.group, {.memory = spec.memory}));
   BLX_CO_TRY(co_await store(record));
   co_return record;
 }
@@ -80,11 +80,8 @@ env::Task<Result<vm::Record>> SimDriver::start(vm::GuestSpec spec, vm::Record pr
   }
   vms_.erase(spec.id);
   BLX_CO_TRY(co_await env_.process.kill_group(prepared.group));
-  if (prepared.group != vm::group_name(spec.id)) {
-    BLX_CO_TRY(co_await give_up_group(prepared));
-    prepared.group = vm::group_name(spec.id);
-    BLX_CO_TRY(co_await env_.process.make_group(prepared.group, {.memory = spec.memory}));
-  }
+  BLX_CO_TRY(co_await vm::give_up_standby_group(env_.process, prepared));
+  prepared.group = vm::group_name(spec.id);
   prepared.standby = {};
   co_return co_await start_process(std::move(spec), std::move(prepared), deadline);
 }
@@ -112,6 +109,7 @@ env::Task<Result<vm::Record>> SimDriver::start_process(vm::GuestSpec spec, vm::R
       .clone_of = spec.clone_of ? spec.clone_of->directory : std::string(),
       .is_resumed = spec.resumes != nullptr,
   };
+  BLX_CO_TRY(co_await env_.process.make_group(record.group, {.memory = spec.memory}));
   const auto vm = std::make_shared<Known>(env_.executor);
   BLX_CO_TRY(vm->child, co_await env_.process.spawn({
                             .executable = program_,

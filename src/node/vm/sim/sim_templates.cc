@@ -43,27 +43,14 @@ env::Task<Result<std::string>> SimDriver::key_of(std::string_view of, vm::GuestS
   co_return image::digest_text(hasher.finish());
 }
 
-env::Task<Result<void>> SimDriver::take_turn_to_make() {
-  while (making_)
-    BLX_CO_TRY(co_await made_.wait());
-  making_ = true;
-  co_return Result<void>();
-}
-
 env::Task<Result<std::vector<std::string>>> SimDriver::make_template(vm::GuestSpec spec,
                                                                      std::string directory,
                                                                      Instant deadline) {
   const observe::AllocationTag tag(observe::Subsystem::kVm);
   BLX_CO_TRY(const std::string key, co_await template_key(spec));
-  BLX_CO_TRY(co_await env::with_deadline(env_.executor, env_.clock, deadline, take_turn_to_make()));
-  struct Turn {
-    SimDriver& driver;
-    ~Turn() {
-      driver.making_ = false;
-      driver.made_.notify_all();
-    }
-  };
-  const Turn turn{*this};
+  BLX_CO_TRY(const vm::Turns::Held turn,
+             co_await env::with_deadline(env_.executor, env_.clock, deadline,
+                                         turns_.take(vm::kTemplateVm.value)));
   spec.id = vm::kTemplateVm;
   spec.uuid = env_.random.uuid();
   spec.name = template_name(key);
